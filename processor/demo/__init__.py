@@ -1,0 +1,1 @@
+"""A running product in one command: the generator and its terminal view."""

@@ -1,0 +1,1 @@
+"""CANONICAL TOPICS OUT: routing, dead letters, the transactional producer, topic administration."""

@@ -1,0 +1,50 @@
+"""The typed exceptions: outages and stops. Bad input is a value (``schemas.rejection``), not an exception.
+
+::
+
+    HubAuditError
+    +-- Outage               the lane resets and tries again; nothing is lost
+    |   +-- DatabaseOutage
+    |   +-- BusOutage
+    |   +-- Doubt            a Kafka transaction whose outcome is not known
+    +-- Fenced               another worker owns the lane now
+    +-- LaneStopped          an operator has to decide; the message says what
+    +-- StartRefused         configuration or environment is not fit to start
+"""
+
+
+class HubAuditError(Exception):
+    """Root of everything this project raises on purpose."""
+
+
+class Outage(HubAuditError):
+    """Something outside is away or unsure; the lane resets, nothing is lost."""
+
+
+class DatabaseOutage(Outage):
+    """Postgres does not answer, or ended the connection."""
+
+
+class BusOutage(Outage):
+    """Kafka does not answer, or refused a request that may pass later."""
+
+
+class Doubt(Outage):
+    """A Kafka transaction whose outcome is not known; taking the lane over again settles it."""
+
+
+class Fenced(HubAuditError):
+    """Another worker took the lane over; this one's work on it is void."""
+
+
+class LaneStopped(HubAuditError):
+    """The lane cannot go on by itself; the message says what was found and what to do."""
+
+
+class StartRefused(HubAuditError):
+    """No start: the message lists every problem found and what to do about each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        """Keep the list of problems, one sentence each."""
+        self.problems = problems
+        super().__init__("\n".join(problems))

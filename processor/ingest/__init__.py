@@ -1,0 +1,1 @@
+"""RECORDS IN: the consumer and the decoder."""

@@ -1,0 +1,1 @@
+"""Kafka and Postgres on this machine, for development, tests and the demo."""

@@ -1,0 +1,1 @@
+"""EVENTS BECOME ENTRIES: pure functions, one module per raw topic."""

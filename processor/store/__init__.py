@@ -1,0 +1,1 @@
+"""POSTGRES: nothing else imports asyncpg."""

@@ -1,0 +1,1 @@
+"""What upstream services put on the bus: the envelope and one module per raw topic."""
