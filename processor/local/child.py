@@ -18,6 +18,7 @@ from typing import NamedTuple, Self
 # $1 the child, $2 the signal that ends it; a stopped child has to be woken up to notice.
 WATCH = 'read -r word || { kill -s "$2" "$1"; kill -s CONT "$1"; } 2>/dev/null'
 POLL_SECONDS = 0.02
+SHOWS_PROCESSES = Path("/proc/self/cmdline").exists()
 
 
 class NotStarted(Exception):
@@ -156,19 +157,38 @@ def command_of(pid: int) -> str:
     proc = Path(f"/proc/{pid}/cmdline")
     with contextlib.suppress(OSError):
         return proc.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    if Path("/proc/self").exists():
+    if SHOWS_PROCESSES:
         return ""
     listing = ["ps", "-ww", "-p", str(pid), "-o", "args="]
     return subprocess.run(listing, capture_output=True, text=True, check=False).stdout
 
 
+def children_of(pid: int) -> list[int]:
+    """Return the process ids of a process's children, none where the system does not say."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def await_end(pid: int, *, patience_seconds: float) -> bool:
+    """Wait until a process that is not our child is gone; whether it went in time."""
+    deadline = time.monotonic() + patience_seconds
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if SHOWS_PROCESSES and not command_of(pid):
+            return True  # dead, and nobody there who would bury it, as in a container without init
+        time.sleep(POLL_SECONDS)
+    return False
+
+
 def end_found(pid: int, number: signal.Signals, *, patience_seconds: float) -> None:
     """End a process that is not our child, by SIGKILL when it takes too long."""
-    deadline = time.monotonic() + patience_seconds
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
         os.kill(pid, signal.SIGCONT)
-        while time.monotonic() < deadline:
-            os.kill(pid, 0)
-            time.sleep(POLL_SECONDS)
-        os.kill(pid, signal.SIGKILL)
+        if not await_end(pid, patience_seconds=patience_seconds):
+            os.kill(pid, signal.SIGKILL)

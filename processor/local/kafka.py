@@ -12,7 +12,16 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from processor.local.child import Child, Launch, NotStarted, await_ready, end_found, find, write_pid
+from processor.local.child import (
+    Child,
+    Launch,
+    NotStarted,
+    await_ready,
+    end_found,
+    find,
+    tail,
+    write_pid,
+)
 from processor.local.port import free_port
 
 log = logging.getLogger(__name__)
@@ -79,7 +88,7 @@ class Broker:
         properties = self._write_properties()
         if not (self.directory / "data" / "meta.properties").exists():
             self._format(classpath, properties)
-        options = [f"-Xms256m", f"-Xmx{self._heap_mb}m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
+        options = ["-Xms256m", f"-Xmx{self._heap_mb}m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
         command = [java(), *options, "-XX:+ExitOnOutOfMemoryError", *LOGGING, "-cp", classpath]
         launch = Launch([*command, "kafka.Kafka", str(properties)], self.log_file, dict(os.environ))
         self._child = Child.start(launch, outlive=outlive)
@@ -151,7 +160,9 @@ class Broker:
         tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)]
         command = [java(), "-XX:TieredStopAtLevel=1", *LOGGING, "-cp", classpath, *tool]
         with self.log_file.open("ab") as output:
-            subprocess.run(command, check=True, stdout=output, stderr=output)
+            done = subprocess.run(command, check=False, stdout=output, stderr=output)
+        if done.returncode != 0:
+            raise NotStarted(f"the broker's directory was not prepared:\n{tail(self.log_file)}")
 
 
 LOGGING = (

@@ -1,0 +1,113 @@
+"""Kafka and Postgres for the tests: real servers, started once, fresh databases for every test.
+
+``HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS`` and ``HUB_AUDIT_POSTGRES_DSN`` make the tests use servers that
+run already; no other setting of the caller's environment reaches a test.
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from processor.local.kafka import Broker
+from processor.local.postgres import Server
+
+try:
+    from processor.store.migrations import migrate
+except ModuleNotFoundError:  # until the migrations are here
+
+    async def migrate(dsn: str) -> None:
+        """Do nothing: there is no migration yet."""
+
+
+GIVEN = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("HUB_AUDIT_")}
+
+
+@pytest.fixture(scope="session")
+def server_directory() -> Iterator[Path]:
+    """Give a directory that the user of the Postgres server can reach, removed at the end."""
+    directory = Path(tempfile.mkdtemp(prefix="hub-audit-test-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def kafka(server_directory: Path) -> Iterator[str]:
+    """Give the bootstrap servers of a Kafka that all tests share: take topic names of your own."""
+    if given := GIVEN.get("HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS"):
+        yield given
+        return
+    broker = Broker(server_directory / "kafka")
+    broker.start()
+    yield broker.bootstrap_servers
+    broker.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_directory: Path) -> Iterator[Server]:
+    """Give a Postgres server of the tests' own."""
+    server = Server(server_directory / "postgres")
+    server.start()
+    yield server
+    server.crash()
+
+
+@pytest.fixture(scope="session")
+def postgres_admin_dsn(request: pytest.FixtureRequest) -> str:
+    """Give the superuser's way into the server on which the tests' databases are made."""
+    if given := GIVEN.get("HUB_AUDIT_POSTGRES_DSN"):
+        return given
+    server: Server = request.getfixturevalue("postgres_server")
+    return server.dsn("postgres")
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_admin_dsn: str) -> Iterator[str]:
+    """Give the name of a migrated database, to be copied."""
+    with database(postgres_admin_dsn, template="template1") as name:
+        asyncio.run(migrate(dsn_of(postgres_admin_dsn, name)))
+        yield name
+
+
+@pytest.fixture
+def postgres_dsn(postgres_admin_dsn: str, postgres_template: str) -> Iterator[str]:
+    """Give the DSN of a migrated, empty database of the test's own."""
+    with database(postgres_admin_dsn, template=postgres_template) as name:
+        yield dsn_of(postgres_admin_dsn, name)
+
+
+@pytest.fixture
+def empty_postgres_dsn(postgres_admin_dsn: str) -> Iterator[str]:
+    """Give the DSN of a database of the test's own without any table."""
+    with database(postgres_admin_dsn, template="template1") as name:
+        yield dsn_of(postgres_admin_dsn, name)
+
+
+@contextmanager
+def database(admin_dsn: str, *, template: str) -> Iterator[str]:
+    """Make a database from the template, and drop it afterwards with whoever is connected."""
+    name = f"hub_audit_test_{secrets.token_hex(6)}"
+    with psycopg.connect(admin_dsn, autocommit=True) as admin:
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        admin.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+    try:
+        yield name
+    finally:
+        with psycopg.connect(admin_dsn, autocommit=True) as admin:
+            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+            admin.execute(drop.format(sql.Identifier(name)))
+
+
+def dsn_of(admin_dsn: str, name: str) -> str:
+    """Return the DSN of another database on the same server."""
+    return urlsplit(admin_dsn)._replace(path=f"/{name}").geturl()
