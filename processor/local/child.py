@@ -53,7 +53,9 @@ def as_account(account: Account | None) -> dict[str, int | list[int]]:
 class Child:
     """A started server process."""
 
-    def __init__(self, process: subprocess.Popen[bytes], watch: subprocess.Popen[bytes] | None) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], watch: subprocess.Popen[bytes] | None
+    ) -> None:
         """Hold the process and the shell that watches over it."""
         self._process = process
         self._watch = watch
@@ -89,7 +91,7 @@ class Child:
         self._process.send_signal(number)
 
     def end(self, number: signal.Signals, *, patience_seconds: float) -> bool:
-        """End it by the signal, by SIGKILL when it takes too long; whether the signal was enough."""
+        """End it by the signal, or by SIGKILL when that takes too long; whether it was enough."""
         self.send(number)
         self.send(signal.SIGCONT)
         try:
@@ -121,8 +123,10 @@ def watch_over(pid: int, end_signal: signal.Signals) -> subprocess.Popen[bytes]:
     )
 
 
-def await_ready(child: Child, ready: Callable[[], bool], *, log: Path, deadline_seconds: float) -> None:
-    """Wait until the server is ready; raise with the end of its log when it ends or takes too long."""
+def await_ready(
+    child: Child, ready: Callable[[], bool], *, log: Path, deadline_seconds: float
+) -> None:
+    """Wait until the server is ready; raise with the end of its log when it will not be."""
     deadline = time.monotonic() + deadline_seconds
     while not ready():
         if not child.running or time.monotonic() > deadline:
@@ -143,7 +147,7 @@ def write_pid(path: Path, pid: int) -> None:
 
 
 def find(pid_file: Path, mark: str) -> int | None:
-    """Return the process id of a pid file when that process is alive and has the mark in its command."""
+    """Return the process id in the file, if that process lives and its command has the mark."""
     try:
         pid = int(pid_file.read_text())
         os.kill(pid, 0)
@@ -166,7 +170,9 @@ def command_of(pid: int) -> str:
 def children_of(pid: int) -> list[int]:
     """Return the process ids of a process's children, none where the system does not say."""
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
     except OSError:
         return []
 

@@ -122,7 +122,7 @@ class Broker:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(API_VERSIONS)
-                return len(connection.recv(4)) == 4
+                return connection.recv(4) != b""
         except OSError:
             return False
 

@@ -1,4 +1,4 @@
-"""Postgres on this machine: a server of our own from binaries found here, on a directory of its own."""
+"""Postgres on this machine: a server of our own, from binaries that are found here."""
 
 import contextlib
 import importlib.util
@@ -107,7 +107,7 @@ class Server:
         return self._require().pid
 
     def start(self, *, outlive: bool = False) -> None:
-        """Start the server and wait until it takes connections; ``outlive``: it stays when we end."""
+        """Start it and wait until it takes connections; ``outlive``: it stays when we end."""
         binaries = find_binaries()
         self._own_directory()
         if not (self._data / "PG_VERSION").exists():
@@ -134,7 +134,7 @@ class Server:
         self._pid_file.unlink(missing_ok=True)
 
     def crash(self) -> None:
-        """End every process of the server without a checkpoint, as a power cut does to its memory."""
+        """End every process of the server without a checkpoint, as a power cut does."""
         self._require().end(signal.SIGQUIT, patience_seconds=STOP_SECONDS)
         self._child = None
 
@@ -182,7 +182,9 @@ class Server:
         return self._child
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+        kept = {
+            name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ
+        }
         return kept | {"HOME": str(self.directory), "TZ": "UTC"}
 
     def _options(self) -> Iterator[str]:
@@ -239,7 +241,9 @@ def server_account() -> Account | None:
         with contextlib.suppress(KeyError):
             user = pwd.getpwnam(name)
             return Account(user.pw_name, user.pw_uid, user.pw_gid)
-    raise NotStarted("Postgres does not run as root: add a user postgres, or start as a normal user")
+    raise NotStarted(
+        "Postgres does not run as root: add a user postgres, or start as a normal user"
+    )
 
 
 def reachable(path: Path, account: Account) -> bool:
@@ -252,7 +256,7 @@ def reachable(path: Path, account: Account) -> bool:
         cwd="/",
         **as_account(account),  # type: ignore[call-overload]  # keywords by name
     )
-    return done.returncode == 0
+    return bool(done.returncode == 0)
 
 
 def find_binaries() -> Path:
