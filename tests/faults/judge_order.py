@@ -1,0 +1,82 @@
+"""I4, I8: gapless numbers, order by number, and nothing left hanging."""
+
+import re
+from collections import defaultdict
+
+from tests.faults.catalog import home_lane
+from tests.faults.judge_ends import number_of
+from tests.faults.rows import spot_of
+from tests.faults.verdict import Verdict
+from tests.faults.world import Place, World
+
+
+def sequence(world: World, verdict: Verdict) -> None:
+    """Check that each organization's numbers are 1 to n and its head is n."""
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for row in world.rows:
+        numbers[row["org_id"]].append(row["seq"])
+    for org in numbers.keys() | world.heads.keys():
+        found = sorted(numbers[org])
+        if found != list(range(1, len(found) + 1)):
+            due = set(range(1, len(found) + 1))
+            verdict.wrong("gaps", f"{org}: missing {sorted(due - set(found))[:5]}")
+        if world.heads.get(org, 0) != len(found):
+            verdict.wrong("gaps", f"{org}: head {world.heads.get(org)}, rows {len(found)}")
+    if world.seq_gaps or world.source_gaps:
+        verdict.wrong("gaps", f"{world.seq_gaps} seq gaps, {world.source_gaps} source gaps")
+
+
+def order(world: World, verdict: Verdict) -> None:
+    """Check that rows and canonical events follow seq for organizations that stay at home."""
+    strays = {
+        world.ledger[number_of(record)]["org"]
+        for record in world.raw
+        if record.partition != home_lane(world.ledger[number_of(record)]["org"], world.lanes)
+    }
+    last: dict[tuple[str, Place], tuple[int, int]] = {}
+    for record in sorted(world.canonical, key=lambda r: r.spot):
+        org = record.header("ce_orgid") or ""
+        if org not in strays and record.header("hub_redelivery") is None:
+            seq = int(record.header("ce_orgseq") or 0)
+            _follow(last, (org, record.spot[:2]), record.offset, seq, verdict)
+    last.clear()
+    for row in sorted(world.rows, key=spot_of):
+        if row["org_id"] not in strays:
+            topic, partition, offset = spot_of(row)
+            _follow(last, (row["org_id"], (topic, partition)), offset, row["seq"], verdict)
+    verdict.totals["stray_organizations"] = len(strays)
+
+
+def _follow(
+    last: dict[tuple[str, Place], tuple[int, int]],
+    where: tuple[str, Place],
+    offset: int,
+    seq: int,
+    verdict: Verdict,
+) -> None:
+    before = last.get(where, (-1, 0))
+    if seq <= before[1]:
+        verdict.wrong("disorder", f"{where}: seq {seq} at {offset} after {before[1]}")
+    last[where] = (offset, seq)
+
+
+def settled(world: World, verdict: Verdict) -> None:
+    """Check that Kafka and Postgres agree on where each lane stands, and nothing hangs."""
+    for place, ends in world.ends.items():
+        if ends.stable != ends.high:
+            verdict.wrong("hanging", f"{place}: {ends}")
+    end: dict[Place, int] = {}
+    for record in world.raw:
+        place = record.spot[:2]
+        end[place] = max(end.get(place, 0), record.offset + 1)
+    for place, due in end.items():
+        committed, _ = world.committed.get(place, (-1, ""))
+        if committed < due:
+            verdict.wrong("lag", f"{place}: committed {committed}, records to {due}")
+    batches = {row["lane"]: row["batch"] for row in world.lane_rows}
+    for (topic, partition), (offset, metadata) in world.committed.items():
+        found = re.search(r"\d+", metadata)
+        if offset >= 0 and (found is None or int(found[0]) != batches.get(partition)):
+            verdict.wrong(
+                "unsettled", f"{topic} {partition}: {metadata!r}, lane {batches.get(partition)}"
+            )

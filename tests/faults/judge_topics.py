@@ -1,0 +1,127 @@
+"""I3, I6: one canonical event per row, right in every byte; nobody in another's records."""
+
+import re
+from collections import Counter, defaultdict
+from typing import Any
+
+from tests.faults.catalog import ACTIONS, home_lane
+from tests.faults.load import marker
+from tests.faults.observe import markers_of
+from tests.faults.rows import Entry, entry_of, rendered
+from tests.faults.verdict import Verdict
+from tests.faults.world import Seen, World
+
+OPTIONAL_HEADERS = {"ce_dataschema", "ce_traceparent", "hub_redelivery"}
+MARKER = re.compile(rb"mk[a-p]{14}z")
+
+
+def canonical(world: World, verdict: Verdict, *, redelivery: bool) -> None:
+    """Judge every canonical event against the row of its id."""
+    published: dict[str, list[Seen]] = defaultdict(list)
+    for record in world.canonical:
+        again = record.header("hub_redelivery") is not None
+        if again and not redelivery:
+            verdict.wrong("dup_canonical", f"unasked redelivery at {record.spot}")
+        verdict.totals["redelivered"] += again
+        published[record.header("ce_id") or ""].append(record)
+    for row in world.rows:
+        records = published.pop(str(row["entry_id"]), [])
+        if not records:
+            verdict.wrong("missing_canonical", row["entry_id"])
+            continue
+        plain = [record for record in records if record.header("hub_redelivery") is None]
+        if len(plain) > 1:
+            verdict.wrong("dup_canonical", [r.spot for r in plain], len(plain) - 1)
+        entry = entry_of(row)
+        for record in records:
+            _judge_event(world, record, entry, verdict)
+    for name, records in published.items():
+        verdict.wrong("invented", f"canonical {name} at {records[0].spot}", len(records))
+
+
+def due_headers(entry: Entry) -> dict[str, str]:
+    """Return the headers that a canonical event of the entry must have."""
+    target = entry["target"]
+    topic = ACTIONS[entry["action"]][0]
+    due = {
+        "ce_specversion": "1.0",
+        "ce_id": entry["entry_id"],
+        "ce_source": "/hub/audit",
+        "ce_type": topic,
+        "ce_time": entry["occurred_at"],
+        "ce_partitionkey": entry["org_id"],
+        "ce_orgid": entry["org_id"],
+        "ce_orgseq": str(entry["seq"]),
+        "ce_hubaction": entry["action"],
+        "ce_outcome": entry["outcome"],
+        "content-type": "application/json",
+    }
+    if "id" in target:
+        due["ce_subject"] = f"{target['type']}/{target['id']}"
+    return due
+
+
+def _judge_event(world: World, record: Seen, entry: Entry, verdict: Verdict) -> None:
+    due = due_headers(entry)
+    found = {name: (value or b"").decode() for name, value in record.headers}
+    extra = found.keys() - due.keys() - OPTIONAL_HEADERS
+    wrong = {name for name in due if found.get(name) != due[name]} | extra
+    if len(found) != len(record.headers):
+        wrong.add("repeated header")
+    if record.topic != world.prefix + due["ce_type"]:
+        wrong.add(f"topic {record.topic}")
+    if record.partition != home_lane(entry["org_id"], world.lanes):
+        wrong.add(f"partition {record.partition}")
+    if record.key != entry["org_id"].encode():
+        wrong.add(f"key {record.key!r}")
+    if wrong:
+        verdict.wrong("wrong_canonical", f"{record.spot} {entry['entry_id']}: {sorted(wrong)}")
+    if record.value != rendered(entry):
+        verdict.wrong("wrong_bytes", f"{record.spot}: {record.value!r} != {rendered(entry)!r}")
+
+
+def live(world: World, verdict: Verdict) -> None:
+    """Compare what a live reader saw during the faults with what stands there now."""
+    if not world.live:
+        return
+    now = {record.spot: record for record in (*world.canonical, *world.dead)}
+    times = Counter(record.spot for record in world.live)
+    for record in world.live:
+        if now.get(record.spot) != record:
+            verdict.wrong("vanished", record.spot)
+    for spot in now:
+        if times[spot] != 1:
+            verdict.wrong("unread", f"{spot} seen {times[spot]} times")
+
+
+def markers(world: World, verdict: Verdict) -> None:
+    """Search everything stored and published for markers of somebody else."""
+    owner = {marker(org).encode(): org for org in {line["org"] for line in world.ledger.values()}}
+    for record in world.canonical:
+        _one_owner(markers_of(record), record.header("ce_orgid"), owner, record.spot, verdict)
+    for row in world.rows:
+        _one_owner(_text_of(row), row["org_id"], owner, row["entry_id"], verdict)
+    by_spot = {record.spot: record for record in world.raw}
+    for letter in world.dead:
+        spot = (
+            letter.header("dl_topic"),
+            letter.header("dl_partition"),
+            letter.header("dl_offset"),
+        )
+        source = by_spot.get((str(spot[0]), int(spot[1] or -1), int(spot[2] or -1)))
+        if source is not None:
+            due = set(MARKER.findall(markers_of(source)))
+            if not set(MARKER.findall(markers_of(letter))) <= due:
+                verdict.wrong("wrong_org", f"dead letter {letter.spot}")
+
+
+def _text_of(row: dict[str, Any]) -> bytes:
+    return "\0".join(str(value) for value in row.values()).lower().encode()
+
+
+def _one_owner(
+    text: bytes, org: str | None, owner: dict[bytes, str], where: object, verdict: Verdict
+) -> None:
+    found = {owner.get(token, "nobody") for token in MARKER.findall(text)}
+    if found - {org}:
+        verdict.wrong("wrong_org", f"{where} of {org} carries the marker of {found}")

@@ -1,0 +1,59 @@
+"""Collects a world: all of Kafka that matters by librdkafka, all of Postgres by psycopg."""
+
+from pathlib import Path
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import dict_row
+
+from tests.faults import ledger, reader
+from tests.faults.catalog import CANONICAL_TOPICS, DEAD_LETTERS, RAW_TOPICS
+from tests.faults.world import Place, Seen, World
+
+
+def raw_places(prefix: str, lanes: int) -> list[Place]:
+    """Return every partition of the raw topics."""
+    return [(prefix + topic, p) for topic in RAW_TOPICS for p in range(lanes)]
+
+
+def output_places(prefix: str, lanes: int) -> list[Place]:
+    """Return every partition of the canonical topics and of the dead letters."""
+    topics = (*CANONICAL_TOPICS, DEAD_LETTERS)
+    return [(prefix + topic, p) for topic in topics for p in range(lanes)]
+
+
+def observe(bootstrap: str, dsn: str, path: Path, *, prefix: str, lanes: int, group: str) -> World:
+    """Return the world as it stands now."""
+    lines, acked = ledger.read(path)
+    raw, output = raw_places(prefix, lanes), output_places(prefix, lanes)
+    published = reader.read_all(bootstrap, output)
+    dead_topic = prefix + DEAD_LETTERS
+    with psycopg.connect(dsn, row_factory=dict_row) as db:
+        return World(
+            prefix=prefix,
+            lanes=lanes,
+            ledger=lines,
+            acked=acked,
+            raw=reader.read_all(bootstrap, raw),
+            canonical=[record for record in published if record.topic != dead_topic],
+            dead=[record for record in published if record.topic == dead_topic],
+            ends=reader.ends(bootstrap, raw + output),
+            committed=reader.committed(bootstrap, group, raw),
+            rows=_all(db, "SELECT *, details::text AS details FROM audit_entries"),
+            dead_rows=_all(db, "SELECT * FROM dead_letters"),
+            books=_all(db, "SELECT * FROM source_offsets"),
+            heads={row["org_id"]: row["last_seq"] for row in _all(db, "SELECT * FROM org_heads")},
+            lane_rows=_all(db, "SELECT * FROM lanes"),
+            seq_gaps=len(_all(db, "SELECT * FROM seq_gaps")),
+            source_gaps=len(_all(db, "SELECT * FROM source_gaps")),
+        )
+
+
+def _all(db: psycopg.Connection[dict[str, Any]], query: LiteralString) -> list[dict[str, Any]]:
+    return db.execute(query).fetchall()
+
+
+def markers_of(record: Seen) -> bytes:
+    """Return everything of a record in which an organization's marker could stand."""
+    headers = b"\0".join(value or b"" for _, value in record.headers)
+    return b"\0".join((record.key or b"", record.value or b"", headers)).lower()

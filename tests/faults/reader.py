@@ -1,0 +1,131 @@
+"""Reading Kafka with librdkafka, so that a fault of the product's client cannot hide itself."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from tests.faults.world import Ends, Place, Seen
+
+COMMITTED = "read_committed"
+SILENCE_SECONDS = 30
+
+
+def consumer(bootstrap: str, group: str, isolation: str = COMMITTED) -> Consumer:
+    """Return a consumer that commits nothing and tells where partitions end."""
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "isolation.level": isolation,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.message.max.bytes": 4_194_304,
+            "fetch.wait.max.ms": 20,
+            "log_level": 0,
+        }
+    )
+
+
+def places(bootstrap: str, topics: Iterable[str]) -> list[Place]:
+    """Return the partitions of those of the topics that exist."""
+    reader = consumer(bootstrap, "oracle-places")
+    try:
+        known = reader.list_topics(timeout=30).topics
+    finally:
+        reader.close()
+    return [(topic, p) for topic in topics if topic in known for p in known[topic].partitions]
+
+
+def read_all(bootstrap: str, where: list[Place]) -> list[Seen]:
+    """Return every committed record of the partitions, from their beginning to their end."""
+    reader = consumer(bootstrap, "oracle-reader")
+    try:
+        return list(_read(reader, where))
+    finally:
+        reader.close()
+
+
+def _read(reader: Consumer, where: list[Place]) -> Iterator[Seen]:
+    reader.assign([TopicPartition(topic, partition, 0) for topic, partition in where])
+    open_ = set(where)
+    while open_:
+        batch: list[Any] = reader.consume(10_000, timeout=SILENCE_SECONDS)
+        if not batch:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"no end of {sorted(open_)}"))
+        for message in batch:
+            error = message.error()
+            if error is None:
+                yield seen(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                open_.discard((message.topic(), message.partition()))
+            elif not error.retriable():
+                raise KafkaException(error)
+
+
+def seen(message: Any) -> Seen:
+    """Return what the oracle keeps of a message."""
+    return Seen(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        list(message.headers() or ()),
+    )
+
+
+def ends(bootstrap: str, where: list[Place]) -> dict[Place, Ends]:
+    """Return begin, end and last stable offset of the partitions."""
+    stable = consumer(bootstrap, "oracle-ends")
+    plain = consumer(bootstrap, "oracle-ends", "read_uncommitted")
+    try:
+        found = {}
+        for place in where:
+            low, high = plain.get_watermark_offsets(TopicPartition(*place), timeout=30)
+            _, last = stable.get_watermark_offsets(TopicPartition(*place), timeout=30)
+            found[place] = Ends(low, high, last)
+        return found
+    finally:
+        stable.close()
+        plain.close()
+
+
+def committed(bootstrap: str, group: str, where: list[Place]) -> dict[Place, tuple[int, str]]:
+    """Return the group's committed offsets and their metadata."""
+    reader = consumer(bootstrap, group)
+    try:
+        asked = [TopicPartition(*place) for place in where]
+        answers = reader.committed(asked, timeout=30)
+    finally:
+        reader.close()
+    return {(a.topic, a.partition): (int(a.offset), a.metadata or "") for a in answers}
+
+
+class LiveReader:
+    """A subscriber that reads committed records while the faults go on, as a SIEM would."""
+
+    def __init__(self, bootstrap: str, where: list[Place]) -> None:
+        """Start reading at once, in a thread of its own."""
+        self.records: list[Seen] = []
+        self._reader = consumer(bootstrap, "oracle-live")
+        self._reader.assign([TopicPartition(topic, partition, 0) for topic, partition in where])
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            for message in self._reader.consume(1_000, timeout=0.2):
+                if message.error() is None:
+                    self.records.append(seen(message))
+
+    def stop(self) -> list[Seen]:
+        """End the thread and return what it has seen."""
+        self._stop.set()
+        self._thread.join(30)
+        self._reader.close()
+        return self.records

@@ -1,0 +1,44 @@
+"""The oracle finds nothing in a right world, and every one of the planted bugs."""
+
+import pytest
+
+from tests.faults.ideal import ideal_world
+from tests.faults.oracle import judge
+from tests.faults.plants import PLANTS, Plant, copy_of
+from tests.faults.verdict import COUNTERS
+from tests.faults.world import World
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    """Give a world in which everything is right."""
+    return ideal_world()
+
+
+def test_a_right_world_is_clean(world: World) -> None:
+    """The oracle says nothing of a world that is right."""
+    verdict = judge(world)
+    assert verdict.clean, verdict
+
+
+def test_a_right_world_has_every_kind_of_end(world: World) -> None:
+    """The small world has entries, repeats, conflicts, discards and dead letters to judge."""
+    ends = {line["end"] for line in world.ledger.values()}
+    kinds = {line["kind"] for line in world.ledger.values()}
+    assert ends == {"entry", "discard", "dead_letter"}
+    assert {"same bytes", "same event", "conflict"} <= kinds
+
+
+@pytest.mark.parametrize(
+    ("plant", "counter"), PLANTS, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_a_planted_bug_is_caught(world: World, plant: Plant, counter: str) -> None:
+    """A planted bug raises the counter that is there for it."""
+    spoiled = copy_of(world)
+    plant(spoiled)
+    assert judge(spoiled).counts[counter] > 0, judge(spoiled)
+
+
+def test_every_counter_has_a_planted_bug() -> None:
+    """No counter is there that could not speak."""
+    assert COUNTERS.keys() == {counter for _, counter in PLANTS}
