@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from processor.local.cache import cache_directory
 from processor.local.child import (
     Child,
     Launch,
@@ -181,15 +182,15 @@ def java() -> str:
     raise NotStarted("Apache Kafka needs Java 17 or newer: install it, or set JAVA_HOME")
 
 
-def cache_directory() -> Path:
-    """Return where downloads are kept, outside the repository."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hub-audit"
+def jars_directory() -> Path:
+    """Return where Kafka's jars are, or will be: another list of jars is another place."""
+    digest = hashlib.sha256(POM.read_bytes()).hexdigest()[:8]
+    return cache_directory() / f"kafka-{VERSION}-{digest}"
 
 
 def jars() -> Path:
     """Return the directory of Kafka's jars; Maven fetches them when they are not there yet."""
-    digest = hashlib.sha256(POM.read_bytes()).hexdigest()[:8]
-    directory = cache_directory() / f"kafka-{VERSION}-{digest}"
+    directory = jars_directory()
     if not directory.is_dir():
         fetch_jars(directory)
     return directory

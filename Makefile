@@ -1,0 +1,61 @@
+.DEFAULT_GOAL := help
+.PHONY: help env up down demo test lint format check bench faults lock clean
+
+# The first Python that is new enough; nothing else has to be here beforehand.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+LOCAL = $(PYTHON) -m processor.local
+VENV = .venv/bin
+UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal \
+	--generate-hashes --no-emit-index-url --python-version 3.11
+
+help: ## Say what each target does.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+env: ## Make the virtual environment and fetch what is missing: Java, Maven, Kafka, Postgres.
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it (package python3)."; exit 1; }
+	@$(LOCAL) env
+
+up: env ## Start Kafka and Postgres for development and write their settings to .local/env.
+	@$(LOCAL) up
+
+down: ## Stop the Kafka and Postgres of `make up`; their data stay.
+	@$(LOCAL) down
+
+demo: env ## Show it working: servers, processor, live events of every kind; Ctrl-C ends it all.
+	@$(VENV)/hub-audit demo $(DEMO)
+
+test: env ## Run the whole suite on real Kafka and Postgres.
+	@$(VENV)/pytest $(TESTS)
+
+lint: env ## Check style, types, docstrings and the import contracts.
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+	@$(VENV)/mypy
+	@$(VENV)/lint-imports --no-logo
+	@$(VENV)/interrogate -q processor schemas tests
+
+format: env ## Let ruff mend what it can.
+	@$(VENV)/ruff check --fix-only .
+	@$(VENV)/ruff format .
+
+check: lint ## Run everything CI runs, with coverage.
+	@$(VENV)/coverage erase
+	@$(VENV)/coverage run -m pytest
+	@$(VENV)/coverage combine -q
+	@$(VENV)/coverage report
+
+bench: env ## Measure throughput, latency and memory against the targets.
+	@$(VENV)/python -m tests.benchmarks
+
+faults: env ## Run the fault tests alone: kill -9, freezes, outages, judged by the oracle.
+	@$(VENV)/pytest tests/faults $(TESTS)
+
+lock: ## Resolve the locked versions again, with their hashes (needs uv).
+	@$(UV_COMPILE) pyproject.toml -o deploy/requirements.lock
+	@$(UV_COMPILE) --extra dev -c deploy/requirements.lock pyproject.toml -o deploy/requirements-dev.lock
+	@$(UV_COMPILE) --no-deps deploy/requirements-postgres.in -o deploy/requirements-postgres.lock
+
+clean: ## Stop the servers and delete their data, the environment and all caches of this folder.
+	@$(LOCAL) clean
+	@rm -rf .venv build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

