@@ -1,0 +1,214 @@
+"""The transactional producer of one lane: all of a batch on the bus, or none of it.
+
+What the client does by itself and must not (each has a test in ``tests/integration``):
+
+* A transaction whose batch the broker refused commits without an error. Every batch's future is
+  therefore awaited and looked at before the offsets are added.
+* After any failure the producer is unusable or, worse, usable with a gap in its sequence numbers.
+  It is never used again: whoever calls ``publish`` gets an exception and starts a new one.
+* A commit that met a broken connection is sent again until it succeeds, and then returns as if
+  nothing had happened, while the first copy may still be on its way and end a later transaction.
+  The client waits ``RETRY_BACKOFF_SECONDS`` before it sends again, so a commit that took less was
+  sent once; after any slower one the producer is replaced, which makes a late copy harmless.
+* ``stop()`` hangs when the broker is away and leaves a task that goes on speaking; ``_abandon``
+  ends it.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import OffsetAndMetadata
+
+from processor.emit.route import Outgoing, partition_of_key
+from processor.errors import BusOutage, Doubt, Fenced
+from processor.settings import Settings
+
+RETRY_BACKOFF_SECONDS = 0.1
+"""The client's pause before it repeats a request; also the duration from which a commit is in doubt."""
+
+BATCH_BYTES_MAX = 1_000_000
+"""Just under the broker's default ``message.max.bytes``: a batch of 1 MiB is refused."""
+
+REQUEST_BYTES_MAX = 16 * 1024 * 1024
+START_SECONDS_MAX = 15.0
+STOP_SECONDS_MAX = 2.0
+TRANSACTION_TIMEOUT_SECONDS_MAX = 900.0
+"""The broker's default ``transaction.max.timeout.ms``."""
+
+CLIENT_ERRORS = (KafkaError, OSError, TimeoutError, AttributeError, AssertionError)
+"""What a producer raises when it or its broker is out of order.
+
+The last two are how the client reports a fatal error that struck outside a transaction: it
+dereferences a waiter it does not have, or asserts a state it has already left.
+"""
+
+
+def batch_metadata(batch: int) -> str:
+    """Return the text that ties committed offsets to a lane's batch number."""
+    return f"batch={batch}"
+
+
+class LaneProducer:
+    """Publishes the batches of one lane; starting it fences whoever held the lane before."""
+
+    def __init__(self, settings: Settings, lane: int) -> None:
+        """Prepare a producer for ``lane``; nothing is sent before ``start``."""
+        self._settings = settings
+        self._lane = lane
+        self._producer: AIOKafkaProducer | None = None
+        self._doubtful = False
+        self._transaction_seconds = settings.kafka.transaction_timeout_ms / 1000
+
+    def extend_timeout(self) -> None:
+        """Double the transaction time-out for the next start, up to the broker's maximum."""
+        doubled = self._transaction_seconds * 2
+        self._transaction_seconds = min(doubled, TRANSACTION_TIMEOUT_SECONDS_MAX)
+
+    async def start(self) -> None:
+        """Fence the lane's previous producer, end its open transaction, and be ready to publish.
+
+        Raises BusOutage when the bus does not answer in time.
+        """
+        await self.abandon()
+        settings = self._settings
+        producer = AIOKafkaProducer(
+            **settings.kafka.client_options(),
+            transactional_id=f"{settings.environment}.{settings.group}.{self._lane}",
+            transaction_timeout_ms=int(self._transaction_seconds * 1000),
+            request_timeout_ms=settings.kafka.request_timeout_ms,
+            retry_backoff_ms=int(RETRY_BACKOFF_SECONDS * 1000),
+            max_batch_size=BATCH_BYTES_MAX,
+            max_request_size=REQUEST_BYTES_MAX,
+        )
+        try:
+            async with asyncio.timeout(START_SECONDS_MAX):
+                await producer.start()
+        except CLIENT_ERRORS as error:
+            await _abandon(producer)
+            raise BusOutage(f"producer does not start: {error!r}") from error
+        except asyncio.CancelledError:
+            await _abandon(producer)
+            raise
+        self._producer = producer
+        self._doubtful = False
+
+    async def publish(
+        self, outgoing: Iterable[Outgoing], offsets: Mapping[str, int], batch: int
+    ) -> None:
+        """Publish ``outgoing`` and commit ``offsets`` by topic, with ``batch``, in one transaction.
+
+        Raises BusOutage when it certainly did not happen, Doubt when that is not known, Fenced when
+        another worker holds the lane. After any of them this object must be started again.
+        """
+        if self._doubtful or self._producer is None:
+            await self.start()
+        producer = self._producer
+        if producer is None:
+            raise BusOutage("producer is not started")
+        try:
+            await self._send(producer, outgoing, offsets, batch)
+            await self._commit(producer)
+        except (BusOutage, asyncio.CancelledError):
+            await self.abandon()
+            raise
+        except ProducerFenced as error:
+            await self.abandon()
+            raise Fenced(f"lane {self._lane} has another producer") from error
+
+    async def abandon(self) -> None:
+        """End the producer, whatever state it is in; an open transaction is left to the successor."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _abandon(producer)
+
+    async def _send(
+        self,
+        producer: AIOKafkaProducer,
+        outgoing: Iterable[Outgoing],
+        offsets: Mapping[str, int],
+        batch: int,
+    ) -> None:
+        batches = self._batches(producer, outgoing)
+        metadata = batch_metadata(batch)
+        committed = {
+            TopicPartition(topic, self._lane): OffsetAndMetadata(offset, metadata)
+            for topic, offset in offsets.items()
+        }
+        try:
+            async with asyncio.timeout(self._transaction_seconds):
+                await producer.begin_transaction()
+                await self._await_all(producer, batches)
+                await producer.send_offsets_to_transaction(committed, self._settings.group)
+        except ProducerFenced:
+            raise
+        except CLIENT_ERRORS as error:
+            raise BusOutage(f"transaction failed before its commit: {error!r}") from error
+
+    async def _await_all(
+        self, producer: AIOKafkaProducer, batches: list[tuple[str, int, BatchBuilder]]
+    ) -> None:
+        """Send the batches and look at what became of each: the client's commit would not."""
+        futures = [
+            await producer.send_batch(builder, topic, partition=partition)
+            for topic, partition, builder in batches
+        ]
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _commit(self, producer: AIOKafkaProducer) -> None:
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        try:
+            async with asyncio.timeout(self._transaction_seconds):
+                await producer.commit_transaction()
+        except ProducerFenced:
+            raise
+        except CLIENT_ERRORS as error:
+            raise Doubt(f"commit was not answered: {error!r}") from error
+        self._doubtful = clock() - started >= RETRY_BACKOFF_SECONDS
+
+    def _batches(
+        self, producer: AIOKafkaProducer, outgoing: Iterable[Outgoing]
+    ) -> list[tuple[str, int, BatchBuilder]]:
+        """Pack records by topic and partition; a full batch is followed by another."""
+        prefix, lanes = self._settings.kafka.topic_prefix, self._settings.lanes
+        packed: list[tuple[str, int, BatchBuilder]] = []
+        open_batches: dict[tuple[str, int], BatchBuilder] = {}
+        for topic, partition, key, value, headers in outgoing:
+            at = partition if partition is not None else partition_of_key(key, lanes)
+            builder = open_batches.get((topic, at))
+            if builder is None or not builder.append(
+                timestamp=None, key=key, value=value, headers=headers
+            ):
+                builder = open_batches[topic, at] = producer.create_batch()
+                builder.append(timestamp=None, key=key, value=value, headers=headers)
+                packed.append((prefix + topic, at, builder))
+        return packed
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """Stop ``producer`` in bounded time and leave no task and no connection of it behind."""
+    try:
+        async with asyncio.timeout(STOP_SECONDS_MAX):
+            await producer.stop()
+    except CLIENT_ERRORS:
+        pass
+    else:
+        return
+    sender = producer._sender.sender_task  # noqa: SLF001 - stop() leaves it running
+    for _ in range(10):  # one cancel() is swallowed per request in flight
+        if sender is None or sender.done():
+            break
+        sender.cancel()
+        await asyncio.wait([sender], timeout=0.2)
+    producer._message_accumulator.fail_all(ConnectionError("abandoned"))  # noqa: SLF001
+    try:
+        async with asyncio.timeout(STOP_SECONDS_MAX):
+            await producer.client.close()
+    except CLIENT_ERRORS:
+        pass

@@ -1,0 +1,334 @@
+"""The protocol around the path: take a lane over, settle, batch by batch, reset on any doubt.
+
+A lane is partition p of every raw topic, and one worker's at a time. Where it stands is written
+twice, on purpose: in Postgres (the lane's batch number and next offsets, in the transaction that
+stores a batch) and on Kafka (the same number as metadata of the committed offsets, in the
+transaction that emits it). One batch is in flight at most, so after any crash the two numbers are
+equal, and everything is emitted, or one apart, and exactly that batch is not.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from processor import metrics
+from processor.emit.producer import LaneProducer
+from processor.emit.route import redelivered
+from processor.errors import Doubt, Fenced, LaneStopped, Outage
+from processor.ingest.consumer import Committed, Consumer, Fetched
+from processor.ingest.intake import Intake
+from processor.pipeline import Holding, Pipeline, outgoing
+from processor.progress import Ends, Progress
+from processor.settings import Settings
+from processor.store import lanes as store
+from processor.store.lanes import LaneState
+from processor.store.pool import Database
+from processor.store.writer import Stored
+from schemas.record import Record
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 1.0
+BACKOFF_SECONDS_MIN = 0.2
+BACKOFF_SECONDS_MAX = 5.0
+FENCED_SECONDS = 1.0
+"""Long enough for the group to tell a worker that woke from a freeze that the lane is lost."""
+
+STOPPED_SECONDS = 15.0
+"""How often a stopped lane looks whether an operator has acted."""
+
+
+class Phase(StrEnum):
+    """What a lane is doing."""
+
+    TAKING_OVER = "taking_over"
+    FLOWING = "flowing"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+
+
+class Lane:
+    """One lane of this worker, from its assignment to its release."""
+
+    def __init__(
+        self, lane: int, settings: Settings, consumer: Consumer, db: Database, pipeline: Pipeline
+    ) -> None:
+        """Prepare the lane; nothing happens before ``run``."""
+        self.lane = lane
+        self.phase = Phase.TAKING_OVER
+        self.trouble = Trouble()
+        self._settings = settings
+        self._consumer = consumer
+        self._db = db
+        self._pipeline = pipeline
+        self._producer = LaneProducer(settings, lane)
+        self._intake = self._new_intake()
+        self._holding = Holding(lane, 0, {})
+        self._busy = False
+        self._backed_up = False
+        self._out_of_range = False
+        self.progress = Progress()
+        self._released = asyncio.Event()
+
+    async def run(self) -> None:
+        """Hold the lane until it is released or the task is cancelled; nothing is left open."""
+        try:
+            while not self._released.is_set():
+                try:
+                    await self._take_over()
+                    await self._flow()
+                except Fenced as error:
+                    pause = self._reset("fenced", error, FENCED_SECONDS)
+                except LaneStopped as error:
+                    pause = self._stop(error)
+                except Outage as error:
+                    pause = self._reset("outage", error, self.trouble.backoff_seconds())
+                else:
+                    continue
+                await self._wait(pause)
+        finally:
+            self._intake.close()
+            await self._producer.abandon()
+
+    def offer(self, fetched: Fetched) -> None:
+        """Take in what was fetched; while the lane is not flowing it is thrown away."""
+        if self.phase is not Phase.FLOWING or not fetched.records:
+            return
+        self._intake.offer(fetched.records)
+        if self._intake.full and not self._backed_up:
+            self._backed_up = True
+            self._consumer.pause(self.lane)
+
+    def out_of_range(self) -> None:
+        """Note that the broker does not have our position: the lane is taken over again."""
+        self._out_of_range = True
+
+    def starving(self) -> bool:
+        """Whether the lane is ready, has nothing to work on, and the bus holds more."""
+        return self.phase is Phase.FLOWING and not self._busy and self.progress.lag_records() > 0
+
+    def release(self) -> None:
+        """Let the running batch finish and end ``run``; what waits is left to the next owner."""
+        self._released.set()
+        self._intake.close()
+
+    # --- take over -------------------------------------------------------------------------
+
+    async def _take_over(self) -> None:
+        """Make the lane ours: fence whoever had it, settle what was left, find the positions."""
+        with metrics.timed_take_over():
+            self.phase = Phase.TAKING_OVER
+            self._consumer.pause(self.lane)
+            await self._producer.start()
+            state = await store.take_over(self._db, self.lane)
+            await self._settle(state)
+            positions = await self._find_positions(state)
+        self._holding = Holding(self.lane, state.epoch, positions)
+        self.progress.moved(positions)
+        self._intake = self._new_intake()
+        self._backed_up = self._out_of_range = False
+        self.phase = Phase.FLOWING
+        self._consumer.seek(self.lane, positions)
+        self._consumer.resume(self.lane)
+        log.info("lane_taken_over", extra={"lane": self.lane, "epoch": state.epoch})
+
+    async def _settle(self, state: LaneState) -> None:
+        """Emit the lane's last batch if, and only if, it was stored and not emitted."""
+        published = await self._published_batch(state)
+        if published == state.batch:
+            return
+        if published is not None and published > state.batch:
+            raise LaneStopped(
+                f"lane {self.lane}: Kafka has batch {published} and the database only batch "
+                f"{state.batch}: the database lost commits (an old backup, a lossy failover). "
+                "Restore it, or run `hub-audit recover` to go on from what is published"
+            )
+        await self._emit_again(state, redelivery=published != state.batch - 1)
+
+    async def _published_batch(self, state: LaneState) -> int | None:
+        """Return the batch number of the group's offsets, None when they carry none.
+
+        A lane that has never stored a batch has published number 0. Offsets that are gone although
+        batches were emitted are asked for twice before that is believed.
+        """
+        for attempt in (1, 2):
+            committed = await self._consumer.committed(self.lane)
+            number = _batch_number(committed.values())
+            if number is not None or state.batch == 0:
+                return number or 0
+            if state.batch == 1 and not any(committed.values()):
+                return 0
+            if attempt == 1:
+                await asyncio.sleep(IDLE_SECONDS)
+        return None
+
+    async def _emit_again(self, state: LaneState, *, redelivery: bool) -> None:
+        """Publish the batch that a crash left in the database alone, as its rows have it."""
+        entries = await store.read_unemitted(self._db, state.unemitted.ranges)
+        dead = await store.read_dead_letters(self._db, state.unemitted.dead_letters)
+        stored = Stored(state.batch, entries, dead, 0)
+        offsets = {topic: position.stored_through for topic, position in state.positions.items()}
+        records = map(redelivered, outgoing(stored)) if redelivery else outgoing(stored)
+        try:
+            await self._producer.publish(records, offsets, state.batch)
+        except Doubt:
+            self._producer.extend_timeout()
+            raise
+        metrics.settled(redelivery=redelivery)
+        log.warning(
+            "batch_settled",
+            extra={
+                "lane": self.lane,
+                "batch": state.batch,
+                "entries": len(entries),
+                "dead_letters": len(dead),
+                "redelivery": redelivery,
+            },
+        )
+
+    async def _find_positions(self, state: LaneState) -> dict[str, int]:
+        """Return where to go on in each topic, from Postgres, checked against the log."""
+        positions: dict[str, int] = {}
+        for topic, extent in (await self._consumer.extents(self.lane)).items():
+            known = state.positions.get(topic)
+            if known is None:
+                await store.start_partition(self._db, self.lane, state.epoch, topic, extent.begin)
+                positions[topic] = extent.begin
+                continue
+            positions[topic] = known.stored_through
+            if known.stored_through > extent.end:
+                raise LaneStopped(
+                    f"lane {self.lane}: {topic} ends at {extent.end} and is stored through "
+                    f"{known.stored_through}: the topic was recreated or truncated. Give the new "
+                    "topic another name, or run `hub-audit recover` to start it from its beginning"
+                )
+            if known.stored_through < extent.begin:
+                await self._skip_gap(state.epoch, topic, known.stored_through, extent.begin)
+                positions[topic] = extent.begin
+        return positions
+
+    async def _skip_gap(self, epoch: int, topic: str, first: int, end: int) -> None:
+        """Record that the bus forgot offsets before they were stored, and go on behind them."""
+        await store.record_source_gap(
+            self._db, self.lane, epoch, topic, from_offset=first, to_offset=end
+        )
+        metrics.source_gap(end - first)
+        log.error(
+            "source_gap",
+            extra={"lane": self.lane, "topic": topic, "from_offset": first, "to_offset": end},
+        )
+
+    # --- batch by batch --------------------------------------------------------------------
+
+    async def _flow(self) -> None:
+        """Take batches down the path until the lane is released."""
+        gather_seconds = self._settings.batch.gather_ms / 1000
+        while not self._released.is_set():
+            records = await self._intake.take(
+                wait_seconds=IDLE_SECONDS, gather_seconds=gather_seconds
+            )
+            if self._out_of_range:
+                raise Outage("the broker does not have the lane's position")
+            if records:
+                await self._one_batch(records)
+            if not len(self._intake):
+                await self._note_caught_up()
+
+    async def _one_batch(self, records: list[Record]) -> None:
+        if self._backed_up and not self._intake.full:
+            self._backed_up = False
+            self._consumer.resume(self.lane)
+        self._check_order(records)
+        self._busy = True
+        try:
+            stored, positions = await self._pipeline.run(records, self._holding, self._producer)
+        finally:
+            self._busy = False
+        self._holding = self._holding._replace(positions=positions)
+        self.progress.moved(positions, records[-1].timestamp / 1000)
+        self.trouble.over(self.lane)
+        metrics.batch_done(self.lane, records, stored)
+
+    def _check_order(self, records: list[Record]) -> None:
+        """Refuse records below our position: they would be stored a second time."""
+        nexts = dict(self._holding.positions)
+        for record in records:
+            if record.offset < nexts[record.topic]:
+                raise Outage(f"{record.topic} went back to offset {record.offset}")
+            nexts[record.topic] = record.offset + 1
+
+    async def _note_caught_up(self) -> None:
+        """Write, when it is so, that the lane is complete, and step over trailing markers."""
+        ends, asked_at = self.progress.ends
+        self.progress.ends = Ends(ends, 0.0)
+        if not ends or not asked_at:
+            return
+        reached = {topic: await self._consumer.position(self.lane, topic) for topic in ends}
+        if len(self._intake):
+            return  # a position counts what waits in the queue
+        positions = {topic: at for topic, at in reached.items() if at is not None}
+        if all(positions.get(topic, -1) >= end for topic, end in ends.items()):
+            await store.caught_up(self._db, self.lane, self._holding.epoch, positions, asked_at)
+            self._holding = self._holding._replace(positions=positions)
+            self.progress.moved(positions)
+
+    # --- resets ----------------------------------------------------------------------------
+
+    def _reset(self, cause: str, error: Exception, pause_seconds: float) -> float:
+        self.phase = Phase.WAITING
+        self._intake.close()
+        metrics.lane_reset(cause)
+        self.trouble.met(self.lane, cause, error)
+        return pause_seconds * random.uniform(0.75, 1.25)  # noqa: S311 - spreads retries, no secret
+
+    def _stop(self, error: LaneStopped) -> float:
+        self.phase = Phase.STOPPED
+        self._intake.close()
+        self.trouble.met(self.lane, "stopped", error)
+        return STOPPED_SECONDS
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._released.wait()
+        except TimeoutError:
+            pass
+
+    def _new_intake(self) -> Intake:
+        batch = self._settings.batch
+        return Intake(records_max=batch.records_max, bytes_max=batch.bytes_max)
+
+
+class Trouble:
+    """Says once that a lane is in trouble, and once that it is over."""
+
+    def __init__(self) -> None:
+        """Begin without trouble."""
+        self.reason = ""
+        self._failures = 0
+
+    def met(self, lane: int, cause: str, error: Exception) -> None:
+        """Note a failure; only the first of a row is logged as more than a detail."""
+        level = logging.DEBUG if self._failures else logging.WARNING
+        if cause == "stopped" and self.reason != str(error):
+            level = logging.ERROR
+        self.reason = str(error)
+        self._failures += 1
+        log.log(level, "lane_reset", extra={"lane": lane, "cause": cause, "error": str(error)})
+
+    def over(self, lane: int) -> None:
+        """Note that a batch passed."""
+        if self._failures:
+            log.info("lane_recovered", extra={"lane": lane, "failures": self._failures})
+        self.reason, self._failures = "", 0
+
+    def backoff_seconds(self) -> float:
+        """Return how long to wait before the next attempt: doubling, bounded."""
+        return float(min(BACKOFF_SECONDS_MIN * 2**self._failures, BACKOFF_SECONDS_MAX))
+
+
+def _batch_number(committed: Iterable[Committed | None]) -> int | None:
+    """Return the highest batch number among a lane's committed offsets."""
+    return max((at.batch for at in committed if at and at.batch is not None), default=None)

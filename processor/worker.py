@@ -1,0 +1,168 @@
+"""``hub-audit process``: one member of the group, holding its share of the lanes."""
+
+import asyncio
+import logging
+import time
+
+from processor import metrics
+from processor.emit.topics import raw_topics
+from processor.errors import Outage
+from processor.health import Health, serve
+from processor.ingest.consumer import Consumer
+from processor.lane import Lane, Phase
+from processor.normalize import Limits
+from processor.pipeline import Pipeline
+from processor.progress import Ends
+from processor.settings import Settings
+from processor.store.partitions import oldest_day
+from processor.store.pool import Database
+
+log = logging.getLogger(__name__)
+
+RELEASE_SECONDS = 2.0
+"""What a running batch gets to finish when its lane is wanted elsewhere."""
+
+HOUSEKEEPING_SECONDS = 2.0
+LIMITS_SECONDS = 60.0
+STUCK_SECONDS = 60.0
+"""A lane that waits this long for records the bus says are there has a dead client."""
+
+
+class Worker:
+    """Feeds the lanes it is assigned, and gives them back in order."""
+
+    def __init__(self, settings: Settings, db: Database, limits: Limits) -> None:
+        """Prepare a worker; ``run`` joins the group."""
+        self._settings = settings
+        self._db = db
+        self._pipeline = Pipeline(db, limits, redrive_topic=settings.topic(settings.topics.redrive))
+        self._consumer = Consumer(
+            settings,
+            raw_topics(settings),
+            on_assigned=self._take,
+            on_revoked=self._release,
+            on_trouble=self._trouble,
+        )
+        self._lanes: dict[int, Lane] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._crash: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the group has spoken and every lane we hold is flowing."""
+        return self._consumer.joined and all(
+            lane.phase is Phase.FLOWING for lane in self._lanes.values()
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set, then finish the running batches and leave the group."""
+        await self._consumer.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                feeding = tasks.create_task(self._feed())
+                keeping = tasks.create_task(self._keep_house())
+                await self._until(stop)
+                feeding.cancel()
+                keeping.cancel()
+        finally:
+            await self._release(frozenset(self._lanes))
+            await self._consumer.stop()
+
+    async def _until(self, stop: asyncio.Event) -> None:
+        """Wait for ``stop``; a crashed lane raises here what crashed it."""
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({stopping, self._crash}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if self._crash.done():
+            self._crash.result()
+
+    async def _feed(self) -> None:
+        """Carry records from the bus to their lanes, for ever."""
+        while True:
+            for fetched in await self._consumer.poll():
+                lane = self._lanes.get(fetched.lane)
+                if lane is not None:
+                    lane.offer(fetched)
+
+    async def _keep_house(self) -> None:
+        """Measure lag, let idle lanes know that they are complete, renew the limits."""
+        clock = asyncio.get_running_loop().time
+        renewed = clock()
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            try:
+                await self._note_ends()
+                if clock() - renewed >= LIMITS_SECONDS:
+                    self._pipeline.limits = await limits_of(self._settings, self._db)
+                    renewed = clock()
+            except Outage as error:
+                log.debug("housekeeping_postponed", extra={"error": str(error)})
+
+    async def _note_ends(self) -> None:
+        asked_at = time.time()
+        for number, by_topic in (await self._consumer.ends()).items():
+            lane = self._lanes.get(number)
+            if lane is not None:
+                lane.progress.ends = Ends(by_topic, asked_at)
+                self._watch(lane)
+
+    def _watch(self, lane: Lane) -> None:
+        progress = lane.progress
+        metrics.lane_lag(lane.lane, progress.lag_records(), progress.lag_seconds())
+        if lane.starving() and progress.still_seconds() > STUCK_SECONDS:
+            raise RuntimeError(f"lane {lane.lane} gets no records although the bus has some")
+
+    async def _take(self, lanes: frozenset[int]) -> None:
+        """Begin to hold the lanes that the group gives us."""
+        metrics.rebalanced(len(lanes))
+        log.info("lanes_assigned", extra={"lanes": sorted(lanes)})
+        for number in sorted(lanes):
+            lane = Lane(number, self._settings, self._consumer, self._db, self._pipeline)
+            task = asyncio.create_task(lane.run(), name=f"lane-{number}")
+            task.add_done_callback(self._ended)
+            self._lanes[number], self._tasks[number] = lane, task
+
+    async def _release(self, lanes: frozenset[int]) -> None:
+        """Give lanes back: their running batch gets a moment to finish, then it is cut off."""
+        tasks = [self._tasks.pop(number) for number in lanes if number in self._tasks]
+        for number in lanes:
+            lane = self._lanes.pop(number, None)
+            if lane is not None:
+                lane.release()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=RELEASE_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _trouble(self, number: int) -> None:
+        lane = self._lanes.get(number)
+        if lane is not None:
+            lane.out_of_range()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None and not self._crash.done():
+            self._crash.set_exception(task.exception() or RuntimeError("lane ended"))
+
+
+async def limits_of(settings: Settings, db: Database) -> Limits:
+    """Return what normalizing needs from outside: retention, oldest day kept, topic families."""
+    topics = settings.topics
+    return Limits(
+        retention_ms=settings.retention_days * 86_400_000,
+        oldest_day_ms=await oldest_day(db),
+        families={
+            settings.topic(topics.identity): "identity",
+            settings.topic(topics.permission): "permission",
+            settings.topic(topics.billing): "billing",
+            settings.topic(topics.audit): "audit",
+        },
+    )
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Run a worker until ``stop`` is set, in an environment that has been found fit to start in."""
+    async with Database.open(settings.postgres) as db:
+        worker = Worker(settings, db, await limits_of(settings, db))
+        async with serve(settings, Health(ready=lambda: worker.ready)):
+            await worker.run(stop)
