@@ -1,0 +1,48 @@
+"""Day partitions: creating those that are missing, and what is there."""
+
+from datetime import date, timedelta
+
+from processor.store.pool import Database
+from processor.store.sql import statements
+
+ENTRIES = "audit_entries"
+DEAD_LETTERS = "dead_letters"
+
+# Ahead of today: a week in which maintenance may fail before anybody has to hurry.
+DAYS_AHEAD = 8
+
+_SQL = statements("books.sql")
+
+
+async def ensure_days(
+    db: Database, first: date, last: date, *, tables: tuple[str, ...] = (ENTRIES, DEAD_LETTERS)
+) -> list[date]:
+    """Create the partitions missing from first to last inclusive; return the days created."""
+    created: set[date] = set()
+    for table in tables:
+        async with db.connection() as connection:
+            rows = await connection.fetch(_SQL["ensure_days"], table, first, last)
+        created.update(row[0] for row in rows)
+    return sorted(created)
+
+
+async def ensure_window(db: Database, retention_days: int) -> list[date]:
+    """Create every partition that a record of now can need, and those of the week ahead."""
+    async with db.connection() as connection:
+        today: date = await connection.fetchval(_SQL["today"])
+    # One day more: an event of exactly the retention's age is no older than it.
+    first = today - timedelta(days=retention_days + 1)
+    return await ensure_days(db, first, today + timedelta(days=DAYS_AHEAD))
+
+
+async def oldest_day(db: Database) -> date | None:
+    """Return the oldest day that takes entries; None when there is no partition at all."""
+    async with db.connection() as connection:
+        day: date | None = await connection.fetchval(_SQL["oldest_day"])
+    return day
+
+
+async def days(db: Database, table: str = ENTRIES) -> list[date]:
+    """Return the days that take rows, in order."""
+    async with db.connection() as connection:
+        return [row[0] for row in await connection.fetch(_SQL["days"], table)]

@@ -1,0 +1,1 @@
+"""The numbered migrations, plain SQL; an applied one is never edited (its checksum is kept)."""
