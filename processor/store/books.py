@@ -40,9 +40,8 @@ async def claim(db: Database, environment: str, group: str) -> None:
         await connection.execute(_SQL["claim"], environment, group)
         owner = tuple(await connection.fetchrow(_SQL["owner"]))
     if owner != (environment, group):
-        raise StartRefused(
-            [
-                f"the database belongs to environment {owner[0]}, group {owner[1]}, this process to"
-                f" environment {environment}, group {group}: give each its own database"
-            ]
+        problem = (
+            f"the database belongs to environment {owner[0]}, group {owner[1]}, this process to"
+            f" environment {environment}, group {group}: give each its own database"
         )
+        raise StartRefused([problem])

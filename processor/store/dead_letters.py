@@ -50,6 +50,9 @@ class Filter(NamedTuple):
     open_only: bool = False
 
 
+EVERYTHING = Filter()
+
+
 async def write_dead_letters(
     connection: asyncpg.Connection, dead_letters: Iterable[DeadLetter]
 ) -> None:
@@ -59,9 +62,7 @@ async def write_dead_letters(
     )
 
 
-async def read_dead_letters(
-    db: Database, coordinates: Sequence[Coordinates]
-) -> list[DeadLetter]:
+async def read_dead_letters(db: Database, coordinates: Sequence[Coordinates]) -> list[DeadLetter]:
     """Return the dead letters with these coordinates (topic, partition, offset)."""
     columns = list(zip(*coordinates, strict=True)) or [(), (), ()]
     async with db.connection() as connection:
@@ -77,7 +78,7 @@ async def show_dead_letter(db: Database, coordinates: Coordinates) -> StoredDead
 
 
 async def list_dead_letters(
-    db: Database, wanted: Filter = Filter(), *, limit: int = 100
+    db: Database, wanted: Filter = EVERYTHING, *, limit: int = 100
 ) -> list[StoredDeadLetter]:
     """Return the newest dead letters that pass the filter."""
     async with db.connection() as connection:
@@ -112,7 +113,9 @@ def _row(letter: DeadLetter) -> tuple[Any, ...]:
         _storable(rejection.detail),
         record.key,
         record.value,
-        orjson.dumps([[_storable(name), _base64(value)] for name, value in record.headers]).decode(),
+        orjson.dumps(
+            [[_storable(name), _base64(value)] for name, value in record.headers]
+        ).decode(),
     )
 
 

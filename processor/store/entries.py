@@ -15,8 +15,15 @@ import asyncpg
 from processor.store.lanes import Range
 from processor.store.partitions import ENTRIES
 from processor.store.resolve import Candidate, Identity, identity, resolve
-from processor.store.rows import COLUMNS, COPY_HEADER, COPY_TRAILER
-from processor.store.rows import decode, encode, numbered, occurred_at
+from processor.store.rows import (
+    COLUMNS,
+    COPY_HEADER,
+    COPY_TRAILER,
+    decode,
+    encode,
+    numbered,
+    occurred_at,
+)
 from processor.store.sql import statements
 from schemas.entry import Entry
 from schemas.record import Record
@@ -90,9 +97,7 @@ async def _straight(
     return Outcome([candidate.entry for candidate in candidates], _ranges(heads, added))
 
 
-async def _carefully(
-    connection: asyncpg.Connection, candidates: Sequence[Candidate]
-) -> Outcome:
+async def _carefully(connection: asyncpg.Connection, candidates: Sequence[Candidate]) -> Outcome:
     """Say for each candidate whether it is new, a duplicate or cannot be stored."""
     # From here on nobody else inserts for these organizations: what is looked up stays true.
     orgs = {candidate.entry["org_id"] for candidate in candidates}
@@ -120,9 +125,7 @@ async def _carefully(
     )
 
 
-async def _raise_heads(
-    connection: asyncpg.Connection, added: Mapping[str, int]
-) -> dict[str, int]:
+async def _raise_heads(connection: asyncpg.Connection, added: Mapping[str, int]) -> dict[str, int]:
     """Raise the organizations' heads, and hold them to the end of the transaction."""
     org_ids = sorted(added)
     rows = await connection.fetch(
@@ -204,9 +207,7 @@ async def _existing(
     return {identity(entry): entry for entry in entries}
 
 
-async def _copy_or_refuse(
-    connection: asyncpg.Connection, rows: Sequence[bytes]
-) -> dict[int, str]:
+async def _copy_or_refuse(connection: asyncpg.Connection, rows: Sequence[bytes]) -> dict[int, str]:
     """Copy the rows; or, when the database refuses some, none, and say which and why."""
     if not rows:
         return {}
@@ -246,11 +247,10 @@ async def _try_copy(
 
 def _repeats_key(error: asyncpg.PostgresError) -> bool:
     """Tell a repeated identity from every other violation."""
-    return (
-        error.sqlstate == _UNIQUE_VIOLATION
-        and error.table_name.startswith(ENTRIES)
-        and error.constraint_name.endswith(_KEY_SUFFIX)
-    )
+    if error.sqlstate != _UNIQUE_VIOLATION:
+        return False
+    constraint: str = error.constraint_name
+    return constraint.startswith(ENTRIES) and constraint.endswith(_KEY_SUFFIX)
 
 
 def _lacks_partition(error: asyncpg.PostgresError) -> bool:
@@ -260,7 +260,7 @@ def _lacks_partition(error: asyncpg.PostgresError) -> bool:
 
 def _refuses_row(error: asyncpg.PostgresError) -> bool:
     """Tell whether the database objects to what is in a row."""
-    state = error.sqlstate
+    state: str = error.sqlstate
     return state[:2] == _REFUSED_CLASS or state in _REFUSED_CODES
 
 

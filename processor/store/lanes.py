@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from datetime import datetime
 from typing import NamedTuple
 
 import asyncpg
@@ -39,6 +38,8 @@ PREDECESSOR_TIMEOUT_SECONDS = 2.0
 # How often the backends in the way are looked up, and for how long in all.
 END_BLOCKERS_INTERVAL_SECONDS = 0.05
 END_BLOCKERS_TIMEOUT_SECONDS = 10.0
+
+GONE_FROM_BUS = "gone from the bus before they were read"
 
 
 class Range(NamedTuple):
@@ -102,8 +103,9 @@ async def take_over(db: Database, lane: int) -> LaneState:
     try:
         return await _take_over_by_force(db, lane)
     except _LaneHeldError as error:
-        message = f"lane {lane} is held by a database session that cannot be ended"
-        raise DatabaseOutage(message) from error
+        raise DatabaseOutage(
+            f"lane {lane} is held by a database session that cannot be ended"
+        ) from error
 
 
 async def _take_over(
@@ -179,24 +181,26 @@ async def start_partition(
 
 
 async def record_source_gap(
-    db: Database, lane: int, epoch: int, topic: str, from_offset: int, to_offset: int, reason: str
+    db: Database, lane: int, epoch: int, topic: str, *, from_offset: int, to_offset: int
 ) -> None:
-    """Step over offsets that the bus has lost: recorded as a gap, counted as holes."""
+    """Step over offsets that the bus has lost: recorded as a gap, counted as holes.
+
+    ``to_offset`` is the first one that is there again.
+    """
     async with db.transaction() as connection:
         await _fence(connection, lane, epoch)
         moved = await connection.execute(_SQL["skip_gap"], topic, lane, from_offset, to_offset)
         if moved != "UPDATE 1":
-            message = f"{topic}/{lane} does not stand at {from_offset} before {to_offset}"
-            raise RuntimeError(message)
+            raise RuntimeError(f"{topic}/{lane} does not stand at {from_offset} before {to_offset}")
         await connection.execute(
-            _SQL["record_gap"], topic, lane, from_offset, to_offset, reason
+            _SQL["record_gap"], topic, lane, from_offset, to_offset, GONE_FROM_BUS
         )
 
 
 async def caught_up(
-    db: Database, lane: int, epoch: int, advances: Mapping[str, int], at: datetime
+    db: Database, lane: int, epoch: int, advances: Mapping[str, int], at: float
 ) -> None:
-    """Record that everything before these positions (by topic) is stored, as of a time.
+    """Record that everything before these positions (by topic) is stored, as of a UNIX time.
 
     What lies between a partition's position and the one given held no record: counted as holes.
     """
@@ -207,12 +211,12 @@ async def caught_up(
             _SQL["caught_up"], lane, topics, [advances[topic] for topic in topics], at
         )
         if moved != f"UPDATE {len(topics)}":
-            message = f"lane {lane} stands beyond its positions, or was not started: {topics}"
-            raise RuntimeError(message)
+            raise RuntimeError(
+                f"lane {lane} stands beyond its positions, or was not started: {topics}"
+            )
 
 
 async def _fence(connection: asyncpg.Connection, lane: int, epoch: int) -> None:
     """Hold the lane for this owner to the end of the transaction."""
     if await connection.fetchrow(_SQL["fence"], lane, epoch) is None:
-        message = f"lane {lane}: epoch {epoch} is over"
-        raise Fenced(message)
+        raise Fenced(f"lane {lane}: epoch {epoch} is over")

@@ -88,13 +88,12 @@ async def _prepare_roles(connection: asyncpg.Connection) -> None:
             await connection.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {_OWNER}")
         await connection.execute(f"SET ROLE {_OWNER}; RESET ROLE")
     except asyncpg.InsufficientPrivilegeError as error:
-        raise StartRefused(
-            [
-                f"this database user may not set up the roles ({error}): have a superuser run"
-                f" hub-audit migrate once, or run processor/store/sql/roles.sql, GRANT CREATE ON"
-                f" SCHEMA public TO {_OWNER}, and GRANT {', '.join(_ROLES)} to this user"
-            ]
-        ) from error
+        problem = (
+            f"this database user may not set up the roles ({error}): have a superuser run"
+            " hub-audit migrate once, or run processor/store/sql/roles.sql, GRANT CREATE ON"
+            f" SCHEMA public TO {_OWNER}, and GRANT {', '.join(_ROLES)} to this user"
+        )
+        raise StartRefused([problem]) from error
 
 
 async def _journal(connection: asyncpg.Connection) -> dict[str, str]:

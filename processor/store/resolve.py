@@ -40,7 +40,8 @@ def resolve(candidates: Iterable[Candidate], stored: Mapping[Identity, Entry]) -
     """Compare each candidate with what stands under its identity, in the store or before it.
 
     Raises RuntimeError for a record that is stored already: positions and entries are advanced in
-    one transaction, so that cannot be.
+    one transaction, so that cannot be. (The same coordinates at another append time are those of a
+    topic that was created anew: another record.)
     """
     standing = dict(stored)
     outcome = Resolution([], [], [])
@@ -51,9 +52,8 @@ def resolve(candidates: Iterable[Candidate], stored: Mapping[Identity, Entry]) -
         if other is None:
             standing[key] = entry
             outcome.fresh.append(candidate)
-        elif _coordinates(other) == (record.topic, record.partition, record.offset):
-            message = f"record {_coordinates(other)} is stored already, as entry {key[1]}"
-            raise RuntimeError(message)
+        elif _is_made_of(other, candidate):
+            raise RuntimeError(f"record {_coordinates(other)} is stored already, as entry {key[1]}")
         elif same_fact(other, entry):
             outcome.duplicates.append(record)
         else:
@@ -78,6 +78,13 @@ def _content(entry: Entry) -> dict[str, Any]:
     for name in _COORDINATES:
         del content["source"][name]
     return content
+
+
+def _is_made_of(other: Entry, candidate: Candidate) -> bool:
+    """Tell whether an entry was made of the candidate's very record."""
+    entry, record = candidate
+    coordinates = record.topic, record.partition, record.offset
+    return _coordinates(other) == coordinates and other["recorded_at"] == entry["recorded_at"]
 
 
 def _coordinates(entry: Entry) -> tuple[str, int, int]:

@@ -123,9 +123,10 @@ def _context(entry: Entry) -> bytes:
     context: dict[str, Any] = {"raw_sha256": entry["raw_sha256"]}
     if "event_id" in source:
         context["event_id"] = source["event_id"]
+    fields: Mapping[str, object] = entry
     for name in _ENTRY_CONTEXT:
-        if name in entry:
-            context[name] = entry[name]
+        if name in fields:
+            context[name] = fields[name]
     if "name" in actor:
         context["actor_name"] = actor["name"]
     if "on_behalf_of" in actor:
@@ -151,7 +152,7 @@ def encode(entry: Entry) -> bytes:
 
     Raises ValueError, TypeError, KeyError or struct.error for what no row can hold.
     """
-    actor, target, source, get = entry["actor"], entry["target"], entry["source"], entry.get
+    actor, target, source = entry["actor"], entry["target"], entry["source"]
     texts = _texts
     entry_id = bytes.fromhex(entry["entry_id"].replace("-", ""))
     details = orjson.dumps(entry["details"])
@@ -183,10 +184,10 @@ def encode(entry: Entry) -> bytes:
             texts[actor.get("id")],
             texts[actor.get("email")],
             texts[target.get("id")],
-            _inets[get("ip")],
-            _text(get("session_id")),
-            _text(get("request_id")),
-            _text(get("correlation_id")),
+            _inets[entry.get("ip")],
+            _text(entry.get("session_id")),
+            _text(entry.get("request_id")),
+            _text(entry.get("correlation_id")),
             _LENGTH(len(details)),
             details,
             _LENGTH(len(context)),

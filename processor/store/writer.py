@@ -83,18 +83,14 @@ async def write(db: Database, batch: Batch) -> Stored:
         except DaysMissingError as missing:
             for day in missing.days:
                 await ensure_days(db, day, day, tables=(missing.table,))
-    message = f"lane {batch.lane}: batch not stored in {ATTEMPTS_MAX} attempts"
-    raise DatabaseOutage(message)
+    raise DatabaseOutage(f"lane {batch.lane}: batch not stored in {ATTEMPTS_MAX} attempts")
 
 
-async def _write(
-    connection: asyncpg.Connection, batch: Batch, rows: list[bytes] | None
-) -> Stored:
+async def _write(connection: asyncpg.Connection, batch: Batch, rows: list[bytes] | None) -> Stored:
     """Do everything but the commit."""
     number = await connection.fetchval(_SQL["next_batch"], batch.lane, batch.epoch)
     if number is None:
-        message = f"lane {batch.lane}: epoch {batch.epoch} is over"
-        raise Fenced(message)
+        raise Fenced(f"lane {batch.lane}: epoch {batch.epoch} is over")
     outcome = await insert(connection, batch.entries, rows)
     dead_letters = [*batch.dead_letters, *outcome.rejected]
     if dead_letters:
@@ -130,8 +126,7 @@ async def _finish(
         _SQL["finish_batch"], batch.lane, dump(unemitted), *_books(batch, outcome, dead_letters)
     )
     if advanced != len(batch.advances):
-        message = f"lane {batch.lane} cannot advance to {dict(batch.advances)}"
-        raise RuntimeError(message)
+        raise RuntimeError(f"lane {batch.lane} cannot advance to {dict(batch.advances)}")
 
 
 def _books(

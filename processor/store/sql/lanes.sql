@@ -42,7 +42,7 @@ UPDATE source_offsets AS s
 SET
     offset_holes = s.offset_holes + a.position - s.stored_through,
     stored_through = a.position,
-    caught_up_at = $4
+    caught_up_at = to_timestamp($4)
 FROM unnest($2::text[], $3::bigint[]) AS a (topic, position)
 WHERE s.topic = a.topic AND s.partition = $1 AND s.stored_through <= a.position;
 
