@@ -20,14 +20,7 @@ from psycopg import sql
 
 from processor.local.kafka import Broker
 from processor.local.postgres import Server
-
-try:
-    from processor.store.migrations import migrate
-except ModuleNotFoundError:  # until the migrations are here
-
-    async def migrate(dsn: str) -> None:
-        """Do nothing: there is no migration yet."""
-
+from processor.store.migrations import migrate
 
 GIVEN = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("HUB_AUDIT_")}
 

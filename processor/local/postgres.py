@@ -32,6 +32,7 @@ from processor.local.port import free_port
 OLDEST_MAJOR = 15
 SUPERUSER = "postgres"
 DATABASE = "hub_audit"
+CREATE_DATABASE = "CREATE DATABASE hub_audit;\n"
 START_SECONDS = 60
 STOP_SECONDS = 30
 # A path of a Unix socket holds 107 bytes with its end; the socket's own name takes up to 20.
@@ -213,7 +214,7 @@ class Server:
         access = ["--auth-local=trust", "--auth-host=password", f"--pwfile={self._password_file}"]
         self._run([str(binaries / "initdb"), "-D", str(self._data), *how, *access])
         single = [str(binaries / "postgres"), "--single", "-D", str(self._data), "postgres"]
-        self._run(single, text=f"CREATE DATABASE {DATABASE};\n")
+        self._run(single, text=CREATE_DATABASE)
 
     def _run(self, command: list[str], *, text: str = "") -> None:
         done = subprocess.run(
