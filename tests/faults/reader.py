@@ -1,6 +1,7 @@
 """Reading Kafka with librdkafka, so that a fault of the product's client cannot hide itself."""
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -51,9 +52,13 @@ def read_all(bootstrap: str, where: list[Place]) -> list[Seen]:
 def _read(reader: Consumer, where: list[Place]) -> Iterator[Seen]:
     reader.assign([TopicPartition(topic, partition, 0) for topic, partition in where])
     open_ = set(where)
+    deadline = time.monotonic() + SILENCE_SECONDS
     while open_:
-        batch: list[Any] = reader.consume(10_000, timeout=SILENCE_SECONDS)
-        if not batch:
+        # The client waits for the whole time unless it can fill the batch.
+        batch: list[Any] = reader.consume(10_000, timeout=0.1)
+        if batch:
+            deadline = time.monotonic() + SILENCE_SECONDS
+        elif time.monotonic() > deadline:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"no end of {sorted(open_)}"))
         for message in batch:
             error = message.error()

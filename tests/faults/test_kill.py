@@ -1,0 +1,100 @@
+"""F1, F2, F3: workers that are killed at random, at every named moment, or asked to end."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from tests.faults.harness import Stage
+from tests.faults.points import IN_A_BATCH, IN_A_TAKE_OVER
+
+RECORDS = int(os.environ.get("FAULTS_RECORDS", "3000"))
+KILLS = int(os.environ.get("FAULTS_KILLS", "3"))
+PATIENCE_SECONDS = 280
+DRAIN_SECONDS = 10.0
+
+pytestmark = pytest.mark.timeout(300)
+New = Callable[..., Stage]
+
+
+def die_in_turn(stage: Stage, points: Sequence[str]) -> None:
+    """Let one worker after another die at its moment, then let a sound one finish."""
+    for turn, point in enumerate(points):
+        worker = stage.start(point, passes=1 + turn % 3)
+        stage.feed_until(lambda: not worker.running, f"{point} comes")  # noqa: B023 - ends here
+        assert worker.died(), f"{point}: {worker.said()[-3000:]}"
+    stage.start()
+
+
+@pytest.mark.parametrize(
+    "points", [IN_A_BATCH[:5], IN_A_BATCH[5:]], ids=["until the store", "until the bus"]
+)
+def test_a_worker_killed_at_a_moment_of_its_batch(stage: New, points: Sequence[str]) -> None:
+    """Whatever the moment of a batch, its successor neither loses nor repeats anything."""
+    here = stage()
+    here.feed_transactions()
+    die_in_turn(here, points)
+    verdict = here.judge()
+    assert verdict.clean, verdict
+
+
+def test_a_worker_killed_while_it_takes_over(stage: New) -> None:
+    """A successor that dies while it settles leaves its own successor the same work."""
+    here = stage()
+    settling = ("before_settle", "after_settle")
+    fresh = ("after_fencing", "after_take_over")
+    assert {*settling, *fresh} == {*IN_A_TAKE_OVER}
+    here.feed(500)
+    for point, passes in (
+        ("after_pg_commit", 2),
+        ("before_settle", 1),
+        ("after_settle", 1),
+        ("after_pg_commit", 1),
+        ("after_fencing", 2),
+        ("after_take_over", 1),
+    ):
+        worker = here.start(point, passes=passes)
+        here.feed_until(lambda: not worker.running, f"{point} comes")  # noqa: B023 - ends here
+        assert worker.died(), f"{point}: {worker.said()[-3000:]}"
+    here.start()
+    verdict = here.judge()
+    assert verdict.clean, verdict
+
+
+def test_workers_killed_at_random(stage: New) -> None:
+    """Two workers under load, one of them killed again and again: nothing lost, nothing twice."""
+    here = stage(seed=7)
+    workers = [here.start(), here.start()]
+    feeding = threading.Thread(target=here.feed, args=(RECORDS,), kwargs={"per_second": 800})
+    feeding.start()
+    for _ in range(KILLS):
+        here.progress(here.rng.randrange(1, RECORDS // (2 * KILLS)))
+        victim = workers.pop(here.rng.randrange(2))
+        victim.kill()
+        workers.append(here.start())
+    feeding.join(PATIENCE_SECONDS)
+    verdict = here.judge()
+    assert verdict.clean, verdict
+
+
+def test_a_worker_asked_to_end_finishes_its_batch(stage: New) -> None:
+    """SIGTERM in mid-flow: the worker ends by itself, in time, and nothing has to be settled."""
+    here = stage(seed=3)
+    first = here.start()
+    here.feed(500)
+    here.progress(1)
+    second = here.start()
+    feeding = threading.Thread(target=here.feed, args=(1500,), kwargs={"per_second": 1000})
+    feeding.start()
+    here.progress(200)
+    code, seconds = first.drain()
+    assert (code, seconds < DRAIN_SECONDS) == (0, True), first.said()[-3000:]
+    feeding.join(PATIENCE_SECONDS)
+    verdict = here.judge()
+    assert verdict.clean, verdict
+    assert "batch_settled" not in second.said()
+    assert second.process.poll() is None
+    second.send(signal.SIGTERM)
+    assert second.process.wait(DRAIN_SECONDS) == 0
