@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import ConfigResource
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not declared
+    AdminClient,
+    ConfigResource,
+)
 from psycopg import sql
 
 from processor.local.kafka import Broker
