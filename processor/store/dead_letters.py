@@ -131,10 +131,10 @@ def _base64(value: bytes | None) -> str | None:
 
 def _stored(row: Mapping[str, Any]) -> StoredDeadLetter:
     """Return the dead letter of a row."""
-    headers = [
+    headers = tuple(
         (name, None if value is None else b64decode(value))
         for name, value in orjson.loads(row["headers"])
-    ]
+    )
     record = RawRecord(
         topic=row["topic"],
         partition=row["partition"],

@@ -223,7 +223,7 @@ async def _copy_or_refuse(connection: asyncpg.Connection, rows: Sequence[bytes])
             refused[start] = refusal
         elif refusal is not None:
             middle = (start + end) // 2
-            ranges += [(start, middle), (middle, end)]
+            ranges += [(middle, end), (start, middle)]
     return refused
 
 

@@ -1,0 +1,292 @@
+-- What the migrations come to; a test compares the two in a database each. Read it, do not run it.
+-- Made by pg_dump --schema-only --schema=public from a database to which the migrations alone were
+-- applied (so without day partitions), less its comments and settings.
+
+CREATE FUNCTION public.ensure_days(parent text, first date, last date) RETURNS SETOF date
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    new_day date;
+    leaf text;
+BEGIN
+    IF parent NOT IN ('audit_entries', 'dead_letters') OR last - first > 1000 THEN
+        RAISE EXCEPTION 'no day partitions for % from % to %', parent, first, last;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('hub_audit.ensure_days'));
+    FOR new_day IN
+        SELECT s::date FROM generate_series(first, last, interval '1 day') AS s
+        EXCEPT SELECT d.day FROM partition_days AS d WHERE d.parent = ensure_days.parent
+        ORDER BY 1
+    LOOP
+        leaf := parent || '_' || to_char(new_day, 'YYYYMMDD');
+        CONTINUE WHEN to_regclass(leaf) IS NOT NULL;
+        EXECUTE format(
+            'CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE, '
+            'CONSTRAINT %I PRIMARY KEY %s)',
+            leaf, parent, leaf || '_pkey',
+            (SELECT substring(pg_get_constraintdef(c.oid) FROM '\(.*\)') FROM pg_constraint AS c
+             WHERE c.conrelid = parent::regclass AND c.contype = 'p')
+        );
+        IF parent = 'audit_entries' THEN
+            -- On the parent it would need occurred_at and guard nothing.
+            EXECUTE format(
+                'ALTER TABLE %I ADD CONSTRAINT %I UNIQUE (org_id, seq)', leaf, leaf || '_seq_key');
+        END IF;
+        -- The parent's policy does not apply to a leaf that is read directly.
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', leaf);
+        EXECUTE format(
+            'CREATE POLICY own_organization ON %I '
+            'USING (org_id = nullif(current_setting(''app.org_id'', true), ''''))', leaf);
+        EXECUTE format(
+            'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, leaf,
+            new_day || ' 00:00:00+00', (new_day + 1) || ' 00:00:00+00');
+        RETURN NEXT new_day;
+    END LOOP;
+END
+$$;
+
+ALTER FUNCTION public.ensure_days(parent text, first date, last date) OWNER TO hub_audit_owner;
+
+CREATE TABLE public.audit_entries (
+    seq bigint NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    source_offset bigint NOT NULL,
+    entry_id uuid NOT NULL,
+    source_partition integer NOT NULL,
+    severity smallint NOT NULL,
+    org_id text NOT NULL COLLATE pg_catalog."C",
+    category text NOT NULL,
+    action text NOT NULL,
+    outcome text NOT NULL,
+    actor_type text NOT NULL,
+    target_type text NOT NULL,
+    source_topic text NOT NULL,
+    actor_id text,
+    actor_email text,
+    target_id text,
+    ip inet,
+    session_id text,
+    request_id text,
+    correlation_id text,
+    details json NOT NULL,
+    context json NOT NULL
+)
+PARTITION BY RANGE (occurred_at);
+
+ALTER TABLE ONLY public.audit_entries FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_entries OWNER TO hub_audit_owner;
+
+COMMENT ON COLUMN public.audit_entries.details IS 'as rendered: json keeps its text, jsonb would not';
+
+COMMENT ON COLUMN public.audit_entries.context IS 'the fields of the entry that have no column';
+
+CREATE TABLE public.source_offsets (
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    first_offset bigint NOT NULL,
+    stored_through bigint NOT NULL,
+    entries bigint DEFAULT 0 NOT NULL,
+    duplicates bigint DEFAULT 0 NOT NULL,
+    discards bigint DEFAULT 0 NOT NULL,
+    dead_letters bigint DEFAULT 0 NOT NULL,
+    offset_holes bigint DEFAULT 0 NOT NULL,
+    caught_up_at timestamp with time zone,
+    CONSTRAINT books_balance CHECK (((stored_through - first_offset) = ((((entries + duplicates) + discards) + dead_letters) + offset_holes)))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE public.source_offsets OWNER TO hub_audit_owner;
+
+COMMENT ON COLUMN public.source_offsets.stored_through IS 'the next offset to read';
+
+CREATE VIEW public.books AS
+ SELECT source_offsets.topic,
+    source_offsets.partition,
+    source_offsets.first_offset,
+    source_offsets.stored_through,
+    source_offsets.entries,
+    source_offsets.duplicates,
+    source_offsets.discards,
+    source_offsets.dead_letters,
+    source_offsets.offset_holes,
+    source_offsets.caught_up_at,
+    (source_offsets.stored_through - source_offsets.first_offset) AS passed,
+    ((((source_offsets.entries + source_offsets.duplicates) + source_offsets.discards) + source_offsets.dead_letters) + source_offsets.offset_holes) AS accounted,
+    ((source_offsets.stored_through - source_offsets.first_offset) = ((((source_offsets.entries + source_offsets.duplicates) + source_offsets.discards) + source_offsets.dead_letters) + source_offsets.offset_holes)) AS balanced
+   FROM public.source_offsets;
+
+ALTER TABLE public.books OWNER TO hub_audit_owner;
+
+CREATE TABLE public.dead_letters (
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    "offset" bigint NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    redriven_at timestamp with time zone,
+    org_id text COLLATE pg_catalog."C",
+    stage text NOT NULL,
+    reason text NOT NULL,
+    detail text NOT NULL,
+    key bytea,
+    raw bytea,
+    headers json NOT NULL
+)
+PARTITION BY RANGE (recorded_at);
+
+ALTER TABLE ONLY public.dead_letters FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.dead_letters OWNER TO hub_audit_owner;
+
+COMMENT ON COLUMN public.dead_letters.raw IS 'the record''s value; null is a tombstone';
+
+COMMENT ON COLUMN public.dead_letters.headers IS 'array of [name, base64 or null], in order';
+
+CREATE TABLE public.identity (
+    singleton boolean DEFAULT true NOT NULL,
+    environment text NOT NULL,
+    consumer_group text NOT NULL,
+    CONSTRAINT identity_singleton_check CHECK (singleton)
+);
+
+ALTER TABLE public.identity OWNER TO hub_audit_owner;
+
+CREATE TABLE public.lanes (
+    lane integer NOT NULL,
+    epoch bigint NOT NULL,
+    batch bigint DEFAULT 0 NOT NULL,
+    unemitted json DEFAULT '{"ranges":{},"dead_letters":[]}'::json NOT NULL
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE public.lanes OWNER TO hub_audit_owner;
+
+CREATE TABLE public.org_heads (
+    org_id text NOT NULL COLLATE pg_catalog."C",
+    last_seq bigint NOT NULL
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE ONLY public.org_heads FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.org_heads OWNER TO hub_audit_owner;
+
+CREATE VIEW public.partition_days AS
+ SELECT (p.relname)::text AS parent,
+    to_date("right"((c.relname)::text, 8), 'YYYYMMDD'::text) AS day
+   FROM ((pg_inherits i
+     JOIN pg_class c ON ((c.oid = i.inhrelid)))
+     JOIN pg_class p ON ((p.oid = i.inhparent)))
+  WHERE ((p.relkind = 'p'::"char") AND (NOT i.inhdetachpending) AND (p.relnamespace = ('public'::regnamespace)::oid));
+
+ALTER TABLE public.partition_days OWNER TO hub_audit_owner;
+
+CREATE TABLE public.schema_migrations (
+    name text NOT NULL,
+    sha256 text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.schema_migrations OWNER TO hub_audit_owner;
+
+CREATE TABLE public.seq_gaps (
+    org_id text NOT NULL COLLATE pg_catalog."C",
+    seqs int8multirange NOT NULL,
+    reason text NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.seq_gaps FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.seq_gaps OWNER TO hub_audit_owner;
+
+CREATE TABLE public.source_gaps (
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    from_offset bigint NOT NULL,
+    to_offset bigint NOT NULL,
+    reason text NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.source_gaps OWNER TO hub_audit_owner;
+
+COMMENT ON COLUMN public.source_gaps.to_offset IS 'the first offset that is there again';
+
+ALTER TABLE ONLY public.audit_entries
+    ADD CONSTRAINT audit_entries_pkey PRIMARY KEY (org_id, occurred_at, entry_id);
+
+ALTER TABLE ONLY public.dead_letters
+    ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (topic, partition, "offset", recorded_at);
+
+ALTER TABLE ONLY public.identity
+    ADD CONSTRAINT identity_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY public.lanes
+    ADD CONSTRAINT lanes_pkey PRIMARY KEY (lane);
+
+ALTER TABLE ONLY public.org_heads
+    ADD CONSTRAINT org_heads_pkey PRIMARY KEY (org_id);
+
+ALTER TABLE ONLY public.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.source_offsets
+    ADD CONSTRAINT source_offsets_pkey PRIMARY KEY (topic, partition);
+
+CREATE INDEX seq_gaps_org_id ON public.seq_gaps USING btree (org_id);
+
+ALTER TABLE public.audit_entries ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.dead_letters ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.org_heads ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own_organization ON public.audit_entries USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
+
+CREATE POLICY own_organization ON public.dead_letters USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
+
+CREATE POLICY own_organization ON public.org_heads USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
+
+CREATE POLICY own_organization ON public.seq_gaps USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
+
+ALTER TABLE public.seq_gaps ENABLE ROW LEVEL SECURITY;
+
+REVOKE ALL ON FUNCTION public.ensure_days(parent text, first date, last date) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ensure_days(parent text, first date, last date) TO hub_audit_writer;
+
+GRANT SELECT,INSERT ON TABLE public.audit_entries TO hub_audit_writer;
+GRANT SELECT ON TABLE public.audit_entries TO hub_audit_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.source_offsets TO hub_audit_writer;
+GRANT SELECT ON TABLE public.source_offsets TO hub_audit_reader;
+
+GRANT SELECT ON TABLE public.books TO hub_audit_writer;
+GRANT SELECT ON TABLE public.books TO hub_audit_reader;
+
+GRANT SELECT,INSERT ON TABLE public.dead_letters TO hub_audit_writer;
+
+GRANT UPDATE(redriven_at) ON TABLE public.dead_letters TO hub_audit_writer;
+
+GRANT SELECT,INSERT ON TABLE public.identity TO hub_audit_writer;
+GRANT SELECT ON TABLE public.identity TO hub_audit_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.lanes TO hub_audit_writer;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.org_heads TO hub_audit_writer;
+GRANT SELECT ON TABLE public.org_heads TO hub_audit_reader;
+
+GRANT SELECT ON TABLE public.partition_days TO hub_audit_writer;
+GRANT SELECT ON TABLE public.partition_days TO hub_audit_reader;
+
+GRANT SELECT ON TABLE public.schema_migrations TO hub_audit_writer;
+GRANT SELECT ON TABLE public.schema_migrations TO hub_audit_reader;
+GRANT SELECT ON TABLE public.schema_migrations TO hub_audit_maintenance;
+
+GRANT SELECT ON TABLE public.seq_gaps TO hub_audit_writer;
+GRANT SELECT ON TABLE public.seq_gaps TO hub_audit_reader;
+
+GRANT SELECT,INSERT ON TABLE public.source_gaps TO hub_audit_writer;
+GRANT SELECT ON TABLE public.source_gaps TO hub_audit_reader;

@@ -1,0 +1,108 @@
+"""A way to Postgres that stops, or breaks off, where a test wants it to."""
+
+import asyncio
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+
+class PostgresProxy:
+    """Forwards connections to a server, until a connection sends something it waits for.
+
+    ``freeze_at``: after these bytes nothing is forwarded until ``thaw``; the server has got all
+    that stands before. ``break_at``: these bytes are forwarded, and the answer is lost: both
+    connections break once the server has answered.
+    """
+
+    def __init__(
+        self, dsn: str, *, freeze_at: bytes | None = None, break_at: bytes | None = None
+    ) -> None:
+        """Aim at the server of a DSN."""
+        self._target = urlsplit(dsn)
+        self._freeze_at = freeze_at
+        self._break_at = break_at
+        self._server: asyncio.Server | None = None
+        self._thawed = asyncio.Event()
+        self._breaking: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.frozen = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        """Listen."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Break every connection."""
+        assert self._server is not None
+        self._server.close()
+        self._thawed.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def dsn(self) -> str:
+        """Return the DSN by which clients come through here."""
+        assert self._server is not None
+        port = self._server.sockets[0].getsockname()[1]
+        user = self._target.netloc.rpartition("@")[0]
+        return self._target._replace(netloc=f"{user}@127.0.0.1:{port}").geturl()
+
+    def thaw(self) -> None:
+        """Forward again."""
+        self._freeze_at = None
+        self._thawed.set()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Forward in both directions until one ends."""
+        to_reader, to_writer = await asyncio.open_connection(
+            self._target.hostname, self._target.port
+        )
+        there = asyncio.create_task(self._requests(reader, to_writer))
+        back = asyncio.create_task(self._answers(to_reader, writer, to_writer))
+        try:
+            await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (there, back):
+                task.cancel()
+            await asyncio.gather(there, back, return_exceptions=True)
+            for end in (writer, to_writer):
+                end.transport.abort()
+
+    async def _requests(
+        self, reader: asyncio.StreamReader, to_writer: asyncio.StreamWriter
+    ) -> None:
+        while sent := await reader.read(65_536):
+            if self._break_at is not None and self._break_at in sent:
+                self._breaking.add(to_writer)
+            if self._freeze_at is not None and self._freeze_at in sent:
+                before, at, after = sent.partition(self._freeze_at)
+                to_writer.write(before + at)
+                self.frozen.set()
+                await self._thawed.wait()
+                sent = after
+            to_writer.write(sent)
+            await to_writer.drain()
+
+    async def _answers(
+        self,
+        to_reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        to_writer: asyncio.StreamWriter,
+    ) -> None:
+        with suppress(ConnectionError):
+            while answer := await to_reader.read(65_536):
+                if to_writer in self._breaking:
+                    return
+                writer.write(answer)
+                await writer.drain()
