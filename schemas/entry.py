@@ -11,6 +11,8 @@ from typing import Any, Literal, NotRequired, TypedDict
 import orjson
 
 SCHEMA_VERSION = 1
+SCHEMA_ID = f"urn:hub:audit:entry:{SCHEMA_VERSION}"
+"""``$id`` of the generated JSON Schema and ``ce_dataschema`` of every canonical event."""
 
 
 class OnBehalfOf(TypedDict):
