@@ -10,7 +10,8 @@ equal, and everything is emitted, or one apart, and exactly that batch is not.
 import asyncio
 import logging
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from processor import metrics
@@ -212,7 +213,7 @@ class Lane:
     async def _skip_gap(self, epoch: int, topic: str, first: int, end: int) -> None:
         """Record that the bus forgot offsets before they were stored, and go on behind them."""
         await store.record_source_gap(
-            self._db, self.lane, epoch, topic, from_offset=first, to_offset=end
+            self._db, self.lane, epoch, topic, first, end, "retention of the raw topic"
         )
         metrics.source_gap(end - first)
         log.error(
@@ -270,7 +271,8 @@ class Lane:
             return  # a position counts what waits in the queue
         positions = {topic: at for topic, at in reached.items() if at is not None}
         if all(positions.get(topic, -1) >= end for topic, end in ends.items()):
-            await store.caught_up(self._db, self.lane, self._holding.epoch, positions, asked_at)
+            at = datetime.fromtimestamp(asked_at, UTC)
+            await store.caught_up(self._db, self.lane, self._holding.epoch, positions, at)
             self._holding = self._holding._replace(positions=positions)
             self.progress.moved(positions)
 

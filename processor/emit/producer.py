@@ -199,6 +199,7 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
     except CLIENT_ERRORS:
         pass
     else:
+        _look_at_outcome(producer)
         return
     sender = producer._sender.sender_task  # noqa: SLF001 - stop() leaves it running
     for _ in range(10):  # one cancel() is swallowed per request in flight
@@ -207,8 +208,16 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
         sender.cancel()
         await asyncio.wait([sender], timeout=0.2)
     producer._message_accumulator.fail_all(ConnectionError("abandoned"))  # noqa: SLF001
+    _look_at_outcome(producer)
     try:
         async with asyncio.timeout(STOP_SECONDS_MAX):
             await producer.client.close()
     except CLIENT_ERRORS:
         pass
+
+
+def _look_at_outcome(producer: AIOKafkaProducer) -> None:
+    """Take note of the transaction's end, which nobody awaits: else asyncio logs it as an error."""
+    waiter = producer._txn_manager._transaction_waiter  # noqa: SLF001 - has no public name
+    if waiter is not None and waiter.done() and not waiter.cancelled():
+        waiter.exception()
