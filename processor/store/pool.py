@@ -43,9 +43,18 @@ def outages(connection: asyncpg.Connection | None = None) -> Iterator[None]:
         raise DatabaseOutage(_said(error)) from error
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         # The client's words for "no connection any more"; on a live connection it is our bug.
-        if connection is not None and not connection.is_closed():
+        if connection is not None and not _lost(connection):
             raise
         raise DatabaseOutage(_said(error)) from error
+
+
+def _lost(connection: asyncpg.Connection) -> bool:
+    """Tell whether a connection is no more; the pool takes back one that broke by itself."""
+    try:
+        closed: bool = connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
+    return closed
 
 
 def _said(error: Exception) -> str:
@@ -110,7 +119,8 @@ class Database:
                 yield connection
         except (DatabaseOutage, asyncio.CancelledError):
             # Its state is not known and asking could hang: cut it off, the server rolls back.
-            connection.terminate()
+            if not _lost(connection):
+                connection.terminate()
             raise
         finally:
             await self._pool.release(connection, timeout=CLIENT_MARGIN_SECONDS)

@@ -1,7 +1,7 @@
 """A way to Postgres that stops, or breaks off, where a test wants it to."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -65,19 +65,20 @@ class PostgresProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward in both directions until one ends."""
-        to_reader, to_writer = await asyncio.open_connection(
-            self._target.hostname, self._target.port
-        )
-        there = asyncio.create_task(self._requests(reader, to_writer))
-        back = asyncio.create_task(self._answers(to_reader, writer, to_writer))
-        try:
-            await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (there, back):
-                task.cancel()
-            await asyncio.gather(there, back, return_exceptions=True)
-            for end in (writer, to_writer):
-                end.transport.abort()
+        async with AsyncExitStack() as ends:
+            ends.push_async_callback(_cut, writer)
+            to_reader, to_writer = await asyncio.open_connection(
+                self._target.hostname, self._target.port
+            )
+            ends.push_async_callback(_cut, to_writer)
+            there = asyncio.create_task(self._requests(reader, to_writer))
+            back = asyncio.create_task(self._answers(to_reader, writer, to_writer))
+            try:
+                await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                there.cancel()
+                back.cancel()
+                await asyncio.gather(there, back, return_exceptions=True)
 
     async def _requests(
         self, reader: asyncio.StreamReader, to_writer: asyncio.StreamWriter
@@ -106,3 +107,10 @@ class PostgresProxy:
                     return
                 writer.write(answer)
                 await writer.drain()
+
+
+async def _cut(writer: asyncio.StreamWriter) -> None:
+    """Break a connection off, and see it closed."""
+    writer.transport.abort()
+    with suppress(ConnectionError):
+        await writer.wait_closed()

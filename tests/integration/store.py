@@ -66,7 +66,9 @@ def an_entry(org_id: str, event_id: str, *, at: datetime = NOW, **fields: Any) -
         "raw_sha256": sha256(event_id.encode()).hexdigest(),
         "normalizer": "1",
     }
-    return cast("Entry", entry | fields)
+    entry |= fields
+    order = {name: entry[name] for name in Entry.__annotations__ if name in entry}
+    return cast("Entry", order)
 
 
 class StoringLane:

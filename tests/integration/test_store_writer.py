@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any
 
 import pytest
 from asyncpg import UniqueViolationError
@@ -21,8 +21,7 @@ from processor.store.entries import insert
 from processor.store.partitions import days
 from processor.store.pool import Database
 from processor.store.sql import statements
-from processor.store.writer import Advance, Batch, Candidate, write
-from schemas.entry import Entry
+from processor.store.writer import Advance, Batch, write
 from schemas.rejection import Reason
 from tests.integration.store import (
     NOW,
@@ -138,7 +137,7 @@ async def test_repetition_of_a_stored_entry_is_a_duplicate(
 )
 @pytest.mark.parametrize("in_one_batch", [True, False])
 async def test_other_content_under_one_identity_is_a_conflict(
-    db: Database, lane: StoringLane, change: dict[str, object], duplicate: bool, in_one_batch: bool
+    db: Database, lane: StoringLane, change: dict[str, Any], duplicate: bool, in_one_batch: bool
 ) -> None:
     """What differs only in how it came in is a duplicate; a second fact is a dead letter."""
     one, other = an_entry("acme", "a"), an_entry("acme", "a", **change)
@@ -374,7 +373,7 @@ async def test_whole_batch_is_rolled_back_when_its_owner_is_fenced(
     postgres_dsn: str, db: Database, lane: StoringLane
 ) -> None:
     """Nothing of a batch that fails at its last statement can be seen."""
-    candidates: list[Candidate] = lane.candidates([cast("Entry", an_entry("acme", "a"))])
+    candidates = lane.candidates([an_entry("acme", "a")])
     dead = [lane.dead_letter(1)]
     with pytest.raises(RuntimeError):
         await write(db, Batch(0, lane.epoch, candidates, dead, {"raw.other": Advance(2, 0, 0)}))
