@@ -86,6 +86,7 @@ class Database:
         """Open the pool with one connection; refuse the start where the role cannot be taken."""
 
         async def assume_role(connection: asyncpg.Connection) -> None:
+            """Set every new connection up."""
             await _assume_role(connection, role)
 
         with outages():
