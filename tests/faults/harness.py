@@ -198,6 +198,8 @@ class Stage:
 
     def emitted(self) -> bool:
         """Tell whether everything acknowledged has passed the path to its end."""
+        if not any(worker.running for worker in self.workers):
+            raise RuntimeError(f"no worker is left\n{self.logs()}")
         found = self.committed()
         return all(found[place][0] >= end for place, end in self.sender.ends.items())
 

@@ -11,7 +11,8 @@ from tests.faults.rows import Entry, entry_of, rendered
 from tests.faults.verdict import Verdict
 from tests.faults.world import Seen, World
 
-OPTIONAL_HEADERS = {"ce_dataschema", "ce_traceparent", "hub_redelivery"}
+OPTIONAL_HEADERS = {"ce_dataschema", "hub_redelivery"}
+TRACE_HEADERS = {"ce_traceparent", "traceparent"}
 MARKER = re.compile(rb"mk[a-p]{14}z")
 
 
@@ -65,6 +66,7 @@ def _judge_event(world: World, record: Seen, entry: Entry, verdict: Verdict) -> 
     due = due_headers(entry)
     found = {name: (value or b"").decode() for name, value in record.headers}
     extra = found.keys() - due.keys() - OPTIONAL_HEADERS
+    extra -= {name for name in TRACE_HEADERS if entry.get("trace_id", "-") in found.get(name, "")}
     wrong = {name for name in due if found.get(name) != due[name]} | extra
     if len(found) != len(record.headers):
         wrong.add("repeated header")
