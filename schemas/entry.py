@@ -6,9 +6,10 @@ and rendering is nothing but serializing it. A typed mapping instead of a model 
 build and nothing to render, and is checked by mypy and by the generated JSON Schema alike.
 """
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired
 
 import orjson
+from typing_extensions import TypedDict  # pydantic wants it before Python 3.12
 
 SCHEMA_VERSION = 1
 SCHEMA_ID = f"urn:hub:audit:entry:{SCHEMA_VERSION}"

@@ -1,0 +1,145 @@
+"""What is committed under ``schemas`` is what the contracts say: schemas, AsyncAPI, examples."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from processor.ingest.decode import decode
+from schemas.catalogue import CANONICAL_TOPICS, DEAD_LETTER_TOPIC, OWN_TOPICS
+from schemas.entry import Entry
+from schemas.generate import ROOT, documents, raw_types, stale
+from schemas.raw.envelope import Event
+from schemas.record import RawRecord
+from schemas.rejection import Rejection
+
+GENERATED = documents()
+ASYNCAPI = yaml.safe_load(GENERATED["asyncapi.yaml"])
+EXAMPLES = sorted((ROOT / "examples" / "raw").glob("*.json"))
+TYPES = [name for names in raw_types().values() for name in names]
+
+
+def schema(name: str) -> Draft202012Validator:
+    """Return the validator of a committed JSON Schema."""
+    document = json.loads((ROOT / "jsonschema" / f"{name}.json").read_text())
+    return Draft202012Validator(document)
+
+
+def type_of(example: Path) -> str:
+    """Return the raw type that an example shows; what follows the version tells two apart."""
+    name, version, _ = example.name.partition(".v1")
+    return name + version
+
+
+def references(node: Any) -> Iterator[str]:
+    """Yield every reference of a document."""
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+        for member in node.values():
+            yield from references(member)
+    elif isinstance(node, list):
+        for member in node:
+            yield from references(member)
+
+
+@pytest.mark.parametrize("path", GENERATED)
+def test_committed_file_is_up_to_date(path: str) -> None:
+    """``python -m schemas.generate`` would change nothing."""
+    assert (ROOT / path).read_text(encoding="utf-8") == GENERATED[path]
+
+
+def test_no_file_is_stale() -> None:
+    """Nothing lies there that would not be written again."""
+    assert stale(GENERATED) == []
+
+
+@pytest.mark.parametrize("path", [path for path in GENERATED if path.endswith(".json")])
+def test_json_schema_is_valid(path: str) -> None:
+    """Each file is a schema of its dialect, with an id of its own."""
+    document = json.loads(GENERATED[path])
+    Draft202012Validator.check_schema(document)
+    ids = [json.loads(text)["$id"] for name, text in GENERATED.items() if name.endswith(".json")]
+    assert ids.count(document["$id"]) == 1
+
+
+def test_entry_schema_has_the_keys_of_an_entry() -> None:
+    """In canonical order, with those required that always have a value."""
+    document = schema("entry").schema
+    assert list(document["properties"]) == list(Entry.__annotations__)
+    assert set(document["required"]) == Entry.__required_keys__
+
+
+def test_every_raw_type_has_an_example() -> None:
+    """27 types, and one example more where a type becomes actions of two topics."""
+    assert {type_of(path) for path in EXAMPLES} == set(TYPES)
+    assert len(TYPES) == 27
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_raw_example_is_valid(path: Path) -> None:
+    """It obeys the schema of its type and that of any envelope, and decode takes it."""
+    value = path.read_bytes()
+    example = json.loads(value)
+    assert example["type"] == type_of(path)
+    for name in ("envelope", f"raw/{type_of(path)}"):
+        assert list(schema(name).iter_errors(example)) == []
+    topic = "raw." + path.name.split(".")[0]
+    event = decode(RawRecord(topic, 0, 0, 0, None, value), "raw.redrive")
+    assert isinstance(event, Event)
+    assert (event.data, event.sanitized) == (example["data"], ())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"specversion": ...},
+        {"specversion": "0.3"},
+        {"source": ""},
+        {"source": "s" * 257},
+        {"type": ...},
+        {"type": 7},
+        {"id": ""},
+        {"id": 7},
+        {"subject": 7},
+        {"datacontenttype": "application/xml"},
+        {"data_base64": "AAAA"},
+    ],
+    ids=repr,
+)
+def test_envelope_schema_and_decode_refuse_the_same(changed: dict[str, Any]) -> None:
+    """A service that validates its events before it sends them meets no surprise."""
+    example = json.loads(EXAMPLES[0].read_bytes())
+    spoiled = {k: v for k, v in {**example, **changed}.items() if v is not ...}
+    assert not schema("envelope").is_valid(spoiled)
+    value = json.dumps(spoiled).encode()
+    assert isinstance(decode(RawRecord("t", 0, 0, 0, None, value), "raw.redrive"), Rejection)
+
+
+def test_asyncapi_has_every_topic() -> None:
+    """Raw, canonical and dead letters, each with the operation that fits it."""
+    raw = {f"raw.{name}" for name in ("identity", "permission", "billing", "audit", "redrive")}
+    sent = {*CANONICAL_TOPICS, *OWN_TOPICS, DEAD_LETTER_TOPIC}
+    assert ASYNCAPI["asyncapi"] == "3.0.0"
+    assert {channel["address"] for channel in ASYNCAPI["channels"].values()} == raw | sent
+    actions = {
+        operation["channel"]["$ref"].removeprefix("#/channels/"): operation["action"]
+        for operation in ASYNCAPI["operations"].values()
+    }
+    assert actions == dict.fromkeys(raw, "receive") | dict.fromkeys(sent, "send")
+
+
+def test_asyncapi_refers_to_what_is_there() -> None:
+    """A reference leads into the document or to a committed schema."""
+    for reference in set(references(ASYNCAPI)):
+        path, _, inside = reference.partition("#/")
+        assert (ROOT / path).exists()
+        node = ASYNCAPI
+        for part in inside.split("/") if inside else ():
+            node = node[part]
+    payloads = {ref for ref in references(ASYNCAPI) if ref.endswith(".json")}
+    assert payloads == {"jsonschema/entry.json", *(f"jsonschema/raw/{n}.json" for n in TYPES)}
