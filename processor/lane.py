@@ -267,8 +267,8 @@ class Lane:
         if not ends or not asked_at:
             return
         reached = {topic: await self._consumer.position(self.lane, topic) for topic in ends}
-        if len(self._intake):
-            return  # a position counts what waits in the queue
+        if len(self._intake) or self._intake.closed:
+            return  # a position counts what waits in the queue, and what was thrown out of it
         positions = {topic: at for topic, at in reached.items() if at is not None}
         if all(positions.get(topic, -1) >= end for topic, end in ends.items()):
             at = datetime.fromtimestamp(asked_at, UTC)
