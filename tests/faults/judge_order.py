@@ -28,11 +28,7 @@ def sequence(world: World, verdict: Verdict) -> None:
 
 def order(world: World, verdict: Verdict) -> None:
     """Check that rows and canonical events follow seq for organizations that stay at home."""
-    strays = {
-        world.ledger[number_of(record)]["org"]
-        for record in world.raw
-        if record.partition != home_lane(world.ledger[number_of(record)]["org"], world.lanes)
-    }
+    strays = stray_organizations(world)
     last: dict[tuple[str, Place], tuple[int, int]] = {}
     for record in sorted(world.canonical, key=lambda r: r.spot):
         org = record.header("ce_orgid") or ""
@@ -45,6 +41,12 @@ def order(world: World, verdict: Verdict) -> None:
             topic, partition, offset = spot_of(row)
             _follow(last, (row["org_id"], (topic, partition)), offset, row["seq"], verdict)
     verdict.totals["stray_organizations"] = len(strays)
+
+
+def stray_organizations(world: World) -> set[str]:
+    """Return the organizations that sent records elsewhere than their key says."""
+    sent = ((world.ledger[number_of(record)]["org"], record.partition) for record in world.raw)
+    return {org for org, partition in sent if partition != home_lane(org, world.lanes)}
 
 
 def _follow(

@@ -25,7 +25,7 @@ def judge(world: World, *, redelivery: bool = False) -> Verdict:
     judge_ends.books(world, fates, verdict)
     judge_topics.canonical(world, verdict, redelivery=redelivery)
     judge_topics.live(world, verdict)
-    judge_dead.dead_letters(world, verdict)
+    judge_dead.dead_letters(world, verdict, redelivery=redelivery)
     judge_order.sequence(world, verdict)
     judge_order.order(world, verdict)
     judge_order.settled(world, verdict)

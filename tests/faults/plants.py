@@ -9,6 +9,7 @@ from uuid import UUID
 
 from tests.faults.catalog import DEAD_LETTERS
 from tests.faults.judge_ends import number_of
+from tests.faults.judge_order import stray_organizations
 from tests.faults.world import Ends, Seen, World
 
 Plant = Callable[[World], None]
@@ -194,14 +195,16 @@ def _row_of_nothing(world: World) -> None:
 
 
 def _events_out_of_order(world: World) -> None:
-    first = world.canonical[0]
-    index, other = next(
-        (i, r)
-        for i, r in enumerate(world.canonical)
-        if i and r.spot[:2] == first.spot[:2] and r.key == first.key
-    )
-    world.canonical[0] = other._replace(offset=first.offset)
-    world.canonical[index] = first._replace(offset=other.offset)
+    strays = stray_organizations(world)
+    seen: dict[tuple[object, ...], int] = {}
+    for index, record in enumerate(world.canonical):
+        where = (*record.spot[:2], record.key)
+        if where in seen and record.header("ce_orgid") not in strays:
+            first = world.canonical[seen[where]]
+            world.canonical[seen[where]] = record._replace(offset=first.offset)
+            world.canonical[index] = first._replace(offset=record.offset)
+            return
+        seen[where] = index
 
 
 def _batch_not_settled(world: World) -> None:
