@@ -1,0 +1,252 @@
+"""The topics: what each has to be like, creating those that lack, and what is wrong with the rest.
+
+A topic that is there is never reconfigured: that is an operator's decision, so every problem comes
+with the command that mends it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from processor.errors import BusOutage, StartRefused
+from processor.settings import Settings
+from schemas.catalogue import CANONICAL_TOPICS, OWN_TOPICS
+
+RAW_BYTES_MAX = 1_048_588
+"""Kafka's own default of ``max.message.bytes``: 1 MiB and a batch's overhead."""
+
+DEAD_LETTER_ROOM_BYTES = 64 * 1024
+"""What a dead letter may be larger than its record: the headers that say why."""
+
+RAW_RETENTION_MS = 7 * 86_400_000
+"""How long the processors may be down; what a raw record says stands in the store for 90 days."""
+
+DAY_MS = 86_400_000
+REPLICAS_FOR_MIN_INSYNC = 3
+ASK_SECONDS_MAX = 15.0
+LEADERS_SECONDS_MAX = 30.0
+LOOK_SECONDS = 0.1
+
+CLEANUP, RETENTION, SIZE = "cleanup.policy", "retention.ms", "max.message.bytes"
+TIMESTAMP = "message.timestamp.type"
+MIN_INSYNC = "min.insync.replicas"
+
+OUTAGES = (KafkaError, OSError, TimeoutError)
+
+
+class Topic(NamedTuple):
+    """A topic as it has to be; ``name`` is the one on Kafka."""
+
+    name: str
+    partitions: int
+    options: Mapping[str, str]
+
+
+class Found(NamedTuple):
+    """A topic as it is; ``led`` tells whether all of its partitions have a leader."""
+
+    partitions: int
+    led: bool
+    options: Mapping[str, str]
+
+
+class Created(NamedTuple):
+    """What ``create`` did: topics made, topics that got more partitions."""
+
+    made: list[str]
+    raised: list[str]
+
+
+def raw_topics(settings: Settings) -> tuple[str, ...]:
+    """Return the topics that are consumed, as they are named on Kafka."""
+    return settings.raw_topics
+
+
+def wanted(settings: Settings) -> list[Topic]:
+    """Return every topic, in the order in which partitions are added: what is written first.
+
+    A processor never meets a raw partition whose canonical partition is not there yet.
+    """
+    shared = {CLEANUP: "delete"}
+    if settings.kafka.replication_factor >= REPLICAS_FOR_MIN_INSYNC:
+        shared[MIN_INSYNC] = "2"
+    kept = shared | {RETENTION: str(settings.retention_days * DAY_MS)}
+    raw = shared | {RETENTION: str(RAW_RETENTION_MS), SIZE: str(RAW_BYTES_MAX)}
+    raw[TIMESTAMP] = "LogAppendTime"
+    dead = kept | {SIZE: str(RAW_BYTES_MAX + DEAD_LETTER_ROOM_BYTES)}
+    lanes = settings.lanes
+    return [
+        *(Topic(settings.topic(name), lanes, kept) for name in (*CANONICAL_TOPICS, *OWN_TOPICS)),
+        Topic(settings.topic(settings.topics.dead_letters), lanes, dead),
+        *(Topic(name, lanes, raw) for name in settings.raw_topics),
+    ]
+
+
+async def check(settings: Settings) -> list[str]:
+    """Return everything that is wrong with the topics, each with what to do about it.
+
+    Raises BusOutage when the bus does not answer.
+    """
+    async with _connected(settings) as admin:
+        found = await _look(admin, [topic.name for topic in wanted(settings)])
+    return list(problems(settings, found))
+
+
+async def create(settings: Settings, *, raise_partitions: bool = False) -> Created:
+    """Create the topics that lack and wait until all are led; nothing happens to those that are
+    there, except that ``raise_partitions`` adds what they lack to ``settings.lanes``.
+
+    Partitions are added only while no processor runs: the caller sees to it.
+    """
+    topics = wanted(settings)
+    async with _connected(settings) as admin:
+        found = await _look(admin, [topic.name for topic in topics])
+        missing = [topic for topic in topics if topic.name not in found]
+        await _make(admin, missing, settings.kafka.replication_factor)
+        short = [t for t in topics if t.name in found and found[t.name].partitions < t.partitions]
+        raised = short if raise_partitions else []
+        for topic in raised:
+            await admin.create_partitions({topic.name: NewPartitions(topic.partitions)})
+        await _until_led(admin, [*missing, *raised])
+    return Created([topic.name for topic in missing], [topic.name for topic in raised])
+
+
+def problems(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
+    """Yield what is wrong with the topics as they were found."""
+    topics = wanted(settings)
+    missing = [topic.name for topic in topics if topic.name not in found]
+    if missing:
+        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
+        yield f"{_topics(len(missing))} missing ({shown}): run `hub-audit topics create`"
+    raw = set(settings.raw_topics)
+    for topic in topics:
+        if topic.name in found:
+            yield from _partition_problems(topic, found[topic.name])
+            yield from _option_problems(topic, found[topic.name], raw=topic.name in raw)
+    yield from _size_problems(settings, found)
+
+
+def _topics(count: int) -> str:
+    return "1 topic is" if count == 1 else f"{count} topics are"
+
+
+def _partition_problems(topic: Topic, found: Found) -> Iterator[str]:
+    if found.partitions == topic.partitions:
+        return
+    said = f"topic {topic.name} has {found.partitions} partitions, and {topic.partitions} lanes"
+    if found.partitions < topic.partitions:
+        yield (
+            f"{said} are set: stop the processors and run "
+            f"`hub-audit topics create --partitions {topic.partitions}`"
+        )
+    else:
+        yield f"{said} are set: set HUB_AUDIT_LANES to the number that all topics have"
+
+
+def _option_problems(topic: Topic, found: Found, *, raw: bool) -> Iterator[str]:
+    cleanup = found.options.get(CLEANUP, "delete")
+    if "compact" in cleanup:
+        yield _set(topic.name, CLEANUP, cleanup, "delete")
+    timestamp = found.options.get(TIMESTAMP, "CreateTime")
+    if raw and timestamp != topic.options[TIMESTAMP]:
+        yield _set(topic.name, TIMESTAMP, timestamp, topic.options[TIMESTAMP])
+
+
+def _size_problems(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
+    """Yield that a dead letter would not fit: it would hold its lane up for ever."""
+    name = settings.topic(settings.topics.dead_letters)
+    raw = [_size(found[topic]) for topic in settings.raw_topics if topic in found]
+    if name not in found or not raw:
+        return
+    needed, has = max(raw) + DEAD_LETTER_ROOM_BYTES, _size(found[name])
+    if has < needed:
+        yield _set(name, SIZE, str(has), str(needed))
+
+
+def _size(found: Found) -> int:
+    return int(found.options.get(SIZE, RAW_BYTES_MAX))
+
+
+def _set(name: str, option: str, has: str, needs: str) -> str:
+    return (
+        f"topic {name} has {option}={has} and needs {needs}: run `kafka-configs.sh --alter "
+        f"--entity-type topics --entity-name {name} --add-config {option}={needs}`"
+    )
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Lend an admin client; everything the bus does not answer is a BusOutage."""
+    admin = AIOKafkaAdminClient(**settings.kafka.client_options())
+    try:
+        async with asyncio.timeout(ASK_SECONDS_MAX + LEADERS_SECONDS_MAX):
+            async with asyncio.timeout(ASK_SECONDS_MAX):
+                await admin.start()
+            yield admin
+    except OUTAGES as error:
+        servers = settings.kafka.bootstrap_servers
+        said = str(error) or type(error).__name__
+        raise BusOutage(f"Kafka at {servers} does not answer: {said}") from error
+    finally:
+        await admin.close()
+
+
+async def _look(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, Found]:
+    """Return the topics of these names that are there."""
+    there = set(await admin.list_topics())
+    names = [name for name in names if name in there]
+    if not names:
+        return {}
+    described = await admin.describe_topics(names)
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    options: dict[str, dict[str, str]] = {}
+    for answer in await admin.describe_configs(resources):
+        for code, said, _, name, entries in answer.resources:
+            if code:
+                raise for_code(code)(said)
+            options[name] = {entry[0]: entry[1] for entry in entries}
+    return {
+        topic["topic"]: Found(
+            len(topic["partitions"]),
+            all(partition["leader"] >= 0 for partition in topic["partitions"]),
+            options[topic["topic"]],
+        )
+        for topic in described
+    }
+
+
+async def _make(admin: AIOKafkaAdminClient, topics: list[Topic], replicas: int) -> None:
+    if not topics:
+        return
+    new = [
+        NewTopic(topic.name, topic.partitions, replicas, topic_configs=dict(topic.options))
+        for topic in topics
+    ]
+    answer = await admin.create_topics(new)
+    refused = [
+        f"topic {name} could not be created: {said or for_code(code).__name__}"
+        for name, code, said in answer.topic_errors
+        if code not in (0, TopicAlreadyExistsError.errno)  # somebody else was faster
+    ]
+    if refused:
+        raise StartRefused(refused)
+
+
+async def _until_led(admin: AIOKafkaAdminClient, topics: list[Topic]) -> None:
+    """Wait until every partition can be written; raises TimeoutError."""
+    async with asyncio.timeout(LEADERS_SECONDS_MAX):
+        while True:
+            found = await _look(admin, [topic.name for topic in topics])
+            if all(
+                topic.name in found
+                and found[topic.name].led
+                and found[topic.name].partitions >= topic.partitions
+                for topic in topics
+            ):
+                return
+            await asyncio.sleep(LOOK_SECONDS)

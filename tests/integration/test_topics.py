@@ -1,0 +1,130 @@
+"""Creating and checking topics on a real Kafka."""
+
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from processor.emit import topics
+from processor.errors import BusOutage
+from processor.local.port import free_port
+from processor.settings import Settings
+from tests.integration import bus
+from tests.integration.ops import cleaned, settings_of, topics_of
+
+
+@pytest.fixture
+def settings(kafka: str) -> Iterator[Settings]:
+    """Give settings of their own; their topics are deleted afterwards."""
+    with cleaned(settings_of(kafka)) as settings:
+        yield settings
+
+
+def options(settings: Settings, name: str) -> dict[str, str]:
+    """Return what Kafka says of a topic."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    resource = ConfigResource(ResourceType.TOPIC, settings.topic(name))
+    (answer,) = admin.describe_configs([resource]).values()
+    return {key: entry.value for key, entry in answer.result().items()}
+
+
+def partitions(settings: Settings) -> set[int]:
+    """Return the numbers of partitions that the topics of the settings have."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    known = admin.list_topics(timeout=10).topics
+    return {len(known[name].partitions) for name in topics_of(settings)}
+
+
+def with_lanes(settings: Settings, lanes: int) -> Settings:
+    """Return the settings with another number of lanes."""
+    return settings.model_copy(update={"lanes": lanes})
+
+
+async def test_create_makes_every_topic_once(settings: Settings) -> None:
+    """All 32 topics are made with a partition per lane; a second time nothing happens."""
+    assert await topics.check(settings) != []
+    created = await topics.create(settings)
+    assert sorted(created.made) == topics_of(settings)
+    assert len(created.made) == 32
+    assert partitions(settings) == {3}
+    assert await topics.create(settings) == topics.Created([], [])
+    assert await topics.check(settings) == []
+
+
+async def test_topics_are_made_as_they_have_to_be(settings: Settings) -> None:
+    """Raw topics keep the broker's time for a week; canonical ones stay for the retention."""
+    await topics.create(settings)
+    raw = options(settings, "raw.redrive")
+    assert raw["message.timestamp.type"] == "LogAppendTime"
+    assert raw["retention.ms"] == str(7 * 86_400_000)
+    canonical = options(settings, "hub.auth.login_failed")
+    assert canonical["retention.ms"] == str(90 * 86_400_000)
+    assert canonical["cleanup.policy"] == "delete"
+    dead = options(settings, "hub.audit.dead_letters")
+    assert int(dead["max.message.bytes"]) - int(raw["max.message.bytes"]) == 64 * 1024
+
+
+async def test_check_says_what_is_wrong_and_how_to_mend_it(settings: Settings) -> None:
+    """Every problem is found at once, with the command that ends it."""
+    bootstrap, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
+    wrong = {"message.timestamp.type": "CreateTime", "max.message.bytes": "2097152"}
+    bus.create(bootstrap, [f"{prefix}raw.identity"], 2, wrong)
+    bus.create(bootstrap, [f"{prefix}raw.billing"], 4, {"message.timestamp.type": "LogAppendTime"})
+    bus.create(bootstrap, [f"{prefix}hub.iam.user_created"], 3, {"cleanup.policy": "compact"})
+    await topics.create(settings)
+    assert await topics.check(settings) == [
+        f"topic {prefix}hub.iam.user_created has cleanup.policy=compact and needs delete: run "
+        "`kafka-configs.sh --alter --entity-type topics --entity-name "
+        f"{prefix}hub.iam.user_created --add-config cleanup.policy=delete`",
+        f"topic {prefix}raw.identity has 2 partitions, and 3 lanes are set: stop the processors "
+        "and run `hub-audit topics create --partitions 3`",
+        f"topic {prefix}raw.identity has message.timestamp.type=CreateTime and needs "
+        "LogAppendTime: run `kafka-configs.sh --alter --entity-type topics --entity-name "
+        f"{prefix}raw.identity --add-config message.timestamp.type=LogAppendTime`",
+        f"topic {prefix}raw.billing has 4 partitions, and 3 lanes are set: set HUB_AUDIT_LANES "
+        "to the number that all topics have",
+        f"topic {prefix}hub.audit.dead_letters has max.message.bytes=1114124 and needs 2162688: "
+        "run `kafka-configs.sh --alter --entity-type topics --entity-name "
+        f"{prefix}hub.audit.dead_letters --add-config max.message.bytes=2162688`",
+    ]
+
+
+async def test_missing_topics_are_one_problem(settings: Settings) -> None:
+    """With no topic at all, one sentence says so; not one for each."""
+    prefix = settings.kafka.topic_prefix
+    first = [topic.name for topic in topics.wanted(settings)[:3]]
+    assert first[0].startswith(prefix)
+    shown = f"32 topics are missing ({', '.join(first)} and 29 more)"
+    assert await topics.check(settings) == [f"{shown}: run `hub-audit topics create`"]
+
+
+async def test_partitions_are_raised_on_request_alone(settings: Settings) -> None:
+    """More lanes change nothing on Kafka until raising is asked for; then all topics have them."""
+    await topics.create(settings)
+    more = with_lanes(settings, 5)
+    assert (await topics.create(more)).raised == []
+    assert partitions(settings) == {3}
+    raised = (await topics.create(more, raise_partitions=True)).raised
+    assert raised == [topic.name for topic in topics.wanted(more)]
+    assert partitions(settings) == {5}
+    assert await topics.check(more) == []
+
+
+def test_raw_topics_come_last(settings: Settings) -> None:
+    """Partitions are added to what is written before they are added to what is read."""
+    names = [topic.name for topic in topics.wanted(settings)]
+    assert set(names[-5:]) == set(settings.raw_topics)
+
+
+def test_three_replicas_insist_on_two() -> None:
+    """With three replicas an acknowledgement means two copies."""
+    settings = settings_of("127.0.0.1:1", KAFKA_REPLICATION_FACTOR="3")
+    wanted = topics.wanted(settings)
+    assert {topic.options.get("min.insync.replicas") for topic in wanted} == {"2"}
+
+
+async def test_no_kafka_is_an_outage() -> None:
+    """Where nothing listens, the address is named."""
+    settings = settings_of(f"127.0.0.1:{free_port()}")
+    with pytest.raises(BusOutage, match=settings.kafka.bootstrap_servers):
+        await topics.check(settings)
