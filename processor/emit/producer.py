@@ -18,7 +18,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
@@ -38,10 +38,18 @@ STOP_SECONDS_MAX = 2.0
 TRANSACTION_TIMEOUT_SECONDS_MAX = 900.0
 """The broker's default ``transaction.max.timeout.ms``."""
 
-CLIENT_ERRORS = (KafkaError, OSError, TimeoutError, AttributeError, AssertionError)
+CLIENT_ERRORS = (
+    KafkaError,
+    IllegalOperation,
+    OSError,
+    TimeoutError,
+    AttributeError,
+    AssertionError,
+)
 """What a producer raises when it or its broker is out of order.
 
-The last two are how the client reports a fatal error that struck outside a transaction: it
+IllegalOperation is no KafkaError, and is what a batch meets that comes after the one by which the
+client learned that it is fenced. The last two are how the client reports a fatal error that struck outside a transaction: it
 dereferences a waiter it does not have, or asserts a state it has already left.
 """
 
