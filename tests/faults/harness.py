@@ -1,5 +1,6 @@
 """A scenario's stage: topics and a database of its own, load, workers that come and die."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -29,6 +30,8 @@ SESSION_TIMEOUT_MS = 3_000
 # Longer than any recovery the fault page allows.
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
+# Transaction time-out and the broker's scan for such transactions.
+HANGING_SECONDS = 20.0
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> float:
@@ -220,6 +223,7 @@ class Stage:
 
     def observe(self) -> World:
         """Return the world as it stands, with what the live reader saw."""
+        self._settled()
         world = observe(
             self.bootstrap,
             self.dsn,
@@ -232,6 +236,19 @@ class Stage:
         until(lambda: len(self.live.records) >= count, "the live reader at the end")
         world.live = list(self.live.records)
         return world
+
+    def _settled(self) -> None:
+        """Wait for the markers of the last transactions: they come after the commit's answer.
+
+        What still hangs then is for the oracle to say.
+        """
+        places = output_places(self.prefix, self.lanes)
+
+        def stable() -> bool:
+            return all(e.stable == e.high for e in reader.ends(self.bootstrap, places).values())
+
+        with contextlib.suppress(TimeoutError):
+            until(stable, "no open transaction", HANGING_SECONDS)
 
     def judge(self, *, redelivery: bool = False) -> Verdict:
         """Let everything come to its end, and return the oracle's verdict."""

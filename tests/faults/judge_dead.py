@@ -83,7 +83,8 @@ def _letter_faults(letter: Seen, row: dict[str, Any], record: Seen) -> list[str]
         "dl_timestamp": str(record.timestamp),
     }
     wrong += [f"{name} {said.get(name)}" for name in due if said.get(name) != due[name]]
-    wrong += [f"header {name}" for name in said.keys() - due.keys() - {"dl_detail", "hub_redelivery"}]
+    unknown = said.keys() - due.keys() - {"dl_detail", "hub_redelivery"}
+    wrong += [f"header {name}" for name in unknown]
     return wrong
 
 
