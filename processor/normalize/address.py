@@ -1,0 +1,37 @@
+"""Network addresses as upstream services write them."""
+
+import re
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+from typing import NamedTuple
+
+ADDRESSES_CACHED_MAX = 16_384
+PORT_MAX = 65_535
+RAW_CHARACTERS_MAX = 256
+
+_V4_PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+):(\d{1,5})", re.ASCII)
+_BRACKETED = re.compile(r"\[([^\]]+)\](?::(\d{1,5}))?", re.ASCII)
+
+
+class Address(NamedTuple):
+    """An address and its port; or, when it is no address, what was sent."""
+
+    ip: str | None
+    port: int | None = None
+    raw: str | None = None
+
+
+@lru_cache(ADDRESSES_CACHED_MAX)
+def parse(text: str) -> Address:
+    """Split ``address:port`` and ``[v6]:port``; whatever is no address is kept as it came."""
+    match = _V4_PORT.fullmatch(text) or _BRACKETED.fullmatch(text)
+    host, port = match.groups() if match else (text, None)
+    try:
+        address = ip_address(host.partition("%")[0] if ":" in host else host)
+    except ValueError:
+        return Address(None, raw=text[:RAW_CHARACTERS_MAX])
+    if port is not None and int(port) > PORT_MAX:
+        return Address(None, raw=text[:RAW_CHARACTERS_MAX])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return Address(str(address), None if port is None else int(port))

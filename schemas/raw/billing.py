@@ -1,0 +1,89 @@
+"""Topic ``raw.billing``: plans, payment methods, invoices."""
+
+from typing import NotRequired
+
+from pydantic import TypeAdapter, with_config
+from typing_extensions import TypedDict
+
+from schemas.raw.common import CONTRACT, Common, Contracts, Objekt, Text
+
+
+@with_config(CONTRACT)
+class Identified(TypedDict):
+    """A thing of which only the id matters."""
+
+    id: str
+
+
+@with_config(CONTRACT)
+class Plan(TypedDict):
+    """What is subscribed to."""
+
+    id: str
+    name: NotRequired[Text]
+
+
+@with_config(CONTRACT)
+class SubscriptionState(TypedDict, total=False):
+    """A subscription before or after; only these three make a plan change."""
+
+    plan: Plan | None
+    seats: int | None
+    interval: Text
+
+
+@with_config(CONTRACT)
+class SubscriptionUpdated(Common):
+    """A subscription was changed in some way."""
+
+    subscription: Identified
+    previous: SubscriptionState
+    current: SubscriptionState
+
+
+@with_config(CONTRACT)
+class PaymentMethod(TypedDict):
+    """A way to pay; nothing else of it is ever kept."""
+
+    id: str
+    brand: NotRequired[Text]
+    last4: NotRequired[Text]
+    exp_month: NotRequired[int | str | None]
+    exp_year: NotRequired[int | str | None]
+
+
+@with_config(CONTRACT)
+class PaymentMethodUpdated(Common):
+    """A payment method was changed."""
+
+    payment_method: PaymentMethod
+    previous: NotRequired[Objekt | None]
+
+
+@with_config(CONTRACT)
+class Invoice(TypedDict):
+    """A finalized invoice; the amount is in the currency's smallest unit."""
+
+    id: str
+    number: str
+    amount_minor: int
+    currency: str
+    period_start: str
+    period_end: str
+
+
+@with_config(CONTRACT)
+class InvoiceFinalized(Common):
+    """An invoice was finalized."""
+
+    invoice: Invoice
+
+
+CONTRACTS: Contracts = {
+    "billing.subscription.updated": TypeAdapter(SubscriptionUpdated),
+    "billing.payment_method.updated": TypeAdapter(PaymentMethodUpdated),
+    "billing.invoice.finalized": TypeAdapter(InvoiceFinalized),
+}
+
+NOT_AUDITED = frozenset({"billing.invoice.created", "billing.usage.reported"})
+"""Types that are no audit events: a draft would count every invoice twice."""
