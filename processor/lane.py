@@ -11,7 +11,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from enum import StrEnum
 
 from processor import metrics
@@ -213,7 +212,7 @@ class Lane:
     async def _skip_gap(self, epoch: int, topic: str, first: int, end: int) -> None:
         """Record that the bus forgot offsets before they were stored, and go on behind them."""
         await store.record_source_gap(
-            self._db, self.lane, epoch, topic, first, end, "retention of the raw topic"
+            self._db, self.lane, epoch, topic, from_offset=first, to_offset=end
         )
         metrics.source_gap(end - first)
         log.error(
@@ -244,13 +243,12 @@ class Lane:
         self._check_order(records)
         self._busy = True
         try:
-            stored, positions = await self._pipeline.run(records, self._holding, self._producer)
+            positions = await self._pipeline.run(records, self._holding, self._producer)
         finally:
             self._busy = False
         self._holding = self._holding._replace(positions=positions)
         self.progress.moved(positions, records[-1].timestamp / 1000)
         self.trouble.over(self.lane)
-        metrics.batch_done(self.lane, records, stored)
 
     def _check_order(self, records: list[Record]) -> None:
         """Refuse records below our position: they would be stored a second time."""
@@ -271,8 +269,7 @@ class Lane:
             return  # a position counts what waits in the queue, and what was thrown out of it
         positions = {topic: at for topic, at in reached.items() if at is not None}
         if all(positions.get(topic, -1) >= end for topic, end in ends.items()):
-            at = datetime.fromtimestamp(asked_at, UTC)
-            await store.caught_up(self._db, self.lane, self._holding.epoch, positions, at)
+            await store.caught_up(self._db, self.lane, self._holding.epoch, positions, asked_at)
             self._holding = self._holding._replace(positions=positions)
             self.progress.moved(positions)
 

@@ -7,7 +7,7 @@ user or an error's text. ``declared()`` is what the reference in the documentati
 import time
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -168,7 +168,7 @@ class Batch(NamedTuple):
     """What a finished batch counts as."""
 
     lane: int
-    records: list[Record]
+    records: Sequence[Record]
     categories: Mapping[str, int]
     duplicates: int
     discards: Mapping[tuple[str, str], int]

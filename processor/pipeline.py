@@ -19,9 +19,10 @@ from typing import NamedTuple
 from processor import metrics
 from processor.emit import dead_letter as dead_letters
 from processor.emit.producer import LaneProducer
-from processor.emit.route import Outgoing, canonical
+from processor.emit.route import Outgoing, canonical, partition_of
 from processor.ingest.decode import decode
 from processor.normalize import Limits, known_org, normalize
+from processor.settings import Settings
 from processor.store.pool import Database
 from processor.store.writer import Advance, Batch, Candidate, Stored, write
 from schemas.record import Record
@@ -46,24 +47,26 @@ class Sorted:
     candidates: list[Candidate] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     discards: Counter[tuple[str, str]] = field(default_factory=Counter)
+    redriven: list[tuple[str, int, int]] = field(default_factory=list)
 
 
 class Pipeline:
     """Takes batches of records down the path; one object serves all lanes of a worker."""
 
-    def __init__(self, db: Database, limits: Limits, *, redrive_topic: str) -> None:
-        """Bind the path to its store; ``redrive_topic`` is the one whose records are redriven."""
+    def __init__(self, settings: Settings, db: Database, limits: Limits) -> None:
+        """Bind the path to its store; ``limits`` may be renewed at any time."""
         self._db = db
-        self._redrive_topic = redrive_topic
+        self._lanes = settings.lanes
+        self._redrive_topic = settings.topic(settings.topics.redrive)
         self.limits = limits
 
     async def run(
         self, records: Sequence[Record], holding: Holding, producer: LaneProducer
-    ) -> tuple[Stored, dict[str, int]]:
+    ) -> dict[str, int]:
         """Take one batch from its records to its canonical events.
 
-        Returns what was stored and the lane's new positions by topic. Raises Outage or Fenced; then
-        nothing, or all, or only the Postgres half has happened, and settling finds out which.
+        Returns the lane's new positions by topic. Raises Outage or Fenced; then nothing, or all, or
+        only the Postgres half has happened, and settling finds out which.
         """
         outcome = await self._sort_out(records)
         advances = _advances(records, holding.positions, outcome.discards)
@@ -72,7 +75,8 @@ class Pipeline:
         positions = {**holding.positions, **{t: a.stored_through for t, a in advances.items()}}
         with metrics.timed("emit"):
             await producer.publish(outgoing(stored), positions, stored.batch)
-        return stored, positions
+        metrics.batch_done(_counted(records, holding, outcome, stored, self._lanes))
+        return positions
 
     async def _sort_out(self, records: Sequence[Record]) -> Sorted:
         """Decode and normalize, a slice at a time."""
@@ -92,6 +96,8 @@ class Pipeline:
                 for event in events
             ]
         for record, event, end in zip(records, events, ends, strict=True):
+            if not isinstance(event, Rejection) and record.topic == redrive_topic:
+                outcome.redriven.append(event.origin[:3])
             if isinstance(end, Rejection):
                 org_id = None if isinstance(event, Rejection) else known_org(event.org_id)
                 outcome.dead_letters.append(DeadLetter(record, end, org_id))
@@ -131,6 +137,23 @@ def _batch(outcome: Sorted, holding: Holding, advances: Mapping[str, Advance]) -
         entries=sorted(outcome.candidates, key=_bus_order),
         dead_letters=outcome.dead_letters,
         advances=dict(advances),
+        redriven=outcome.redriven,
+    )
+
+
+def _counted(
+    records: Sequence[Record], holding: Holding, outcome: Sorted, stored: Stored, lanes: int
+) -> metrics.Batch:
+    """Return what the batch counts as in the metrics."""
+    orgs = Counter(entry["org_id"] for entry in stored.entries)
+    return metrics.Batch(
+        lane=holding.lane,
+        records=records,
+        categories=Counter(entry["category"] for entry in stored.entries),
+        duplicates=stored.duplicates,
+        discards=outcome.discards,
+        dead_letters=stored.dead_letters,
+        strays=sum(n for org, n in orgs.items() if partition_of(org, lanes) != holding.lane),
     )
 
 

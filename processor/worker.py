@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import time
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from processor import metrics
-from processor.emit.topics import raw_topics
 from processor.errors import Outage
-from processor.health import Health, serve
+from processor.health import serve
 from processor.ingest.consumer import Consumer
 from processor.lane import Lane, Phase
 from processor.normalize import Limits
@@ -35,10 +36,10 @@ class Worker:
         """Prepare a worker; ``run`` joins the group."""
         self._settings = settings
         self._db = db
-        self._pipeline = Pipeline(db, limits, redrive_topic=settings.topic(settings.topics.redrive))
+        self._pipeline = Pipeline(settings, db, limits)
         self._consumer = Consumer(
             settings,
-            raw_topics(settings),
+            settings.raw_topics,
             on_assigned=self._take,
             on_revoked=self._release,
             on_trouble=self._trouble,
@@ -47,12 +48,14 @@ class Worker:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._crash: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    @property
-    def ready(self) -> bool:
-        """Whether the group has spoken and every lane we hold is flowing."""
-        return self._consumer.joined and all(
-            lane.phase is Phase.FLOWING for lane in self._lanes.values()
-        )
+    def readiness(self) -> tuple[bool, str]:
+        """Tell whether the group has spoken and every lane we hold flows; if not, why not."""
+        if not self._consumer.joined:
+            return False, "the group has not assigned lanes yet"
+        for lane in self._lanes.values():
+            if lane.phase is not Phase.FLOWING:
+                return False, f"lane {lane.lane} is {lane.phase}: {lane.trouble.reason}"
+        return True, f"{len(self._lanes)} lanes flow"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, then finish the running batches and leave the group."""
@@ -71,7 +74,8 @@ class Worker:
     async def _until(self, stop: asyncio.Event) -> None:
         """Wait for ``stop``; a crashed lane raises here what crashed it."""
         stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({stopping, self._crash}, return_when=asyncio.FIRST_COMPLETED)
+        waited: set[asyncio.Future[Any]] = {stopping, self._crash}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if self._crash.done():
             self._crash.result()
@@ -129,6 +133,7 @@ class Worker:
             lane = self._lanes.pop(number, None)
             if lane is not None:
                 lane.release()
+                metrics.lane_released(number)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=RELEASE_SECONDS)
             for task in late:
@@ -150,7 +155,7 @@ async def limits_of(settings: Settings, db: Database) -> Limits:
     topics = settings.topics
     return Limits(
         retention_ms=settings.retention_days * 86_400_000,
-        oldest_day_ms=await oldest_day(db),
+        oldest_day_ms=_begin_ms(await oldest_day(db)),
         families={
             settings.topic(topics.identity): "identity",
             settings.topic(topics.permission): "permission",
@@ -160,9 +165,23 @@ async def limits_of(settings: Settings, db: Database) -> Limits:
     )
 
 
+def _begin_ms(day: date | None) -> int:
+    """Return the first millisecond of a day; without any day, of the year 1."""
+    begin = datetime.combine(day or date.min, datetime.min.time(), UTC)
+    return (begin - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Run a worker until ``stop`` is set, in an environment that has been found fit to start in."""
-    async with Database.open(settings.postgres) as db:
+    postgres = settings.postgres
+    db = await Database.open(
+        postgres.dsn.get_secret_value(),
+        connections=postgres.connections,
+        statement_timeout_seconds=postgres.statement_timeout_seconds,
+    )
+    try:
         worker = Worker(settings, db, await limits_of(settings, db))
-        async with serve(settings, Health(ready=lambda: worker.ready)):
+        async with serve(settings.http, worker.readiness):
             await worker.run(stop)
+    finally:
+        await db.close()

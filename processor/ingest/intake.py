@@ -67,7 +67,8 @@ class Intake:
             pass
 
     def _next_batch(self) -> list[Record]:
-        queue, batch, size = self._queue, [], 0
+        queue, size = self._queue, 0
+        batch: list[Record] = []
         while queue and len(batch) < self._records_max:
             size += _size(queue[0])
             if batch and size > self._bytes_max:
