@@ -178,15 +178,22 @@ def _open_binary(
         try:
             attributes[name] = text = value.decode()
         except UnicodeDecodeError:
-            return _invalid(f"ce_{name}: expected UTF-8".encode("ascii", "replace").decode())
-        if name not in _JUDGED_ELSEWHERE and has_bad_character(name + text):
-            return _invalid("ce_ header: expected no control character")
+            return _invalid(f"{_shown(name)}: expected UTF-8")
+        if has_bad_character(name + text):
+            if name not in _JUDGED_ELSEWHERE:
+                return _invalid(f"{_shown(name)}: expected no control character")
+            attributes[name] = Cleaner().clean(text, name)
     if wrapping.content_type and "datacontenttype" not in attributes:
         attributes["datacontenttype"] = wrapping.content_type.decode(errors="replace")
     if isinstance(document, Flawed):
         data, sanitized = _cleaned(document.members, utf8=document.utf8)
         return attributes, data, _ATTRIBUTES, wrapping.traceparent, sanitized
     return attributes, document, _ATTRIBUTES, wrapping.traceparent, ()
+
+
+def _shown(name: str) -> str:
+    """Return the name of an attribute's header as a detail may hold it: in ASCII, not too long."""
+    return ascii(f"ce_{name[:NAME_CHARACTERS_MAX]}")
 
 
 def _cleaned(data: Any, *, utf8: bool) -> tuple[Any, tuple[str, ...]]:

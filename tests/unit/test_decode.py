@@ -122,6 +122,7 @@ INVALID_JSON = [
     b'{"a":' * 160 + b"NaN" + b"}" * 160,
     b'{"a":' * 40 + b"1e400" + b"}" * 40,
     b"[" * 300 + b"]" * 301,
+    b"[" * 300 + b"]" * 300 + b" x",
 ]
 
 
@@ -253,6 +254,13 @@ def test_wrong_envelope_is_rejected(changed: dict[str, Any]) -> None:
 def test_wrong_header_is_an_invalid_envelope(header: tuple[str, bytes | None]) -> None:
     """In binary mode an attribute has to be UTF-8 without control characters."""
     assert reason_of(b"{}", *binary(), header) is Reason.INVALID_ENVELOPE
+
+
+def test_detail_names_the_header_in_ascii() -> None:
+    """The name is the sender's: it is escaped and cut, for a detail is stored as text."""
+    rejection = decode(record(b"{}", *binary(), ("ce_n\0é" + "x" * 999, b"\xff")), "raw.redrive")
+    assert isinstance(rejection, Rejection)
+    assert rejection.detail == r"'ce_n\x00\xe9" + "x" * 253 + "': expected UTF-8"
 
 
 def test_source_and_id_may_have_256_characters() -> None:

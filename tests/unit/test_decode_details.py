@@ -11,15 +11,26 @@ from tests.unit.raw_record import TRACE, Headers, bare, binary, event_of, reason
 # --- characters ------------------------------------------------------------------------------
 
 
+NAME = ("$.data.name",)
+C0_ESCAPED = "".join(f"\\u{code:04x}" for code in range(32)).encode()
+
+
 @pytest.mark.parametrize(
     ("member", "text", "paths"),
     [
-        (b'"a\\u0000b"', "a\ufffdb", ("$.data.name",)),
-        (b'"a\x00b"', "a\ufffdb", ("$.data.name",)),
-        (b'"a\\bb\\f"', "a\ufffdb\ufffd", ("$.data.name",)),
-        (b'"\\u001B[1m"', "\ufffd[1m", ("$.data.name",)),
-        (b'"\\ud800"', "\ufffd", ("$.data.name",)),
-        (b'"\\udcff\\ud83d\\ude00"', "\ufffd\U0001f600", ("$.data.name",)),
+        (b'"a\\u0000b"', "a\ufffdb", NAME),
+        (b'"a\x00b"', "a\ufffdb", NAME),
+        (b'"a\\bb\\f"', "a\ufffdb\ufffd", NAME),
+        (b'"\\u001B[1m"', "\ufffd[1m", NAME),
+        (b'"\\ud800"', "\ufffd", NAME),
+        (b'"\\udcff\\ud83d\\ude00"', "\ufffd\U0001f600", NAME),
+        (
+            b'"' + C0_ESCAPED + b'"',
+            "\ufffd" * 9 + "\t\n" + "\ufffd" * 2 + "\r" + "\ufffd" * 18,
+            NAME,
+        ),
+        (b'"\\u000b"', "\ufffd", NAME),
+        (b'"\x0b"', "\ufffd", NAME),
         (b'"a\xffb"', "a\ufffdb", ("$",)),
         (b'"\xe2\x82 \xed\xa0\x80"', "\ufffd \ufffd\ufffd\ufffd", ("$",)),
         (b'"\xff\\u0000"', "\ufffd\ufffd", ("$", "$.data.name")),
@@ -40,11 +51,14 @@ def test_bad_characters_of_data_are_replaced(
 
 def test_bad_characters_are_found_everywhere_in_data() -> None:
     """In keys, in lists, in what is nested; each place is noted once."""
-    event = event_of(bare(data={"a\0": {"b\x01": ["x", "\x02", {"c": "\x03"}]}, "s": "\0"}))
-    assert event.data == {"a\ufffd": {"b\ufffd": ["x", "\ufffd", {"c": "\ufffd"}]}, "s": "\ufffd"}
+    event = event_of(bare(data={"a\0": {"b\x01": ["x", "\x02", {"c": "\x03"}]}, "s\0": "\0"}))
+    assert event.data == {
+        "a\ufffd": {"b\ufffd": ["x", "\ufffd", {"c": "\ufffd"}]},
+        "s\ufffd": "\ufffd",
+    }
     assert event.sanitized == (
         *("$.data.a\ufffd", "$.data.a\ufffd.b\ufffd", "$.data.a\ufffd.b\ufffd[1]"),
-        *("$.data.a\ufffd.b\ufffd[2].c", "$.data.s"),
+        *("$.data.a\ufffd.b\ufffd[2].c", "$.data.s\ufffd"),
     )
     assert event_of(bare(data="\0")).data == "\ufffd"
 
@@ -72,6 +86,13 @@ def test_bad_bytes_in_an_attribute_are_an_invalid_envelope() -> None:
     assert event_of(bare(id="evt-\ufffd", data={"a": "@"}).replace(b"@", b"\xff")).id == (
         "evt-\ufffd"
     )
+
+
+@pytest.mark.parametrize("bad", [b"ac\x01me", b"ac\0me"])
+def test_bad_character_in_the_organization_s_header_is_judged_later(bad: bytes) -> None:
+    """In binary mode it is the same as in the other two."""
+    assert event_of(b"{}", *binary(), ("ce_orgid", bad)).org_id == "ac\ufffdme"
+    assert event_of(b"{}", *binary(), ("ce_traceparent", bad)).traceparent is None
 
 
 # --- trace context ---------------------------------------------------------------------------
