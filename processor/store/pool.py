@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Self
 
 import asyncpg
@@ -41,7 +41,10 @@ def outages(connection: asyncpg.Connection | None = None) -> Iterator[None]:
         if not _by_outage(error):
             raise
         raise DatabaseOutage(_said(error)) from error
-    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except asyncpg.InternalClientError as error:
+        # What the client says in the moment between the server's last word and its end.
+        raise DatabaseOutage(_said(error)) from error
+    except asyncpg.InterfaceError as error:
         # The client's words for "no connection any more"; on a live connection it is our bug.
         if connection is not None and not _lost(connection):
             raise
@@ -124,7 +127,9 @@ class Database:
                 connection.terminate()
             raise
         finally:
-            await self._pool.release(connection, timeout=CLIENT_MARGIN_SECONDS)
+            # One that cannot be returned is cut off by the pool; what was done on it stays done.
+            with suppress(DatabaseOutage), outages():
+                await self._pool.release(connection, timeout=CLIENT_MARGIN_SECONDS)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:

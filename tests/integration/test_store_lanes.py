@@ -1,6 +1,7 @@
 """Lanes on a real Postgres: take over, fence, frozen predecessors, unknown outcomes, positions."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -174,6 +175,30 @@ async def test_connections_come_back_after_a_crash_of_the_server(server_director
         async with db.transaction() as connection:
             assert await connection.fetchval("SELECT count(*) FROM kept") == 0
     server.crash()
+
+
+async def test_backend_that_ends_at_any_moment_is_an_outage(postgres_dsn: str) -> None:
+    """Whenever the server ends a session, the batch is an outage or stored, nothing in between."""
+    end = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE application_name = 'hub-audit' AND datname = current_database()"""
+    chance = random.Random(5)
+    outages = 0
+    async with opened(postgres_dsn) as db, db.login_connection() as killer:
+        await take_over(db, 0)
+        for number in range(80):
+            try:
+                lane = await StoringLane.take(db)
+                storing = asyncio.create_task(lane.store(an_entry("acme", f"e{number}")))
+                await asyncio.sleep(chance.random() * 0.01)
+                await killer.execute(end)
+                await storing
+            except DatabaseOutage:
+                outages += 1
+    assert outages > 20
+    numbers = seqs(postgres_dsn)["acme"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    sql = "SELECT entries, batch FROM books, lanes WHERE balanced"
+    assert query(postgres_dsn, sql) == [(len(numbers), len(numbers))]
 
 
 async def test_statement_that_takes_too_long_is_an_outage(postgres_dsn: str) -> None:

@@ -138,7 +138,9 @@ def test_writer_writes_every_column(postgres_dsn: str) -> None:
     assert {tuple(columns) for _, columns in tables} == {rows.COLUMNS}
 
 
-async def test_user_without_rights_is_told_what_to_do(empty_postgres_dsn: str) -> None:
+async def test_user_without_rights_is_told_what_to_do(
+    postgres_template: str, empty_postgres_dsn: str
+) -> None:
     """Who may not migrate gets one message, and so does a process that may not be the writer."""
     with login_user(empty_postgres_dsn) as dsn:
         with pytest.raises(StartRefused, match=r"GRANT hub_audit_owner, .* to this user"):

@@ -1,0 +1,31 @@
+-- What doctor asks, beside the books.
+
+-- name: owner
+-- Whose database this is; no row while it is nobody's.
+SELECT environment, consumer_group FROM identity;
+
+-- name: lanes
+-- The batch number of each lane.
+SELECT lane, batch FROM lanes ORDER BY lane;
+
+-- name: newest
+-- Where entries of the last days came in: a sample, to find those that came by another lane.
+SELECT org_id, source_partition FROM audit_entries
+WHERE occurred_at >= now() - interval '2 days'
+LIMIT $1;
+
+-- name: today
+-- The database's idea of the day.
+SELECT (now() AT TIME ZONE 'UTC')::date;
+
+-- name: server
+-- What the server is, and whether it keeps what it acknowledged.
+SELECT current_setting('server_version_num')::integer AS version,
+    current_setting('fsync') AS fsync,
+    current_setting('full_page_writes') AS full_page_writes,
+    current_setting('server_encoding') AS encoding;
+
+-- name: gaps
+-- Offsets that the bus lost before they were stored.
+SELECT coalesce(sum(to_offset - from_offset), 0)::bigint AS offsets FROM source_gaps
+WHERE to_offset > from_offset;
