@@ -1,4 +1,4 @@
-"""The typed exceptions: outages and stops. Bad input is a value (``schemas.rejection``), not an exception.
+"""The typed exceptions: outages and stops. Bad input is none; it is a value (a ``Rejection``).
 
 ::
 

@@ -17,7 +17,7 @@ EXIT_FAILED = 1
 EXIT_REFUSED = 2
 
 GARBAGE_THRESHOLD = 100_000
-"""A batch leaves no cycles; the default of 700 scans it a dozen times and costs 15 % of the rate."""
+"""A batch leaves no cycles; the default of 700 scans it again and again, for 15 % of the rate."""
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -32,7 +32,7 @@ def run(main: Main) -> int:
         uvloop.run(_supervised(main))
     except StartRefused as refused:
         for problem in refused.problems:
-            log.error("start_refused", extra={"problem": problem})
+            log.error("start_refused", extra={"problem": problem})  # noqa: TRY400 - no trace
         return EXIT_REFUSED
     except HubAuditError as error:
         log.error("ended", extra={"error": str(error)})  # noqa: TRY400 - an outage has no trace

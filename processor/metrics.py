@@ -97,17 +97,13 @@ class WeightedHistogram(Collector):
         for bound, count in zip([*map(str, self._bounds), "+Inf"], self._counts, strict=True):
             total += count
             buckets.append((bound, total))
-        yield HistogramMetricFamily(
-            self._name, self._meaning, buckets=buckets, sum_value=self._sum
-        )
+        yield HistogramMetricFamily(self._name, self._meaning, buckets=buckets, sum_value=self._sum)
 
 
 RECORDS = _counter("records_total", "Records taken from the bus and settled.", "topic")
 ENTRIES = _counter("entries_total", "Entries stored and emitted.", "category")
 DUPLICATES = _counter("duplicates_total", "Upstream duplicates suppressed.")
-DISCARDS = _counter(
-    "discards_total", "Events that are no audit events, by rule.", "topic", "rule"
-)
+DISCARDS = _counter("discards_total", "Events that are no audit events, by rule.", "topic", "rule")
 DEAD_LETTERS = _counter(
     "dead_letters_total", "Records that could not pass, by stage and reason.", "stage", "reason"
 )
@@ -132,9 +128,7 @@ LAST_PROGRESS = _gauge(
 LANES = _gauge("lanes_held", "Lanes this worker holds.")
 LANE_BATCHES = _counter("transactions_total", "Batches, by how they ended.", "result")
 LANE_RESETS = _counter("lane_resets_total", "Lanes taken over again, by cause.", "cause")
-SETTLED = _counter(
-    "settled_batches_total", "Batches emitted by a take-over.", "redelivery"
-)
+SETTLED = _counter("settled_batches_total", "Batches emitted by a take-over.", "redelivery")
 TAKE_OVER = _histogram("take_over_seconds", "Time to take a lane over.", buckets=STAGE_SECONDS)
 REBALANCES = _counter("rebalances_total", "Assignments received from the group.")
 LOOP_LAG = _gauge("loop_lag_seconds", "How late the event loop last woke a timer.")

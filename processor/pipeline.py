@@ -2,8 +2,9 @@
 
 ::
 
-    records -> decode -> normalize -> store (one Postgres transaction) -> emit (one Kafka transaction)
-                   \\_________ rejection __________/      -> dead letters, table and topic
+    consume -> decode -> normalize -> store, one Postgres transaction -> emit, one Kafka transaction
+                  |          |          |
+                  +----------+----------+-- rejection -> dead letter, in both transactions as well
 
 Bad input is a value and goes on as a dead letter; an outage is an exception and leaves this module
 for ``processor.lane``, which takes the lane over again and settles what was left half done.

@@ -8,6 +8,7 @@ that is silently ignored is found on the day it was needed.
 
 import difflib
 import os
+import re
 import ssl
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -19,8 +20,8 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -30,6 +31,11 @@ PREFIX = "HUB_AUDIT_"
 CONFIG_VARIABLE = "HUB_AUDIT_CONFIG"
 FILE_SUFFIX = "_FILE"
 SUGGESTION_LIKENESS = 0.6
+REDACTED = "[redacted]"
+
+# Greedy: a password that was not quoted may hold an @ of its own.
+_USERINFO_PASSWORD = re.compile(r"^(\w+://[^:/@]*:).*@")
+_QUERY_PASSWORD = re.compile(r"([?&](?:ssl)?password=)[^&]*", re.IGNORECASE)
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")]
@@ -107,6 +113,13 @@ class Postgres(Section):
     dsn: SecretStr = SecretStr("postgresql://127.0.0.1:5432/hub_audit")
     connections: Annotated[int, Field(ge=2, le=64)] = 4
     statement_timeout_seconds: Annotated[float, Field(ge=1, le=600)] = 30.0
+
+    @field_validator("dsn")
+    @classmethod
+    def _is_one(cls, dsn: SecretStr) -> SecretStr:
+        if not dsn.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("postgresql://user:password@host:port/database expected")
+        return dsn
 
 
 class BatchBounds(Section):
@@ -263,6 +276,13 @@ def _suggestion(name: str, known: Mapping[str, Any] | list[str]) -> str:
 
 
 def redacted(settings: Settings) -> dict[str, Any]:
-    """Return the settings as they may be shown: secrets replaced, also within the DSN."""
-    shown: dict[str, Any] = TypeAdapter(Settings).dump_python(settings, mode="json")
+    """Return the settings as they may be shown: secrets replaced, within the DSN its password."""
+    shown: dict[str, Any] = settings.model_dump(mode="json")
+    shown["postgres"]["dsn"] = _without_password(settings.postgres.dsn.get_secret_value())
     return shown
+
+
+def _without_password(dsn: str) -> str:
+    """Return the DSN with its passwords replaced: the one before the host and that of a query."""
+    shown = _USERINFO_PASSWORD.sub(rf"\1{REDACTED}@", dsn)
+    return _QUERY_PASSWORD.sub(rf"\1{REDACTED}", shown)

@@ -27,7 +27,7 @@ from processor.errors import BusOutage, Doubt, Fenced
 from processor.settings import Settings
 
 RETRY_BACKOFF_SECONDS = 0.1
-"""The client's pause before it repeats a request; also the duration from which a commit is in doubt."""
+"""The client's pause before it repeats a request: a commit that took as long is in doubt."""
 
 BATCH_BYTES_MAX = 1_000_000
 """Just under the broker's default ``message.max.bytes``: a batch of 1 MiB is refused."""
@@ -49,8 +49,8 @@ CLIENT_ERRORS = (
 """What a producer raises when it or its broker is out of order.
 
 IllegalOperation is no KafkaError, and is what a batch meets that comes after the one by which the
-client learned that it is fenced. The last two are how the client reports a fatal error that struck outside a transaction: it
-dereferences a waiter it does not have, or asserts a state it has already left.
+client learned that it is fenced. The last two are how the client reports a fatal error that struck
+outside a transaction: it dereferences a waiter it does not have, or asserts a state it has left.
 """
 
 
@@ -127,7 +127,7 @@ class LaneProducer:
             raise Fenced(f"lane {self._lane} has another producer") from error
 
     async def abandon(self) -> None:
-        """End the producer, whatever state it is in; an open transaction is left to the successor."""
+        """End the producer, whatever its state; an open transaction is left to the successor."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await _abandon(producer)
