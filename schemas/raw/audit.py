@@ -5,7 +5,7 @@ from typing import NotRequired
 from pydantic import TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from schemas.raw.common import CONTRACT, Common, Contracts, Objekt, Text
+from schemas.raw.shared import CONTRACT, Common, Contracts, Objekt, Text
 
 
 @with_config(CONTRACT)
