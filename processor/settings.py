@@ -19,6 +19,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FilePath,
     SecretStr,
     ValidationError,
     field_validator,
@@ -62,9 +63,9 @@ class Kafka(Section):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: FilePath | None = None
+    certificate_file: FilePath | None = None
+    key_file: FilePath | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -74,6 +75,11 @@ class Kafka(Section):
             self.sasl_username and self.sasl_password
         ):
             raise ValueError("sasl_username and sasl_password are needed with SASL")
+        if self.security_protocol.endswith("SSL"):
+            try:
+                self._tls()
+            except ssl.SSLError as error:
+                raise ValueError(f"the TLS files do not fit together: {error}") from error
         return self
 
     def client_options(self) -> dict[str, Any]:
@@ -223,24 +229,28 @@ def _from_environment(env: Mapping[str, str], problems: list[str]) -> dict[str, 
     known = variables()
     values: dict[str, Any] = {}
     for variable in sorted(env):
+        direct = variable.removesuffix(FILE_SUFFIX)
         if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
             continue
         if variable in known:
             _put(values, known[variable], env[variable])
-        elif variable.removesuffix(FILE_SUFFIX) in known and variable.endswith(FILE_SUFFIX):
-            path = known[variable.removesuffix(FILE_SUFFIX)]
-            _put(values, path, _secret(variable, Path(env[variable]), problems))
+        elif direct in known:
+            if direct in env:
+                problems.append(f"{variable}: {direct} is set as well; unset one of them")
+            elif (secret := _secret(variable, Path(env[variable]), problems)) is not None:
+                _put(values, known[direct], secret)
         else:
             problems.append(f"{variable}: no such setting{_suggestion(variable, known)}")
     return values
 
 
-def _secret(variable: str, file: Path, problems: list[str]) -> str:
+def _secret(variable: str, file: Path, problems: list[str]) -> str | None:
     try:
         return file.read_text(encoding="utf-8").rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{variable}: {file} cannot be read: {type(error).__name__}")
-        return ""
+        why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        problems.append(f"{variable}: {file} cannot be read: {why}")
+        return None
 
 
 def _put(values: dict[str, Any], path: tuple[str, ...], value: str) -> None:
@@ -262,12 +272,13 @@ def _overlay(values: dict[str, Any], over: Mapping[str, Any]) -> None:
 def _said(problem: Mapping[str, Any]) -> str:
     """Return one sentence of a validation error, with the name to be changed and no value."""
     path = tuple(str(part) for part in problem["loc"])
-    variable = PREFIX + "_".join(path).upper() if path else PREFIX + "*"
+    variable = PREFIX + "_".join(path).upper()
     name = ".".join(path) or "settings"
     if problem["type"] == "extra_forbidden":
         known = [".".join(known) for known in _paths(Settings)]
         return f"{name}: no such setting{_suggestion(name, known)}"
-    return f"{name} ({variable}): {problem['msg'].removeprefix('Value error, ')}"
+    place = f"{name} ({variable})" if variable in variables() else name
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _suggestion(name: str, known: Mapping[str, Any] | list[str]) -> str:

@@ -98,10 +98,10 @@ async def check(settings: Settings) -> list[str]:
 
 
 async def create(settings: Settings, *, raise_partitions: bool = False) -> Created:
-    """Create the topics that lack and wait until all are led; nothing happens to those that are
-    there, except that ``raise_partitions`` adds what they lack to ``settings.lanes``.
+    """Create the topics that lack, and wait until all are led.
 
-    Partitions are added only while no processor runs: the caller sees to it.
+    Nothing happens to those that are there, except that ``raise_partitions`` adds what they lack
+    to ``settings.lanes``; the caller sees to it that no processor runs.
     """
     topics = wanted(settings)
     async with _connected(settings) as admin:

@@ -1,0 +1,95 @@
+"""Where the consumer group stands, seen from outside: for doctor, recover and the topics' owner."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import for_code
+
+from processor.errors import BusOutage
+from processor.ingest.consumer import (
+    ASK_SECONDS_MAX,
+    LOADING_SECONDS_MAX,
+    OUTAGES,
+    RETRY_SECONDS,
+    Committed,
+    Extent,
+    _committed,
+)
+from processor.settings import Settings
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+async def members(settings: Settings) -> int:
+    """Return how many workers the group has at the moment."""
+    async with _admin(settings) as admin:
+        (answer,) = await admin.describe_consumer_groups([settings.group])
+    ((code, _, _, _, _, who, *_),) = answer.groups
+    if code:
+        raise BusOutage(f"the group {settings.group} was not described: {for_code(code).__name__}")
+    return len(who)
+
+
+async def committed(settings: Settings) -> dict[Place, Committed | None]:
+    """Return what the group has committed for every raw partition; None is a sure nothing."""
+    places = [TopicPartition(*place) for place in _places(settings)]
+    async with _admin(settings) as admin, asyncio.timeout(LOADING_SECONDS_MAX):
+        while True:
+            answer = await admin.list_consumer_group_offsets(settings.group, partitions=places)
+            # While its coordinator loads, a group is answered as if it had no partitions.
+            if all(place in answer for place in places):
+                return {tuple(place): _committed(answer[place]) for place in places}
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def extents(settings: Settings) -> dict[Place, Extent]:
+    """Return where every raw partition begins and where its committed part ends."""
+    places = [TopicPartition(*place) for place in _places(settings)]
+    consumer = AIOKafkaConsumer(**settings.kafka.client_options(), isolation_level="read_committed")
+    async with _bounded(settings):
+        try:
+            await consumer.start()
+            begins = await consumer.beginning_offsets(places)
+            ends = await consumer.end_offsets(places)
+        finally:
+            await consumer.stop()
+    return {tuple(place): Extent(begins[place], ends[place]) for place in places}
+
+
+def batches(committed: Mapping[Place, Committed | None]) -> dict[int, int]:
+    """Return, by lane, the number of the last batch that was published."""
+    found: dict[int, int] = {}
+    for (_, lane), at in committed.items():
+        if at is not None and at.batch is not None:
+            found[lane] = max(at.batch, found.get(lane, 0))
+    return found
+
+
+def _places(settings: Settings) -> list[Place]:
+    return [(topic, lane) for topic in settings.raw_topics for lane in range(settings.lanes)]
+
+
+@asynccontextmanager
+async def _bounded(settings: Settings) -> AsyncIterator[None]:
+    """Raise BusOutage for whatever keeps a block from its answer."""
+    try:
+        async with asyncio.timeout(ASK_SECONDS_MAX + LOADING_SECONDS_MAX):
+            yield
+    except OUTAGES as error:
+        servers, said = settings.kafka.bootstrap_servers, str(error) or type(error).__name__
+        raise BusOutage(f"Kafka at {servers} does not answer: {said}") from error
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**settings.kafka.client_options())
+    async with _bounded(settings):
+        try:
+            await admin.start()
+            yield admin
+        finally:
+            await admin.close()
