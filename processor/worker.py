@@ -15,7 +15,7 @@ from processor.normalize import Limits
 from processor.pipeline import Pipeline
 from processor.progress import Ends
 from processor.settings import Settings
-from processor.store.partitions import oldest_day
+from processor.store.partitions import ensure_window, oldest_day
 from processor.store.pool import Database
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ RELEASE_SECONDS = 2.0
 """What a running batch gets to finish when its lane is wanted elsewhere."""
 
 HOUSEKEEPING_SECONDS = 2.0
-LIMITS_SECONDS = 60.0
+LIMITS_SECONDS = 300.0
 STUCK_SECONDS = 60.0
 """A lane that waits this long for records the bus says are there has a dead client."""
 
@@ -151,7 +151,8 @@ class Worker:
 
 
 async def limits_of(settings: Settings, db: Database) -> Limits:
-    """Return what normalizing needs from outside: retention, oldest day kept, topic families."""
+    """Return what normalizing needs from outside, and see to it that the days it allows exist."""
+    await ensure_window(db, settings.retention_days)
     topics = settings.topics
     return Limits(
         retention_ms=settings.retention_days * 86_400_000,
