@@ -190,8 +190,9 @@ def _details(
 def _extra(event_type: EventType, data: Data, draft: Draft) -> dict[str, Any]:
     """Gather what has no place of its own: known fields, then unknown ones, also nested."""
     extra = {name: value for name, value in (draft.extra or _NOTHING).items() if value != {}}
-    for name in data.keys() - event_type.known:
-        extra[name] = data[name]
+    if unknown := data.keys() - event_type.known:
+        # In the sender's order: a set's own is another in every process.
+        extra |= {name: data[name] for name in data if name in unknown}
     for name, known in _KNOWN.items():
         part = data.get(name)
         if part and not part.keys() <= known:
