@@ -113,19 +113,27 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # the client is
             fetch_max_bytes=FETCH_BYTES_MAX,
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
         )
+        # A question on the connection that fetches waits behind a fetch, for half a second.
+        self._asking = AIOKafkaConsumer(
+            **kafka.client_options(),
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            request_timeout_ms=kafka.request_timeout_ms,
+        )
 
     async def start(self) -> None:
         """Connect and join the group; raises BusOutage when the bus does not answer."""
         try:
             async with asyncio.timeout(ASK_SECONDS_MAX):
                 await self._consumer.start()
+                await self._asking.start()
         except OUTAGES as error:
             raise BusOutage(f"consumer does not start: {error!r}") from error
         self._consumer.subscribe(list(self._topics), listener=self)
 
     async def stop(self) -> None:
         """Leave the group, in bounded time."""
-        for close in (self._consumer.stop, self._drop_admin):
+        for close in (self._consumer.stop, self._asking.stop, self._drop_admin):
             try:
                 async with asyncio.timeout(STOP_SECONDS_MAX):
                     await close()
@@ -182,7 +190,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # the client is
         partitions = [at for lane in self._lanes for at in self._ours(lane)]
         ends: dict[int, dict[str, int]] = {}
         if partitions:
-            offsets = await self._ask(self._consumer.end_offsets(partitions))
+            offsets = await self._ask(self._asking.end_offsets(partitions))
             for partition, end in offsets.items():
                 ends.setdefault(partition.partition, {})[partition.topic] = end
         return ends
@@ -190,8 +198,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # the client is
     async def extents(self, lane: int) -> dict[str, Extent]:
         """Return where the log of each topic of ``lane`` begins and ends."""
         partitions = [TopicPartition(topic, lane) for topic in self._topics]
-        begins = await self._ask(self._consumer.beginning_offsets(partitions))
-        ends = await self._ask(self._consumer.end_offsets(partitions))
+        begins = await self._ask(self._asking.beginning_offsets(partitions))
+        ends = await self._ask(self._asking.end_offsets(partitions))
         return {at.topic: Extent(begins[at], ends[at]) for at in partitions}
 
     async def committed(self, lane: int) -> dict[str, Committed | None]:
