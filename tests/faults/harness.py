@@ -136,6 +136,8 @@ class Stage:
         def holds() -> bool:
             if condition():
                 return True
+            if not any(worker.running for worker in self.workers):
+                raise RuntimeError(f"no worker is left\n{self.logs()}")
             self.feed(each)
             return False
 
