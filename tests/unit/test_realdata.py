@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from processor.ingest.decode import decode
+from processor.normalize import Limits, normalize
 from schemas.raw.envelope import Event
 from schemas.record import RawRecord
 from schemas.rejection import Reason, Rejection
@@ -22,6 +23,8 @@ ATTRIBUTES = {
     "orgid": "acme",
 }
 BINARY = tuple((f"ce_{name}", text.encode()) for name, text in ATTRIBUTES.items())
+
+LIMITS = Limits(90 * 86_400_000, 0, {"raw.identity": "identity", "raw.billing": "billing"})
 
 
 def values(path: Path) -> list[bytes]:
@@ -63,6 +66,20 @@ def test_foreign_data_arrives_unchanged(path: Path) -> None:
             assert isinstance(event, Event)
             assert event.data == json.loads(value)
             assert event.sanitized == ()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_foreign_data_is_no_data_of_ours(path: Path) -> None:
+    """Under a right envelope it is rejected: it names no actor as ours do, or breaks the type."""
+    for value in values(path):
+        for name in ("identity.login.succeeded.v1", "billing.invoice.finalized.v1"):
+            topic = "raw." + name.partition(".")[0]
+            headers = [*BINARY, ("ce_type", name.encode())]
+            event = decode(RawRecord(topic, 0, 1, 1_795_428_000_000, None, value, headers), "")
+            assert isinstance(event, Event)
+            rejection = normalize(event, LIMITS)
+            assert isinstance(rejection, Rejection)
+            assert rejection.reason in {Reason.MISSING_ACTOR, Reason.INVALID_DATA}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
