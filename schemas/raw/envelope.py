@@ -6,7 +6,7 @@ from schemas.record import Record
 
 
 class Origin(NamedTuple):
-    """Where and when an event first came in: the record's own coordinates, unless it is redriven."""
+    """Where and when an event first came in: its record's coordinates, unless it is redriven."""
 
     topic: str
     partition: int
