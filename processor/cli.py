@@ -7,22 +7,29 @@ them. Answers go to standard output, what went wrong to standard error; exit cod
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Iterable
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
 from processor.errors import HubAuditError, StartRefused
 
 if TYPE_CHECKING:
+    from processor.explain import Judged
+    from processor.redrive import Selection
     from processor.settings import Settings
 
 Answer = TypeVar("Answer")
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
+
+BOUND = click.IntRange(1, 1_000)
+"""Of a list or redrive: it is held in memory, and a value may be half a mebibyte."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
 yes = click.option("--yes", is_flag=True, help="Do it without asking.")
@@ -55,7 +62,10 @@ class Commands(click.Group):
 @click.pass_context
 def main(ctx: click.Context, config: Path | None) -> None:
     """Hub Audit: every raw event becomes exactly one entry and exactly one canonical event."""
+    from processor import logs
+
     ctx.obj = config
+    logs.quiet()
 
 
 @main.command()
@@ -65,9 +75,9 @@ def process(ctx: click.Context) -> None:
     from processor import doctor, lifecycle, logs, worker
 
     settings = _settings(ctx)
-    logs.configure(settings.log.level, settings.log.format)
     if problems := _run(doctor.preflight(settings)):
         raise StartRefused(problems)
+    logs.configure(settings.log.level, settings.log.format)
     ctx.exit(lifecycle.run(partial(worker.run, settings)))
 
 
@@ -113,9 +123,9 @@ def topics_create(ctx: click.Context, *, partitions: int | None, as_json: bool) 
     created = _run(wanted.create(settings, raise_partitions=partitions is not None))
     problems = _run(wanted.check(settings))
     if as_json:
-        _json({"created": created.made, "raised": created.raised, "problems": problems})
+        _json(created._asdict() | {"problems": problems})
     else:
-        _say_created(settings, created.made, created.raised)
+        click.echo(f"{len(created.made)} topics created, {len(created.raised)} got partitions")
         if created.raised:
             click.echo(f"set HUB_AUDIT_LANES={settings.lanes} before you start processors again")
         _complain(problems)
@@ -146,17 +156,15 @@ def topics_check(ctx: click.Context, *, as_json: bool) -> None:
 @click.pass_context
 def doctor(ctx: click.Context, *, as_json: bool) -> None:
     """Check everything the processor depends on, and say what to do; exit code 1 on a problem."""
-    from processor.doctor import Level, examine
+    from processor.doctor import COLORS, Level, examine, lines
 
     findings = _run(examine(_settings(ctx)))
     if as_json:
         _json([finding._asdict() for finding in findings])
     else:
         for finding in findings:
-            color = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
-            level = click.style(f"{finding.level:8}", fg=color[finding.level])
-            fix = f"\n{'':9}{'':22}-> {finding.fix}" if finding.fix else ""
-            click.echo(f"{level} {finding.check:21} {finding.said}{fix}")
+            level = click.style(f"{finding.level:8}", fg=COLORS[finding.level])
+            click.echo(f"{level} {lines(finding)}")
     ctx.exit(EXIT_FAILED if any(f.level is Level.PROBLEM for f in findings) else 0)
 
 
@@ -183,6 +191,166 @@ def config_show(ctx: click.Context, *, as_json: bool) -> None:
         click.echo(f"{variable}={'' if value is None else value}")
 
 
+@main.group("dead-letters")
+def dead_letters() -> None:
+    """List, show and redrive the records that could not pass."""
+
+
+def selecting(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that select dead letters."""
+    options = [
+        click.option("--reason", help="Only those rejected for this reason."),
+        click.option("--topic", help="Only those of this raw topic."),
+        click.option("--since", type=click.DateTime(), help="Only those recorded since (UTC)."),
+        click.option("--limit", type=BOUND, default=100, help="The newest so many (100)."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@dead_letters.command("list")
+@selecting
+@click.option("--open", "open_only", is_flag=True, help="Only those that were not redriven.")
+@as_json
+@click.pass_context
+def dead_letters_list(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
+    """List dead letters, oldest first; the first column is what the other commands take."""
+    from processor import redrive
+
+    settings = _settings(ctx)
+    letters = _run(redrive.select(settings, _selection(settings, (), **options)))
+    if as_json:
+        _json([redrive.described(letter) for letter in letters])
+        return
+    for letter in letters:
+        click.echo(redrive.line(letter))
+    if not letters:
+        click.echo("no dead letters")
+
+
+@dead_letters.command("show")
+@click.argument("at", metavar="TOPIC/PARTITION/OFFSET")
+@as_json
+@click.pass_context
+def dead_letters_show(ctx: click.Context, at: str, *, as_json: bool) -> None:
+    """Show one dead letter: why it could not pass, and the record as it came."""
+    from processor import redrive
+
+    settings = _settings(ctx)
+    (letter,) = _run(redrive.select(settings, _selection(settings, (at,))))
+    if as_json:
+        _json(redrive.described(letter) | redrive.record_of(letter))
+    else:
+        click.echo("\n".join(redrive.page(letter)))
+
+
+@dead_letters.command("redrive")
+@click.argument("coordinates", nargs=-1, metavar="[TOPIC/PARTITION/OFFSET]...")
+@selecting
+@click.option("--dry-run", is_flag=True, help="Only say which they are.")
+@yes
+@click.pass_context
+def dead_letters_redrive(
+    ctx: click.Context, /, coordinates: tuple[str, ...], *, dry_run: bool, yes: bool, **options: Any
+) -> None:
+    """Send dead letters down the path again: those named, or those selected that still wait."""
+    from processor import redrive
+
+    settings = _settings(ctx)
+    selection = _selection(settings, coordinates, open_only=True, **options)
+    letters = _run(redrive.select(settings, selection))
+    for letter in letters:
+        click.echo(redrive.line(letter))
+    if dry_run or not letters:
+        click.echo(f"{len(letters)} dead letters would be redriven")
+        return
+    _ask(f"redrive these {len(letters)} dead letters?", yes=yes)
+    _run(redrive.redrive(settings, letters))
+    click.echo(f"{len(letters)} records are on {settings.topic(settings.topics.redrive)}")
+
+
+@main.command()
+@click.option(
+    "--margin",
+    type=click.IntRange(0, 1_000_000),
+    default=0,
+    help="Skip so many more numbers of each organization, for what is not on the topics any more.",
+)
+@click.option(
+    "--since",
+    type=click.DateTime(),
+    help="Read canonical topics from this time (UTC) on: the backup's, or a little before.",
+)
+@yes
+@click.pass_context
+def recover(ctx: click.Context, *, margin: int, since: datetime | None, yes: bool) -> None:
+    """Let lanes go on that stopped: the database lost commits, or a raw topic was created anew."""
+    from processor import recover as operation
+
+    settings = _settings(ctx)
+    diagnosis = _run(operation.diagnose(settings))
+    for finding in operation.findings(diagnosis):
+        click.echo(finding)
+    if not any(diagnosis):
+        click.echo("nothing to recover: no lane has a reason to stop")
+        return
+    _ask("go on behind what is published?", yes=yes)
+    since_ms = None if since is None else _ms(since)
+    recovered = _run(operation.mend(settings, diagnosis, margin=margin, since_ms=since_ms))
+    click.echo(f"lanes moved: {', '.join(map(str, recovered.lanes)) or 'none'}")
+    click.echo(f"organizations lifted: {len(recovered.heads)}; see seq_gaps")
+
+
+@main.command()
+@click.argument("file", type=click.File("rb"))
+@as_json
+@click.pass_context
+def validate(ctx: click.Context, file: BinaryIO, *, as_json: bool) -> None:
+    """Check raw events in FILE (JSON or lines of JSON; - is stdin); exit code 1 if any fails."""
+    from processor import explain
+
+    judged = [explain.described(each) for each in _judged(ctx, file)]
+    rejected = [each for each in judged if each["end"] == "rejected"]
+    if as_json:
+        _json({"events": len(judged), "rejected": len(rejected), "verdicts": judged})
+    else:
+        for each in rejected:
+            click.echo(explain.complaint(file.name, each))
+        click.echo(f"{len(judged)} events, {len(rejected)} rejected")
+    ctx.exit(EXIT_FAILED if rejected or not judged else 0)
+
+
+@main.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--explain", "explained", is_flag=True, help="Show the canonical event, for people.")
+@click.pass_context
+def normalize(ctx: click.Context, file: BinaryIO, *, explained: bool) -> None:
+    """Show what raw events in FILE become; one line of JSON each unless they are explained."""
+    from processor import explain
+
+    settings, failed = _settings(ctx), False
+    for judged in _judged(ctx, file):
+        failed = failed or explain.described(judged)["end"] == "rejected"
+        if explained:
+            click.echo("\n".join(explain.page(judged, settings)))
+        else:
+            click.echo(explain.line(judged))
+    ctx.exit(EXIT_FAILED if failed else 0)
+
+
+@main.command()
+@click.option("--rate", type=float, default=300.0, show_default=True, help="Events a second.")
+@click.option("--seconds", type=float, help="End after so long; without it, at Ctrl-C.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the generated events.")
+@click.pass_context
+def demo(ctx: click.Context, *, rate: float, seconds: float | None, seed: int) -> None:
+    """Show the whole write path live on this machine; Ctrl-C ends all that it started."""
+    from processor.demo.run import run_demo
+
+    ctx.exit(run_demo(rate=rate, seconds=seconds, seed=seed))
+
+
 def _settings(ctx: click.Context) -> "Settings":
     from processor.settings import Settings
 
@@ -193,20 +361,39 @@ def _run(question: Coroutine[Any, Any, Answer]) -> Answer:
     return asyncio.run(question)
 
 
+def _selection(settings: "Settings", coordinates: tuple[str, ...], **options: Any) -> "Selection":
+    """Return what was selected, or complain about what cannot be."""
+    from processor.redrive import selection
+
+    if since := options.get("since"):
+        options["since"] = since.replace(tzinfo=UTC)
+    try:
+        return selection(settings, coordinates, **options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _judged(ctx: click.Context, file: BinaryIO) -> "Iterator[Judged]":
+    from processor.explain import judge
+
+    return judge(file.read(), _settings(ctx), time.time_ns() // 1_000_000)
+
+
+def _ask(question: str, *, yes: bool) -> None:
+    if not yes:
+        click.confirm(question, abort=True)
+
+
+def _ms(at: datetime) -> int:
+    return int(at.replace(tzinfo=UTC).timestamp() * 1000)
+
+
 def _insist_on_rest(settings: "Settings") -> None:
     """Refuse to go on while workers run."""
     from processor.ingest.group import members
 
     if count := _run(members(settings)):
         raise StartRefused([f"{count} workers run: stop them before partitions are added"])
-
-
-def _say_created(settings: "Settings", made: list[str], raised: list[str]) -> None:
-    for verb, names in (("created", made), ("added partitions to", raised)):
-        for name in names:
-            click.echo(f"{verb} {name} ({settings.lanes} partitions)")
-    if not made and not raised:
-        click.echo("nothing to create")
 
 
 def _complain(problems: Iterable[str]) -> None:

@@ -44,6 +44,9 @@ class Level(StrEnum):
     PROBLEM = "problem"
 
 
+COLORS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
+
+
 class Finding(NamedTuple):
     """What was looked at, what was found, and what to do about it."""
 
@@ -59,6 +62,12 @@ class Standing(NamedTuple):
     members: int
     committed: Mapping[Place, Committed | None]
     extents: Mapping[Place, Extent]
+
+
+def lines(finding: Finding) -> str:
+    """Return a finding for people, without its level; what to do stands on a line of its own."""
+    fix = f"\n{'':31}-> {finding.fix}" if finding.fix else ""
+    return f"{finding.check:21} {finding.said}{fix}"
 
 
 async def preflight(settings: Settings) -> list[str]:

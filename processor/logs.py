@@ -75,6 +75,8 @@ def configure(level: str, form: Literal["json", "text"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.NOTSET)
     limits = {name: AtMost(CLIENT_LINES_PER_MINUTE) for name in NOISY}
 
     def limited(record: logging.LogRecord) -> bool:
@@ -84,6 +86,12 @@ def configure(level: str, form: Literal["json", "text"]) -> None:
         return record.levelno >= logging.WARNING and limit.filter(record)
 
     handler.addFilter(limited)
+
+
+def quiet() -> None:
+    """Keep the clients' own lines from a command that says in its own words what went wrong."""
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

@@ -62,11 +62,6 @@ class Created(NamedTuple):
     raised: list[str]
 
 
-def raw_topics(settings: Settings) -> tuple[str, ...]:
-    """Return the topics that are consumed, as they are named on Kafka."""
-    return settings.raw_topics
-
-
 def wanted(settings: Settings) -> list[Topic]:
     """Return every topic, in the order in which partitions are added: what is written first.
 
@@ -190,8 +185,7 @@ async def _connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
             yield admin
     except OUTAGES as error:
         servers = settings.kafka.bootstrap_servers
-        said = str(error) or type(error).__name__
-        raise BusOutage(f"Kafka at {servers} does not answer: {said}") from error
+        raise BusOutage(f"Kafka at {servers} does not answer ({type(error).__name__})") from error
     finally:
         await admin.close()
 

@@ -80,8 +80,8 @@ async def _bounded(settings: Settings) -> AsyncIterator[None]:
         async with asyncio.timeout(ASK_SECONDS_MAX + LOADING_SECONDS_MAX):
             yield
     except OUTAGES as error:
-        servers, said = settings.kafka.bootstrap_servers, str(error) or type(error).__name__
-        raise BusOutage(f"Kafka at {servers} does not answer: {said}") from error
+        servers = settings.kafka.bootstrap_servers
+        raise BusOutage(f"Kafka at {servers} does not answer ({type(error).__name__})") from error
 
 
 @asynccontextmanager

@@ -1,0 +1,124 @@
+"""``hub-audit recover``: what an operator decides when a lane has stopped by itself.
+
+Two things stop a lane. The database lost commits that were published (an old backup, a failover to
+a standby that lagged): then every head is lifted above what is on the canonical topics, so that no
+number is given twice, and the jump stands in ``seq_gaps``. Or a raw topic was created anew: then
+its books go on from its beginning. Nothing else is changed.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from processor.errors import StartRefused
+from processor.ingest import group
+from processor.ingest.published import Progress, heads
+from processor.settings import Settings
+from processor.store import survey
+from processor.store.books import books
+from processor.store.pool import MAINTENANCE, Database
+from processor.store.recovery import Recovered, recover, reopen_partition
+
+
+class LostBatches(NamedTuple):
+    """A lane of which more was published than is stored."""
+
+    lane: int
+    stored: int
+    published: int
+
+
+class CreatedAnew(NamedTuple):
+    """A raw partition that ends before the position we hold in it."""
+
+    topic: str
+    partition: int
+    stored_through: int
+    begin: int
+    end: int
+
+
+class Diagnosis(NamedTuple):
+    """Why lanes have stopped."""
+
+    lost: list[LostBatches]
+    anew: list[CreatedAnew]
+
+
+async def diagnose(settings: Settings) -> Diagnosis:
+    """Return what keeps lanes from going on; nothing is changed."""
+    db = await _open(settings)
+    try:
+        stored, kept = await survey.batches(db), await books(db)
+    finally:
+        await db.close()
+    published = group.batches(await group.committed(settings))
+    extents = await group.extents(settings)
+    lost = [
+        LostBatches(lane, stored.get(lane, 0), batch)
+        for lane, batch in sorted(published.items())
+        if batch > stored.get(lane, 0)
+    ]
+    anew = [
+        CreatedAnew(book.topic, book.partition, book.stored_through, *extents[place])
+        for book in kept
+        if (place := (book.topic, book.partition)) in extents
+        and book.stored_through > extents[place].end
+    ]
+    return Diagnosis(lost, anew)
+
+
+def findings(diagnosis: Diagnosis) -> Iterator[str]:
+    """Yield what was found and what would be done about it, for people."""
+    for lost in diagnosis.lost:
+        yield (
+            f"lane {lost.lane}: batch {lost.published} is published, {lost.stored} is stored: every"
+            " organization's numbers go on behind what is on the canonical topics"
+        )
+    for anew in diagnosis.anew:
+        yield (
+            f"{anew.topic}/{anew.partition}: ends at {anew.end}, stored through"
+            f" {anew.stored_through}: it is read from its beginning, {anew.begin}"
+        )
+
+
+async def mend(
+    settings: Settings,
+    diagnosis: Diagnosis,
+    *,
+    margin: int = 0,
+    since_ms: int | None = None,
+    progress: Progress | None = None,
+) -> Recovered:
+    """Let the lanes go on; return which were moved and where the lifted heads stand."""
+    published: dict[str, int] = {}
+    if diagnosis.lost:
+        published = await heads(settings, since_ms=since_ms, progress=progress)
+    recovered = Recovered([], {})
+    db = await _open(settings)
+    try:
+        if diagnosis.lost:
+            await _insist_on_rows(db, diagnosis)
+            batches = {lost.lane: lost.published for lost in diagnosis.lost}
+            recovered = await recover(db, batches, published, margin=margin)
+        for anew in diagnosis.anew:
+            await reopen_partition(db, anew.topic, anew.partition, anew.begin)
+    finally:
+        await db.close()
+    return recovered
+
+
+async def _insist_on_rows(db: Database, diagnosis: Diagnosis) -> None:
+    """Refuse to recover lanes that this database has never seen taken over: they have no row."""
+    known = await survey.batches(db)
+    unseen = [str(lost.lane) for lost in diagnosis.lost if lost.lane not in known]
+    if unseen:
+        problem = (
+            f"lanes {', '.join(unseen)} were never taken over in this database: start a worker,"
+            " which will stop them and say so, and recover again"
+        )
+        raise StartRefused([problem])
+
+
+async def _open(settings: Settings) -> Database:
+    dsn = settings.postgres.dsn.get_secret_value()
+    return await Database.open(dsn, role=MAINTENANCE, connections=1)
