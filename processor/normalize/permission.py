@@ -67,8 +67,8 @@ def product_access_changed(data: Data) -> Decision:
     return Draft(
         "product_access.revoked" if after is None else "product_access.granted",
         target_of("product", present(product, "id", "name")),
-        old={} if before is None else {"level": before},
-        new=new,
+        old=None if before is None else {"level": before},
+        new=new or None,
         grantee=_reference(grantee, "type", "id", "email", "name"),
         extra={
             "product": unknown(product, "id", "name"),
