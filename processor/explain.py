@@ -13,6 +13,7 @@ from processor.errors import StartRefused
 from processor.ingest.decode import decode
 from processor.normalize import Limits, normalize
 from processor.settings import Settings
+from schemas.catalogue import DEAD_LETTER_TOPIC
 from schemas.entry import Entry, render
 from schemas.raw.envelope import Origin
 from schemas.record import RawRecord
@@ -76,7 +77,7 @@ def page(judged: Judged, settings: Settings) -> Iterator[str]:
     if isinstance(end, Rejection):
         yield f"  is rejected by {end.stage}: {end.reason}"
         yield f"  {end.detail or 'see its heading in the documentation of the raw events'}"
-        yield f"  and becomes a dead letter on {settings.topic(settings.topics.dead_letters)}"
+        yield f"  and becomes a dead letter on {settings.topic(DEAD_LETTER_TOPIC)}"
     elif isinstance(end, Discard):
         yield f"  is no audit event, by the rule {end.rule}: counted, nothing is stored"
     else:

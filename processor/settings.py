@@ -103,14 +103,13 @@ class Kafka(Section):
 
 
 class Topics(Section):
-    """Names of the topics that are not fixed by the contract, without prefix."""
+    """Names of the raw topics, without prefix; the canonical ones are fixed by the contract."""
 
     identity: Name = "raw.identity"
     billing: Name = "raw.billing"
     permission: Name = "raw.permission"
     audit: Name = "raw.audit"
     redrive: Name = "raw.redrive"
-    dead_letters: Name = "hub.audit.dead_letters"
 
 
 class Postgres(Section):

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from processor.errors import BusOutage, StartRefused
 from processor.settings import Settings
-from schemas.catalogue import CANONICAL_TOPICS, OWN_TOPICS
+from schemas.catalogue import CANONICAL_TOPICS, DEAD_LETTER_TOPIC, OWN_TOPICS
 
 RAW_BYTES_MAX = 1_048_588
 """Kafka's own default of ``max.message.bytes``: 1 MiB and a batch's overhead."""
@@ -77,7 +77,7 @@ def wanted(settings: Settings) -> list[Topic]:
     lanes = settings.lanes
     return [
         *(Topic(settings.topic(name), lanes, kept) for name in (*CANONICAL_TOPICS, *OWN_TOPICS)),
-        Topic(settings.topic(settings.topics.dead_letters), lanes, dead),
+        Topic(settings.topic(DEAD_LETTER_TOPIC), lanes, dead),
         *(Topic(name, lanes, raw) for name in settings.raw_topics),
     ]
 
@@ -154,7 +154,7 @@ def _option_problems(topic: Topic, found: Found, *, raw: bool) -> Iterator[str]:
 
 def _size_problems(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
     """Yield that a dead letter would not fit: it would hold its lane up for ever."""
-    name = settings.topic(settings.topics.dead_letters)
+    name = settings.topic(DEAD_LETTER_TOPIC)
     raw = [_size(found[topic]) for topic in settings.raw_topics if topic in found]
     if name not in found or not raw:
         return
