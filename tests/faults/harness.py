@@ -74,6 +74,11 @@ class Worker:
             return False
         return stat.rsplit(")", 1)[1].split()[0] == "T"
 
+    @property
+    def joined(self) -> bool:
+        """Whether the group has spoken to it."""
+        return "lanes_assigned" in self.said()
+
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self.process.send_signal(number)

@@ -9,6 +9,8 @@ import psycopg
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not declared
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
 )
 from psycopg import sql
@@ -26,6 +28,14 @@ ACTIVE = """
 SELECT pid FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'hub-audit'
 AND state = 'active' AND {}
+"""
+
+
+# A COPY of a few rows is over before anybody could end it.
+SLOW_COPY = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN PERFORM pg_sleep(0.01); RETURN NEW; END';
+CREATE TRIGGER slow BEFORE INSERT ON audit_entries FOR EACH ROW EXECUTE FUNCTION slow();
 """
 
 
@@ -65,7 +75,8 @@ def test_a_backend_ended_in_a_copy(stage: New) -> None:
     here.start()
     here.feed(300)
     here.progress(1)
-    here.sql("SELECT 1")
+    with psycopg.connect(here.dsn, autocommit=True) as db:
+        db.execute(SLOW_COPY)
     end_backends(here, "query ILIKE 'COPY%%'", 3)
     verdict = here.judge()
     assert verdict.clean, verdict
@@ -90,6 +101,7 @@ def test_the_database_crashes(stage: New, postgres_server: Server) -> None:
         asyncio.run(migrate(dsn))
         here = stage(seed=23, dsn=dsn)
         workers = [here.start(), here.start()]
+        until(lambda: all(worker.joined for worker in workers), "both workers are members")
         here.feed(1000)
         here.progress(200)
         postgres_server.crash()
@@ -106,6 +118,7 @@ def test_the_broker_is_killed(stage: New, broker: Broker) -> None:
     """Kill -9 of the broker under load and its restart: nothing lost, nothing twice."""
     here = stage(seed=24)
     workers = [here.start(), here.start()]
+    until(lambda: all(worker.joined for worker in workers), "both workers are members")
     here.feed(500)
     here.progress(200)
     feeding = threading.Thread(target=here.feed, args=(1500,), kwargs={"per_second": 1000})
@@ -136,6 +149,7 @@ def test_the_bus_refuses_a_batch(stage: New) -> None:
 def set_config(bootstrap: str, topic: str, name: str, value: str) -> None:
     """Change a topic's setting."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, set_config={name: value})
-    for answer in admin.alter_configs([resource]).values():
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+    for answer in admin.incremental_alter_configs([resource]).values():
         answer.result(30)
