@@ -6,7 +6,6 @@ them. Answers go to standard output, what went wrong to standard error; exit cod
 """
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from datetime import UTC, datetime
@@ -33,6 +32,9 @@ BOUND = click.IntRange(1, 1_000)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
 yes = click.option("--yes", is_flag=True, help="Do it without asking.")
+as_of = click.option(
+    "--at", type=click.DateTime(), help="Judge as if recorded then (UTC), not now."
+)
 
 
 class Commands(click.Group):
@@ -304,19 +306,20 @@ def recover(ctx: click.Context, *, margin: int, since: datetime | None, yes: boo
 
 @main.command()
 @click.argument("file", type=click.File("rb"))
+@as_of
 @as_json
 @click.pass_context
-def validate(ctx: click.Context, file: BinaryIO, *, as_json: bool) -> None:
+def validate(ctx: click.Context, file: BinaryIO, *, at: datetime | None, as_json: bool) -> None:
     """Check raw events in FILE (JSON or lines of JSON; - is stdin); exit code 1 if any fails."""
     from processor import explain
 
-    judged = [explain.described(each) for each in _judged(ctx, file)]
+    judged = [explain.described(each) for each in _judged(ctx, file, at)]
     rejected = [each for each in judged if each["end"] == "rejected"]
     if as_json:
         _json({"events": len(judged), "rejected": len(rejected), "verdicts": judged})
     else:
         for each in rejected:
-            click.echo(explain.complaint(file.name, each))
+            click.echo(explain.complaint(getattr(file, "name", "-"), each))
         click.echo(f"{len(judged)} events, {len(rejected)} rejected")
     ctx.exit(EXIT_FAILED if rejected or not judged else 0)
 
@@ -324,13 +327,14 @@ def validate(ctx: click.Context, file: BinaryIO, *, as_json: bool) -> None:
 @main.command()
 @click.argument("file", type=click.File("rb"))
 @click.option("--explain", "explained", is_flag=True, help="Show the canonical event, for people.")
+@as_of
 @click.pass_context
-def normalize(ctx: click.Context, file: BinaryIO, *, explained: bool) -> None:
+def normalize(ctx: click.Context, file: BinaryIO, *, at: datetime | None, explained: bool) -> None:
     """Show what raw events in FILE become; one line of JSON each unless they are explained."""
     from processor import explain
 
     settings, failed = _settings(ctx), False
-    for judged in _judged(ctx, file):
+    for judged in _judged(ctx, file, at):
         failed = failed or explain.described(judged)["end"] == "rejected"
         if explained:
             click.echo("\n".join(explain.page(judged, settings)))
@@ -373,10 +377,11 @@ def _selection(settings: "Settings", coordinates: tuple[str, ...], **options: An
         raise click.UsageError(str(error)) from error
 
 
-def _judged(ctx: click.Context, file: BinaryIO) -> "Iterator[Judged]":
+def _judged(ctx: click.Context, file: BinaryIO, at: datetime | None) -> "Iterator[Judged]":
     from processor.explain import judge
 
-    return judge(file.read(), _settings(ctx), time.time_ns() // 1_000_000)
+    now_ms = time.time_ns() // 1_000_000 if at is None else _ms(at)
+    return judge(file.read(), _settings(ctx), now_ms)
 
 
 def _ask(question: str, *, yes: bool) -> None:
@@ -405,7 +410,3 @@ def _json(answer: Any) -> None:
     import json
 
     click.echo(json.dumps(answer, ensure_ascii=False, indent=2, default=str))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

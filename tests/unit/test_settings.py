@@ -83,8 +83,10 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         ({"TOPICS_BILLING": "raw.identity"}, "settings: two topics have the same name"),
         (
             {"POSTGRES_DSN": "host=db password=s3cret"},
-            "postgres.dsn (HUB_AUDIT_POSTGRES_DSN): "
-            "postgresql://user:password@host:port/database expected",
+            (
+                "postgres.dsn (HUB_AUDIT_POSTGRES_DSN): "
+                "postgresql://user:password@host:port/database expected"
+            ),
         ),
         (
             {"KAFKA_CA_FILE": "/nowhere/ca.pem"},
