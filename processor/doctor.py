@@ -119,16 +119,16 @@ async def _publishing(settings: Settings) -> list[Finding]:
     return [_ok("transactions", "a producer may begin them")]
 
 
-async def _standing(settings: Settings) -> Standing | None:
-    """Return where Kafka says that things stand; None when it does not say."""
+async def _standing(settings: Settings) -> Standing | Finding:
+    """Return where Kafka says that things stand, or that it does not say."""
     try:
         return Standing(
             await group.members(settings),
             await group.committed(settings),
             await group.extents(settings),
         )
-    except BusOutage:
-        return None  # the check of the topics has said so
+    except BusOutage as error:
+        return _problem("group", str(error), "see what is said of kafka and topics")
 
 
 # --- the store -----------------------------------------------------------------------------
@@ -159,9 +159,10 @@ async def _store(settings: Settings) -> list[Finding]:
         findings += _strays(settings, await survey.origins(db, limit=SAMPLE_ENTRIES))
         findings += _lost(await survey.lost_offsets(db))
         standing = await _standing(settings)
-        if standing is not None:
-            findings += _positions(kept, standing)
-            findings += _batches(await survey.batches(db), standing)
+        if isinstance(standing, Finding):
+            return [*findings, standing]
+        findings += _positions(kept, standing)
+        findings += _batches(await survey.batches(db), standing)
     return findings
 
 

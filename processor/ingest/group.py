@@ -1,12 +1,18 @@
 """Where the consumer group stands, seen from outside: for doctor, recover and the topics' owner."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
 
 from processor.errors import BusOutage
 from processor.ingest.consumer import (
@@ -20,30 +26,42 @@ from processor.ingest.consumer import (
 )
 from processor.settings import Settings
 
+COORDINATOR_AWAY = (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
+
+Answer = TypeVar("Answer")
 Place = tuple[str, int]
 """Topic and partition."""
 
 
 async def members(settings: Settings) -> int:
     """Return how many workers the group has at the moment."""
-    async with _admin(settings) as admin:
+
+    async def ask(admin: AIOKafkaAdminClient) -> int:
         (answer,) = await admin.describe_consumer_groups([settings.group])
-    ((code, _, _, _, _, who, *_),) = answer.groups
-    if code:
-        raise BusOutage(f"the group {settings.group} was not described: {for_code(code).__name__}")
-    return len(who)
+        ((code, _, _, _, _, who, *_),) = answer.groups
+        if code:
+            raise for_code(code)
+        return len(who)
+
+    return await _asked(settings, ask)
 
 
 async def committed(settings: Settings) -> dict[Place, Committed | None]:
     """Return what the group has committed for every raw partition; None is a sure nothing."""
     places = [TopicPartition(*place) for place in _places(settings)]
-    async with _admin(settings) as admin, asyncio.timeout(LOADING_SECONDS_MAX):
-        while True:
-            answer = await admin.list_consumer_group_offsets(settings.group, partitions=places)
+
+    async def ask(admin: AIOKafkaAdminClient) -> dict[Place, Committed | None]:
+        answer = await admin.list_consumer_group_offsets(settings.group, partitions=places)
+        if not all(place in answer for place in places):
             # While its coordinator loads, a group is answered as if it had no partitions.
-            if all(place in answer for place in places):
-                return {tuple(place): _committed(answer[place]) for place in places}
-            await asyncio.sleep(RETRY_SECONDS)
+            raise GroupLoadInProgressError
+        return {tuple(place): _committed(answer[place]) for place in places}
+
+    return await _asked(settings, ask)
 
 
 async def extents(settings: Settings) -> dict[Place, Extent]:
@@ -84,12 +102,18 @@ async def _bounded(settings: Settings) -> AsyncIterator[None]:
         raise BusOutage(f"Kafka at {servers} does not answer ({type(error).__name__})") from error
 
 
-@asynccontextmanager
-async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+async def _asked(
+    settings: Settings, ask: Callable[[AIOKafkaAdminClient], Awaitable[Answer]]
+) -> Answer:
+    """Ask the group's coordinator until it is there: it may be loading, moving, or be made new."""
     admin = AIOKafkaAdminClient(**settings.kafka.client_options())
     async with _bounded(settings):
         try:
             await admin.start()
-            yield admin
+            while True:
+                try:
+                    return await ask(admin)
+                except COORDINATOR_AWAY:
+                    await asyncio.sleep(RETRY_SECONDS)
         finally:
             await admin.close()

@@ -88,8 +88,8 @@ def test_process_does_not_start_without_bus_and_database() -> None:
             "check HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS"
         ),
         (
-            "hub-audit: Postgres does not let us in (ConnectionRefusedError: [Errno 111] Connect call "
-            f"failed ('127.0.0.1', {database})): check HUB_AUDIT_POSTGRES_DSN"
+            "hub-audit: Postgres does not let us in (ConnectionRefusedError: [Errno 111] Connect "
+            f"call failed ('127.0.0.1', {database})): check HUB_AUDIT_POSTGRES_DSN"
         ),
     ]
 

@@ -105,7 +105,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
 )
 def test_what_does_not_fit_is_refused(env: dict[str, str], problem: str) -> None:
     """A setting that contradicts another one or the machine is one clear sentence."""
-    assert refused(**env) == [problem]
+    assert refused(None, **env) == [problem]
 
 
 def test_broken_file_is_refused(tmp_path: Path) -> None:
