@@ -19,6 +19,7 @@ class Intake:
         self._records_max = records_max
         self._bytes_max = bytes_max
         self._queue: deque[Record] = deque()
+        self._sizes: deque[int] = deque()
         self._bytes = 0
         self._arrived = asyncio.Event()
         self.closed = False
@@ -33,15 +34,21 @@ class Intake:
         return len(self._queue) >= self._records_max or self._bytes >= self._bytes_max
 
     def offer(self, records: Sequence[Record]) -> None:
-        """Append ``records`` at the end of the queue."""
+        """Append ``records`` at the end of the queue; a closed one takes nothing."""
+        if self.closed:
+            return
+        sizes = [_size(record) for record in records]
         self._queue.extend(records)
-        self._bytes += sum(_size(record) for record in records)
+        self._sizes.extend(sizes)
+        self._bytes += sum(sizes)
         self._arrived.set()
 
     def close(self) -> None:
         """Accept and give out nothing any more; a waiting ``take`` returns empty."""
         self.closed = True
         self._queue.clear()
+        self._sizes.clear()
+        self._bytes = 0
         self._arrived.set()
 
     async def take(self, *, wait_seconds: float, gather_seconds: float) -> list[Record]:
@@ -67,22 +74,20 @@ class Intake:
             pass
 
     def _next_batch(self) -> list[Record]:
-        queue, size = self._queue, 0
+        queue, sizes, taken = self._queue, self._sizes, 0
         batch: list[Record] = []
         while queue and len(batch) < self._records_max:
-            size += _size(queue[0])
-            if batch and size > self._bytes_max:
+            if batch and taken + sizes[0] > self._bytes_max:
                 break
+            taken += sizes.popleft()
             batch.append(queue.popleft())
-        self._bytes = max(0, self._bytes - sum(_size(record) for record in batch))
-        if not queue:
-            self._bytes = 0
+        self._bytes -= taken
         return batch
 
 
 def _size(record: Record) -> int:
     """Return what a record weighs in memory, roughly: its bytes; headers may be long, too."""
     size = len(record.value or b"") + len(record.key or b"")
-    for name, value in record.headers:
-        size += len(name) + len(value or b"")
+    if record.headers:
+        size += sum(len(name) + len(value or b"") for name, value in record.headers)
     return size
