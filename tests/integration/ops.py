@@ -1,9 +1,11 @@
 """What the tests of the operators' side share: settings with a prefix of their own."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from confluent_kafka import admin as kafka_admin
 from confluent_kafka.admin import AdminClient
 
 from processor.settings import Settings
@@ -38,3 +40,23 @@ def cleaned(settings: Settings) -> Iterator[Settings]:
     finally:
         if names := topics_of(settings):
             bus.delete(settings.kafka.bootstrap_servers, names)
+
+
+def configure(bootstrap: str, topic: str, option: str, value: str) -> None:
+    """Set one option of a topic, and wait until the broker goes by it."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    change = kafka_admin.ConfigEntry(  # type: ignore[attr-defined] # exported in fact, as are these
+        option,
+        value,
+        incremental_operation=kafka_admin.AlterConfigOpType.SET,  # type: ignore[attr-defined]
+    )
+    kind = kafka_admin.ResourceType.TOPIC  # type: ignore[attr-defined]
+    resource = kafka_admin.ConfigResource(kind, topic, incremental_configs=[change])  # type: ignore[attr-defined]
+    (changed,) = admin.incremental_alter_configs([resource]).values()
+    changed.result()
+    deadline = time.monotonic() + bus.READ_SECONDS_MAX
+    while time.monotonic() < deadline:
+        (described,) = admin.describe_configs([resource]).values()
+        if described.result()[option].value == value:
+            return
+    raise TimeoutError(f"{topic} does not get {option}={value}")

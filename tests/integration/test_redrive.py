@@ -1,0 +1,224 @@
+"""Dead letters listed, shown and redriven by command, on a real Kafka and Postgres."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+
+from processor.cli import main
+from processor.emit import topics
+from processor.settings import Settings
+from processor.store.dead_letters import write_dead_letters
+from schemas.record import RawRecord
+from schemas.rejection import DeadLetter, Reason, Rejection, Stage
+from tests.integration import bus
+from tests.integration.ops import cleaned, configure, settings_of
+from tests.integration.store import NOW, milliseconds, opened, query
+
+RECORDED_MS = milliseconds(NOW)
+HEADERS = (
+    ("ce_id", b"e-1"),
+    ("odd", b"\xff\x00\x1b[2J"),
+    ("none", None),
+    ("x-original-topic", b"made up"),
+)
+
+
+@pytest.fixture
+def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
+    """Give settings for topics and a database that hold three dead letters."""
+    with cleaned(settings_of(kafka, postgres_dsn)) as settings:
+        asyncio.run(topics.create(settings))
+        asyncio.run(store(settings, letters(settings)))
+        yield settings
+
+
+def letters(settings: Settings) -> list[DeadLetter]:
+    """Return a dead letter with everything, a tombstone without a key, and one redriven before."""
+    billing, redrive = settings.topic("raw.billing"), settings.topic("raw.redrive")
+    origin = (("x-original-topic", billing.encode()), ("x-original-partition", b"1"))
+    invalid = Rejection(Stage.NORMALIZE, Reason.INVALID_DATA, "$.data.user: object expected")
+    empty = Rejection(Stage.DECODE, Reason.EMPTY_VALUE)
+    records = [
+        RawRecord(billing, 1, 7, RECORDED_MS, b"acme", b'{"a": "\x00\x9b"}', HEADERS),
+        RawRecord(billing, 1, 8, RECORDED_MS + 1, None, None, ()),
+        RawRecord(redrive, 1, 0, RECORDED_MS + 2, b"acme", b"{}", origin),
+    ]
+    return [
+        DeadLetter(records[0], invalid, "acme"),
+        DeadLetter(records[1], empty),
+        DeadLetter(records[2], invalid, "acme"),
+    ]
+
+
+async def store(settings: Settings, dead_letters: list[DeadLetter]) -> None:
+    """Store dead letters as a lane does."""
+    dsn = settings.postgres.dsn.get_secret_value()
+    async with opened(dsn) as db, db.transaction() as connection:
+        await write_dead_letters(connection, dead_letters)
+
+
+def run(settings: Settings, *arguments: str, stdin: str | None = None) -> Result:
+    """Run a command in the environment of the settings."""
+    env = {
+        "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "HUB_AUDIT_KAFKA_TOPIC_PREFIX": settings.kafka.topic_prefix,
+        "HUB_AUDIT_POSTGRES_DSN": settings.postgres.dsn.get_secret_value(),
+        "HUB_AUDIT_LANES": "3",
+    }
+    return CliRunner(env=env).invoke(main, ["dead-letters", *arguments], input=stdin)
+
+
+def on_redrive(settings: Settings) -> list[tuple[object, ...]]:
+    """Return what stands on the redrive topic: partition, key, value, headers."""
+    records = bus.read(settings.kafka.bootstrap_servers, [settings.topic("raw.redrive")])
+    return [(r.partition(), r.key(), r.value(), tuple(r.headers() or ())) for r in records]
+
+
+def test_list_shows_the_oldest_first(settings: Settings) -> None:
+    """A line each: where, when, why, whose; the first column is what show and redrive take."""
+    result = run(settings, "list")
+    prefix = settings.kafka.topic_prefix
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        f"{prefix}raw.billing/1/7",
+        f"{prefix}raw.billing/1/8",
+        f"{prefix}raw.redrive/1/0",
+    ]
+    at = NOW.strftime("%Y-%m-%dT%H:%M:%S.") + f"{NOW.microsecond // 1000:03d}Z"
+    assert result.stdout.splitlines()[0].split(maxsplit=4)[1:] == [
+        *(at, "invalid_data", "acme", "$.data.user: object expected"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "offsets"),
+    [
+        (["--reason", "empty_value"], [8]),
+        (["--topic", "raw.redrive"], [0]),
+        (["--limit", "1"], [0]),
+        (["--since", "2999-01-01"], []),
+    ],
+    ids=["reason", "topic", "limit", "since"],
+)
+def test_list_selects(settings: Settings, options: list[str], offsets: list[int]) -> None:
+    """By reason, by topic without prefix, by time, and so many of the newest."""
+    listed = json.loads(run(settings, "list", "--json", *options).stdout)
+    assert [int(letter["at"].rpartition("/")[2]) for letter in listed] == offsets
+
+
+def test_show_is_harmless_to_the_terminal(settings: Settings) -> None:
+    """Everything that came is shown; what would move the cursor is written out."""
+    where = f"{settings.kafka.topic_prefix}raw.billing/1/7"
+    shown = run(settings, "show", where).stdout
+    lines = shown.splitlines()
+    assert lines[1:4] == [
+        "rejected  by normalize: invalid_data",
+        "detail    $.data.user: object expected",
+        "org_id    acme",
+    ]
+    assert lines[-1] == 'value     {"a": "\\u0000\\x9b"}'
+    assert "header    odd: \\xff\\u0000\\u001b[2J" in lines
+    assert not any(c in shown for c in "\x00\x1b\x9b")
+
+
+def test_show_gives_programs_the_bytes(settings: Settings) -> None:
+    """In JSON key, value and headers are there as they came, in base64."""
+    where = f"{settings.kafka.topic_prefix}raw.billing/1/8"
+    shown = json.loads(run(settings, "show", "--json", where).stdout)
+    assert (shown["key"], shown["value"], shown["headers"]) == (None, None, [])
+    assert shown["reason"] == "empty_value"
+
+
+def test_missing_letter_is_said(settings: Settings) -> None:
+    """Coordinates at which no dead letter stands are a complaint, not an empty page."""
+    result = run(settings, "show", "raw.billing/0/1")
+    assert result.exit_code == 2
+    assert result.stderr == "hub-audit: there is no dead letter raw.billing/0/1\n"
+
+
+def test_redrive_keeps_the_record_and_says_where_it_came_from(settings: Settings) -> None:
+    """Key, value, headers and lane stay; the four headers come last, where they count."""
+    result = run(settings, "redrive", "--yes")
+    redrive = settings.topic("raw.redrive")
+    assert result.stdout.splitlines()[-1] == f"3 records are on {redrive}"
+    billing = settings.topic("raw.billing").encode()
+    timestamp = b"%d" % RECORDED_MS
+    assert on_redrive(settings) == [
+        (
+            1,
+            b"acme",
+            b'{"a": "\x00\x9b"}',
+            (
+                *HEADERS,
+                ("x-original-topic", billing),
+                ("x-original-partition", b"1"),
+                ("x-original-offset", b"7"),
+                ("x-original-timestamp", timestamp),
+            ),
+        ),
+        (
+            1,
+            None,
+            None,
+            (
+                ("x-original-topic", billing),
+                ("x-original-partition", b"1"),
+                ("x-original-offset", b"8"),
+                ("x-original-timestamp", b"%d" % (RECORDED_MS + 1)),
+            ),
+        ),
+        (
+            1,
+            b"acme",
+            b"{}",
+            (("x-original-topic", billing), ("x-original-partition", b"1")),
+        ),
+    ]
+
+
+def test_redrive_asks_first(settings: Settings) -> None:
+    """Without a yes nothing is sent."""
+    result = run(settings, "redrive", stdin="n\n")
+    assert result.exit_code == 1
+    assert "redrive these 3 dead letters?" in result.stdout
+    assert on_redrive(settings) == []
+
+
+def test_dry_run_sends_nothing(settings: Settings) -> None:
+    """It lists what would be redriven, and that is all."""
+    result = run(settings, "redrive", "--dry-run", "--reason", "invalid_data")
+    assert result.stdout.splitlines()[-1] == "2 dead letters would be redriven"
+    assert on_redrive(settings) == []
+
+
+def test_named_letters_alone_are_redriven(settings: Settings) -> None:
+    """Coordinates select exactly what they name."""
+    prefix = settings.kafka.topic_prefix
+    assert run(settings, "redrive", "--yes", f"{prefix}raw.billing/1/8").exit_code == 0
+    assert [record[:3] for record in on_redrive(settings)] == [(1, None, None)]
+
+
+def test_redriven_letters_are_left_alone(settings: Settings) -> None:
+    """What the path has taken again is not selected a second time."""
+    dsn = settings.postgres.dsn.get_secret_value()
+    query(dsn, "UPDATE dead_letters SET redriven_at = now() WHERE reason = 'invalid_data'")
+    result = run(settings, "redrive", "--dry-run")
+    assert result.stdout.splitlines()[-1] == "1 dead letters would be redriven"
+    listed = json.loads(run(settings, "list", "--json", "--open").stdout)
+    assert [letter["reason"] for letter in listed] == ["empty_value"]
+
+
+def test_record_that_is_not_acknowledged_is_said(settings: Settings) -> None:
+    """What the bus refuses is counted, and the exit code is not 0."""
+    configure(
+        settings.kafka.bootstrap_servers, settings.topic("raw.redrive"), "max.message.bytes", "99"
+    )
+    where = f"{settings.kafka.topic_prefix}raw.billing/1/7"
+    result = run(settings, "redrive", "--yes", where)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "hub-audit: 1 of 1 records were not acknowledged (MessageSizeTooLargeError): "
+        "redrive them again\n"
+    )
