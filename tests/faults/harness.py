@@ -15,8 +15,9 @@ from typing import Any
 
 import psycopg
 
+from processor.local.child import watch_over
 from processor.local.port import free_port
-from tests.faults import reader, topics
+from tests.faults import offsets, reader, topics
 from tests.faults.ledger import Ledger
 from tests.faults.load import Generator, Mix, Sender, Shot, feed
 from tests.faults.observe import observe, output_places, raw_places
@@ -59,6 +60,7 @@ class Worker:
                 cwd=ROOT,
                 env=environment,
             )
+        self._watch = watch_over(self.process.pid, signal.SIGKILL)
 
     @property
     def running(self) -> bool:
@@ -87,6 +89,8 @@ class Worker:
         """End it as ``kill -9`` does, frozen or not."""
         self.process.kill()
         self.process.wait(PATIENCE_SECONDS)
+        if self._watch.poll() is None:
+            self._watch.communicate(b"done\n")
 
     def drain(self) -> tuple[int, float]:
         """End it by SIGTERM; return its exit code and how long it took."""
@@ -204,7 +208,7 @@ class Stage:
     def committed(self) -> dict[Place, tuple[int, str]]:
         """Return what the group has committed."""
         places = raw_places(self.prefix, self.lanes)
-        return reader.committed(self.bootstrap, self.group, places)
+        return offsets.committed(self.bootstrap, self.group, places)
 
     def emitted(self) -> bool:
         """Tell whether everything acknowledged has passed the path to its end."""

@@ -6,7 +6,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg.rows import dict_row
 
-from tests.faults import ledger, reader
+from tests.faults import ledger, offsets, reader
 from tests.faults.catalog import CANONICAL_TOPICS, DEAD_LETTERS, RAW_TOPICS
 from tests.faults.world import Place, Seen, World
 
@@ -38,7 +38,7 @@ def observe(bootstrap: str, dsn: str, path: Path, *, prefix: str, lanes: int, gr
             canonical=[record for record in published if record.topic != dead_topic],
             dead=[record for record in published if record.topic == dead_topic],
             ends=reader.ends(bootstrap, raw + output),
-            committed=reader.committed(bootstrap, group, raw),
+            committed=offsets.committed(bootstrap, group, raw),
             rows=_all(db, "SELECT *, details::text AS details FROM audit_entries"),
             dead_rows=_all(db, "SELECT * FROM dead_letters"),
             books=_all(db, "SELECT * FROM source_offsets"),

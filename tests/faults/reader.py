@@ -99,17 +99,6 @@ def ends(bootstrap: str, where: list[Place]) -> dict[Place, Ends]:
         plain.close()
 
 
-def committed(bootstrap: str, group: str, where: list[Place]) -> dict[Place, tuple[int, str]]:
-    """Return the group's committed offsets and their metadata."""
-    reader = consumer(bootstrap, group)
-    try:
-        asked = [TopicPartition(*place) for place in where]
-        answers = reader.committed(asked, timeout=30)
-    finally:
-        reader.close()
-    return {(a.topic, a.partition): (int(a.offset), a.metadata or "") for a in answers}
-
-
 class LiveReader:
     """A subscriber that reads committed records while the faults go on, as a SIEM would."""
 

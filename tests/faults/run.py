@@ -44,6 +44,7 @@ class Run:
         """Feed the load, kill workers meanwhile, wait for the end, and judge."""
         began = time.monotonic()
         workers = [stage.start(), stage.start()]
+        until(lambda: all(worker.joined for worker in workers), "both workers are members")
         half = self.events // 2
         loads = threading.Thread(target=self._load, args=(stage, half))
         loads.start()
@@ -64,12 +65,15 @@ class Run:
         stage.feed(self.events - half, per_second=self.per_second)
 
     def _recovery(self, stage: Stage) -> float:
-        """Return how long it takes until every lane has been taken over or has moved on."""
+        """Return how long it takes until every lane moves on, or has nothing left to do."""
         before = dict(stage.sql("SELECT lane, batch FROM lanes"))
+        sent = dict(stage.sender.ends)
 
         def moved() -> bool:
             now = dict(stage.sql("SELECT lane, batch FROM lanes"))
-            return all(now[lane] > batch for lane, batch in before.items())
+            idle = {lane for lane, batch in before.items() if now[lane] == batch}
+            found = stage.committed() if idle else {}
+            return all(found[at][0] >= end for at, end in sent.items() if at[1] in idle)
 
         return until(moved, "every lane goes on", REST_SECONDS)
 
