@@ -1,0 +1,134 @@
+"""Recovering lanes that stopped by themselves, by command, on a real Kafka and Postgres."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+
+from processor.cli import main
+from processor.emit import topics
+from processor.emit.producer import LaneProducer
+from processor.emit.route import canonical, partition_of
+from processor.settings import Settings
+from tests.integration.ops import cleaned, settings_of
+from tests.integration.store import NOW, StoringLane, an_entry, opened, query
+
+LANE = partition_of("acme", 3)
+
+
+@pytest.fixture
+def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
+    """Give settings for topics and a database in which a lane has stored one batch."""
+    with cleaned(settings_of(kafka, postgres_dsn)) as settings:
+        asyncio.run(topics.create(settings))
+        asyncio.run(store_a_batch(settings))
+        yield settings
+
+
+async def store_a_batch(settings: Settings) -> None:
+    """Store two entries of one organization as the lane's first batch."""
+    async with opened(settings.postgres.dsn.get_secret_value()) as db:
+        lane = await StoringLane.take(db, LANE)
+        await lane.store(an_entry("acme", "e-1"), an_entry("acme", "e-2"))
+
+
+async def publish(settings: Settings, last: dict[str, int], batch: int) -> None:
+    """Publish each organization's entries up to a number, as a batch of the lane."""
+    producer = LaneProducer(settings, LANE)
+    await producer.start()
+    entries = [
+        an_entry(org_id, f"e-{seq}", seq=seq)
+        for org_id, through in last.items()
+        for seq in range(1, through + 1)
+    ]
+    offsets = dict.fromkeys(settings.raw_topics, 0)
+    await producer.publish([canonical(entry) for entry in entries], offsets, batch)
+    await producer.abandon()
+
+
+def run(settings: Settings, *arguments: str) -> Result:
+    """Run the command in the environment of the settings."""
+    env = {
+        "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "HUB_AUDIT_KAFKA_TOPIC_PREFIX": settings.kafka.topic_prefix,
+        "HUB_AUDIT_POSTGRES_DSN": settings.postgres.dsn.get_secret_value(),
+        "HUB_AUDIT_GROUP": settings.group,
+        "HUB_AUDIT_LANES": "3",
+    }
+    return CliRunner(env=env).invoke(main, ["recover", *arguments])
+
+
+def test_numbers_go_on_behind_what_is_published(settings: Settings) -> None:
+    """Heads stand above everything published; what was skipped is kept, and the lane may go on."""
+    asyncio.run(publish(settings, {"acme": 5, "lost": 3}, batch=4))
+    result = run(settings, "--yes")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        (
+            f"lane {LANE}: batch 4 is published, 1 is stored: every organization's numbers go on "
+            "behind what is on the canonical topics"
+        ),
+        f"lanes moved: {LANE}",
+        "organizations lifted: 2; see seq_gaps",
+    ]
+    dsn = settings.postgres.dsn.get_secret_value()
+    assert query(dsn, "SELECT * FROM org_heads ORDER BY 1") == [("acme", 5), ("lost", 3)]
+    gaps = query(dsn, "SELECT org_id, seqs::text FROM seq_gaps ORDER BY 1")
+    assert gaps == [("acme", "{[3,6)}"), ("lost", "{[1,4)}")]
+    assert query(dsn, "SELECT batch FROM lanes") == [(4,)]
+    assert run(settings, "--yes").stdout.startswith("nothing to recover")
+
+
+def test_margin_leaves_room_for_what_is_gone(settings: Settings) -> None:
+    """With a margin every organization's numbers go on so many further."""
+    asyncio.run(publish(settings, {"acme": 3}, batch=2))
+    assert run(settings, "--yes", "--margin", "100").exit_code == 0
+    dsn = settings.postgres.dsn.get_secret_value()
+    assert query(dsn, "SELECT * FROM org_heads") == [("acme", 103)]
+
+
+def test_old_records_may_be_left_out(settings: Settings) -> None:
+    """Only what was published since a time is read."""
+    asyncio.run(publish(settings, {"acme": 5}, batch=2))
+    tomorrow = f"{NOW:%Y}-12-31" if f"{NOW:%m-%d}" != "12-31" else f"{NOW.year + 1}-12-31"
+    assert run(settings, "--yes", "--since", tomorrow).exit_code == 0
+    dsn = settings.postgres.dsn.get_secret_value()
+    assert query(dsn, "SELECT * FROM org_heads") == [("acme", 2)]
+
+
+def test_topic_that_was_created_anew_is_read_from_its_beginning(settings: Settings) -> None:
+    """The books go on from the new topic's begin, and still balance."""
+    dsn, raw = settings.postgres.dsn.get_secret_value(), settings.topic("raw.billing")
+    query(
+        dsn,
+        "INSERT INTO source_offsets (topic, partition, first_offset, stored_through, entries)"
+        " VALUES (%s, %s, 0, 9, 9)",
+        (raw, LANE),
+    )
+    result = run(settings, "--yes")
+    expected = f"{raw}/{LANE}: ends at 0, stored through 9: it is read from its beginning, 0"
+    assert result.stdout.splitlines()[0] == expected
+    books = "SELECT stored_through, passed, balanced FROM books WHERE topic = %s"
+    assert query(dsn, books, (raw,)) == [(0, 9, True)]
+
+
+def test_nothing_happens_without_a_yes(settings: Settings) -> None:
+    """What was found is shown before it asks; no is no."""
+    asyncio.run(publish(settings, {"acme": 5}, batch=4))
+    result = run(settings)
+    assert result.exit_code == 1
+    assert "batch 4 is published, 1 is stored" in result.stdout
+    dsn = settings.postgres.dsn.get_secret_value()
+    assert query(dsn, "SELECT last_seq, batch FROM org_heads, lanes") == [(2, 1)]
+
+
+def test_database_that_never_saw_the_lane_is_refused(settings: Settings) -> None:
+    """A lane without a row cannot be moved: the way to get one is told, and nothing is lifted."""
+    asyncio.run(publish(settings, {"acme": 5}, batch=4))
+    dsn = settings.postgres.dsn.get_secret_value()
+    query(dsn, "DELETE FROM lanes")
+    result = run(settings, "--yes")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"hub-audit: lanes {LANE} were never taken over")
+    assert query(dsn, "SELECT * FROM seq_gaps") == []
