@@ -24,14 +24,17 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from schemas.catalogue import CATALOGUE
 from schemas.record import Record
-from schemas.rejection import DeadLetter
+from schemas.rejection import DeadLetter, Reason, Rule, Stage
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 STAGE_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LATENCY_SECONDS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
 """2 s is the objective for 99 % of events, 0.3 s the target."""
+
+SKEW_SECONDS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0)
 
 BATCH_RECORDS = (1, 10, 50, 100, 250, 500, 1000, 1500, 2000, 5000, 10000)
 
@@ -120,6 +123,12 @@ LATENCY = WeightedHistogram(
     "From the bus's append time of a record to its committed canonical event.",
     LATENCY_SECONDS,
 )
+SKEW = _histogram(
+    "recorded_after_occurred_seconds",
+    "From when an event happened to the bus's append time, of one entry a batch; a clock that is"
+    " ahead counts as 0.",
+    buckets=SKEW_SECONDS,
+)
 LAG_RECORDS = _gauge("lag_records", "Offsets between what is stored and what is stable.", "lane")
 LAG_SECONDS = _gauge("lag_seconds", "Age of the last stored record while more wait.", "lane")
 LAST_PROGRESS = _gauge(
@@ -131,8 +140,29 @@ LANE_RESETS = _counter("lane_resets_total", "Lanes taken over again, by cause.",
 SETTLED = _counter("settled_batches_total", "Batches emitted by a take-over.", "redelivery")
 TAKE_OVER = _histogram("take_over_seconds", "Time to take a lane over.", buckets=STAGE_SECONDS)
 REBALANCES = _counter("rebalances_total", "Assignments received from the group.")
+CONNECTIONS = _gauge("database_connections", "Connections to Postgres.", "state")
+DAYS_AHEAD = _gauge("days_ahead", "Day partitions that are there beyond today's.")
+OLDEST_DAY = _gauge("oldest_day_timestamp_seconds", "When the oldest day partition begins.")
+UNBALANCED = _gauge("unbalanced_partitions", "Raw partitions whose books do not balance.")
 LOOP_LAG = _gauge("loop_lag_seconds", "How late the event loop last woke a timer.")
 BUILD = _gauge("build_info", "1, labelled with what runs.", "version", "normalizer")
+
+
+LABELS: Mapping[str, frozenset[str] | None] = {
+    "topic": None,  # the raw topics, as they are set
+    "lane": None,  # a number below that of the lanes
+    "version": None,
+    "normalizer": None,
+    "category": frozenset(action.category for action in CATALOGUE.values()),
+    "rule": frozenset(Rule),
+    "stage": frozenset((*Stage, "emit")),
+    "reason": frozenset(Reason),
+    "result": frozenset(("committed", "reset")),
+    "cause": frozenset(("outage", "fenced")),
+    "redelivery": frozenset(("yes", "no")),
+    "state": frozenset(("idle", "busy")),
+}
+"""Every label, and what it can say; None where the settings or the release decide."""
 
 
 def rendered() -> bytes:
@@ -168,6 +198,7 @@ class Batch(NamedTuple):
     discards: Mapping[tuple[str, str], int]
     dead_letters: Iterable[DeadLetter]
     strays: int
+    skew_seconds: float | None = None
 
 
 def batch_done(batch: Batch) -> None:
@@ -185,6 +216,8 @@ def batch_done(batch: Batch) -> None:
     DUPLICATES.inc(batch.duplicates)
     STRAYS.inc(batch.strays)
     BATCH_SIZE.observe(len(batch.records))
+    if batch.skew_seconds is not None:
+        SKEW.observe(max(0.0, batch.skew_seconds))
     LANE_BATCHES.labels("committed").inc()
     LAST_PROGRESS.labels(str(batch.lane)).set(now)
 
@@ -231,3 +264,21 @@ def rebalanced(lanes: int) -> None:
     """Note an assignment of so many lanes."""
     REBALANCES.inc()
     LANES.set(lanes)
+
+
+def store_seen(*, days_ahead: int, oldest_day_at: float, unbalanced: int) -> None:
+    """Note what the store says of its partitions and books."""
+    DAYS_AHEAD.set(days_ahead)
+    OLDEST_DAY.set(oldest_day_at)
+    UNBALANCED.set(unbalanced)
+
+
+def connections(*, idle: int, busy: int) -> None:
+    """Note what the connections to Postgres do."""
+    CONNECTIONS.labels("idle").set(idle)
+    CONNECTIONS.labels("busy").set(busy)
+
+
+def started(version: str, normalizer: str) -> None:
+    """Note what runs."""
+    BUILD.labels(version, normalizer).set(1)

@@ -14,6 +14,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import chain
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from processor.normalize import Limits, known_org, normalize
 from processor.settings import Settings
 from processor.store.pool import Database
 from processor.store.writer import Advance, Batch, Candidate, Stored, write
+from schemas.entry import Entry
 from schemas.record import Record
 from schemas.rejection import DeadLetter, Discard, Rejection
 
@@ -155,7 +157,14 @@ def _counted(
         discards=outcome.discards,
         dead_letters=stored.dead_letters,
         strays=sum(n for org, n in orgs.items() if partition_of(org, lanes) != holding.lane),
+        skew_seconds=_skew_seconds(stored.entries[-1]) if stored.entries else None,
     )
+
+
+def _skew_seconds(entry: Entry) -> float:
+    """Return how long after it happened the bus took an event."""
+    occurred, recorded = entry["occurred_at"], entry["recorded_at"]
+    return (datetime.fromisoformat(recorded) - datetime.fromisoformat(occurred)).total_seconds()
 
 
 def _bus_order(candidate: Candidate) -> tuple[int, str, int]:

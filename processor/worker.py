@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 
 from processor import metrics
@@ -11,12 +12,13 @@ from processor.errors import Outage
 from processor.health import serve
 from processor.ingest.consumer import Consumer
 from processor.lane import Lane, Phase
-from processor.normalize import Limits
+from processor.normalize import NORMALIZER, Limits
 from processor.pipeline import Pipeline
 from processor.progress import Ends
 from processor.settings import Settings
 from processor.store.partitions import ensure_window, oldest_day
 from processor.store.pool import Database
+from processor.store.survey import vitals
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +98,11 @@ class Worker:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             try:
                 await self._note_ends()
+                idle, busy = self._db.occupation()
+                metrics.connections(idle=idle, busy=busy)
                 if clock() - renewed >= LIMITS_SECONDS:
                     self._pipeline.limits = await limits_of(self._settings, self._db)
+                    metrics.store_seen(**(await vitals(self._db))._asdict())
                     renewed = clock()
             except Outage as error:
                 log.debug("housekeeping_postponed", extra={"error": str(error)})
@@ -182,6 +187,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     )
     try:
         worker = Worker(settings, db, await limits_of(settings, db))
+        metrics.started(version("hub-audit"), NORMALIZER)
+        metrics.store_seen(**(await vitals(db))._asdict())
         async with serve(settings.http, worker.readiness):
             await worker.run(stop)
     finally:

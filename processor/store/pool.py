@@ -105,6 +105,11 @@ class Database:
             )
         return cls(pool, dsn)
 
+    def occupation(self) -> tuple[int, int]:
+        """Return how many connections are idle, and how many work."""
+        idle: int = self._pool.get_idle_size()
+        return idle, self._pool.get_size() - idle
+
     async def close(self) -> None:
         """Close every connection; give those at work a moment, then cut them off."""
         try:

@@ -1,8 +1,10 @@
-"""What the store is asked by ``hub-audit doctor`` and before a start; nothing is written."""
+"""What the store is asked by ``hub-audit doctor``, by gauges and before a start: it only reads."""
 
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
+from processor.store.books import books
+from processor.store.partitions import days, oldest_day
 from processor.store.pool import Database
 from processor.store.sql import statements
 
@@ -30,6 +32,14 @@ class Server(NamedTuple):
     fsync: str
     full_page_writes: str
     encoding: str
+
+
+class Vitals(NamedTuple):
+    """Days ahead of today, when the oldest day begins (UNIX time), books that do not balance."""
+
+    days_ahead: int
+    oldest_day_at: float
+    unbalanced: int
 
 
 async def owner(db: Database) -> Owner | None:
@@ -62,6 +72,17 @@ async def server(db: Database) -> Server:
     """Return what the server is."""
     async with db.connection() as connection:
         return Server(*await connection.fetchrow(_SQL["server"]))
+
+
+async def vitals(db: Database) -> Vitals:
+    """Return what is worth a gauge."""
+    first, current = await oldest_day(db), await today(db)
+    there = set(await days(db))
+    ahead = 0
+    while current + timedelta(days=ahead + 1) in there:
+        ahead += 1
+    begin = datetime.combine(first or current, time.min, UTC).timestamp()
+    return Vitals(ahead, begin, sum(not book.balanced for book in await books(db)))
 
 
 async def lost_offsets(db: Database) -> int:
