@@ -1,0 +1,167 @@
+"""The metrics: all declared, closed label sets, counted right, readable by Prometheus."""
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from processor import metrics
+from schemas.record import RawRecord
+from schemas.rejection import DeadLetter, Reason, Rejection, Stage
+
+PREFIX = "hub_audit_"
+UNITS = re.compile(
+    r"_(seconds|records|offsets|batches|total|info|held|ahead|connections|partitions)$"
+)
+
+
+def sample(name: str, **labels: str) -> float:
+    """Return what Prometheus would read of a metric now; 0 for one that is not there."""
+    for family in text_string_to_metric_families(metrics.rendered().decode()):
+        for found in family.samples:
+            if found.name == PREFIX + name and found.labels == labels:
+                return found.value
+    return 0.0
+
+
+def letter(reason: Reason) -> DeadLetter:
+    """Return a dead letter of a reason."""
+    record = RawRecord("raw.identity", 0, 0, 0, None, None)
+    return DeadLetter(record, Rejection(Stage.DECODE, reason))
+
+
+def a_batch(recorded_ms: int, **counts: object) -> metrics.Batch:
+    """Return a batch of three records."""
+    records = [RawRecord("raw.identity", 3, n, recorded_ms, None, b"{}") for n in range(3)]
+    fields: dict[str, object] = {
+        "lane": 3,
+        "records": records,
+        "categories": {"user": 1},
+        "duplicates": 0,
+        "discards": {},
+        "dead_letters": [],
+        "strays": 0,
+    }
+    return metrics.Batch(**(fields | counts))  # type: ignore[arg-type] # the test says which
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> Iterator[float]:
+    """Give a time that stands still."""
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    yield 1_000_000.0
+    metrics.lane_released(3)
+
+
+def test_everything_exposed_is_declared() -> None:
+    """What is scraped under our name stands in the table, with its kind and a sentence."""
+    exposed = {
+        family.name: family.type
+        for family in text_string_to_metric_families(metrics.rendered().decode())
+        if family.name.startswith(PREFIX)
+    }
+    declared = {each.name.removesuffix("_total"): each.kind for each in metrics.declared()}
+    assert exposed == declared
+    assert len(declared) == len(metrics.declared())
+
+
+@pytest.mark.parametrize("metric", metrics.declared(), ids=lambda metric: metric.name)
+def test_metric_is_described_and_bounded(metric: metrics.Declared) -> None:
+    """It begins with our name, ends with its unit, says what it means, has only known labels."""
+    assert metric.name.startswith(PREFIX)
+    assert UNITS.search(metric.name)
+    assert metric.meaning.endswith(".") or metric.kind == "gauge"
+    assert set(metric.labels) <= set(metrics.LABELS)
+    assert not {"org", "org_id", "user", "actor", "error"} & set(metric.labels)
+
+
+def test_batch_is_counted_by_what_became_of_it(now: float) -> None:
+    """Each end of a record has its counter; latency counts every record, not every batch."""
+    names = [
+        ("records_total", {"topic": "raw.identity"}),
+        ("entries_total", {"category": "user"}),
+        ("duplicates_total", {}),
+        ("discards_total", {"topic": "raw.identity", "rule": "no_change"}),
+        ("dead_letters_total", {"stage": "decode", "reason": "invalid_json"}),
+        ("strays_total", {}),
+        ("transactions_total", {"result": "committed"}),
+        ("end_to_end_seconds_count", {}),
+        ("end_to_end_seconds_sum", {}),
+        ("end_to_end_seconds_bucket", {"le": "0.2"}),
+        ("end_to_end_seconds_bucket", {"le": "0.3"}),
+        ("batch_records_sum", {}),
+        ("recorded_after_occurred_seconds_sum", {}),
+    ]
+    before = [sample(name, **labels) for name, labels in names]
+    metrics.batch_done(
+        a_batch(
+            int(now * 1000) - 250,
+            duplicates=2,
+            discards={("raw.identity", "no_change"): 4},
+            dead_letters=[letter(Reason.INVALID_JSON)] * 5,
+            strays=6,
+            skew_seconds=1.5,
+        )
+    )
+    after = [sample(name, **labels) for name, labels in names]
+    grown = [round(b - a, 6) for a, b in zip(before, after, strict=True)]
+    assert grown == [3, 1, 2, 4, 5, 6, 1, 3, 0.75, 0, 3, 3, 1.5]
+    assert sample("last_progress_timestamp_seconds", lane="3") == now
+
+
+def test_clock_behind_the_bus_is_no_negative_time(now: float) -> None:
+    """A record from the future counts as 0 seconds, in latency as in skew."""
+    before = sample("end_to_end_seconds_sum"), sample("recorded_after_occurred_seconds_sum")
+    metrics.batch_done(a_batch(int(now * 1000) + 9_000, skew_seconds=-3.0))
+    after = sample("end_to_end_seconds_sum"), sample("recorded_after_occurred_seconds_sum")
+    assert after == before
+
+
+@pytest.mark.usefixtures("now")
+def test_released_lane_leaves_no_gauge() -> None:
+    """The lag of a lane that is somebody else's is not shown as ours; to release twice is fine."""
+    metrics.lane_lag(3, 7, 1.5)
+    assert sample("lag_records", lane="3") == 7
+    metrics.lane_released(3)
+    metrics.lane_released(3)
+    assert b'lane="3"' not in metrics.rendered()
+
+
+def test_resets_and_settles_are_told_apart() -> None:
+    """A reset has a cause, a settled batch says whether it may be there twice."""
+    before = (
+        sample("lane_resets_total", cause="fenced"),
+        sample("settled_batches_total", redelivery="yes"),
+    )
+    metrics.lane_reset("fenced")
+    metrics.settled(redelivery=True)
+    after = (
+        sample("lane_resets_total", cause="fenced"),
+        sample("settled_batches_total", redelivery="yes"),
+    )
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1]
+
+
+def test_stages_are_timed_even_when_they_fail() -> None:
+    """A store that raises has taken its time all the same; a take-over counts when it succeeds."""
+    stored, taken = sample("stage_seconds_count", stage="store"), sample("take_over_seconds_count")
+    with pytest.raises(RuntimeError), metrics.timed("store"):
+        raise RuntimeError
+    with pytest.raises(RuntimeError), metrics.timed_take_over():
+        raise RuntimeError
+    assert sample("stage_seconds_count", stage="store") == stored + 1
+    assert sample("take_over_seconds_count") == taken
+
+
+def test_labels_stay_within_their_sets() -> None:
+    """No label of what is exposed says anything that is not in its closed set."""
+    metrics.connections(idle=1, busy=2)
+    metrics.store_seen(days_ahead=8, oldest_day_at=0.0, unbalanced=0)
+    metrics.started("0.1.0", "1")
+    for family in text_string_to_metric_families(metrics.rendered().decode()):
+        for found in family.samples:
+            for label, value in found.labels.items():
+                known = metrics.LABELS.get(label)
+                assert known is None or not found.name.startswith(PREFIX) or value in known
