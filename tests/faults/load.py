@@ -134,12 +134,20 @@ class Generator:
         sent = self.rng.choice(self.recent)
         event = copy.deepcopy(sent.event)
         assert event.template is not None
-        agent = f"other agent {sent.contents}"
-        event.data["client"]["user_agent"] = event.template["user_agent"] = agent
+        other = f"other {sent.contents}"
+        mode = None
+        if self.rng.random() < 0.5:
+            # In binary mode the value stays the same, byte by byte: the difference is in a header.
+            event.attributes["subject"] = other
+            attributes = event.template["details"].setdefault("attributes", {})
+            attributes["subject"] = other
+            mode = "binary"
+        else:
+            event.data["client"]["user_agent"] = event.template["user_agent"] = other
         line: Line = {**sent.shot.line, "n": self.number, "again": sent.shot.line["n"]}
         line |= {"kind": "conflict", "content": sent.contents, "template": event.template}
         sent.contents += 1
-        return self._shoot(line, event)
+        return self._shoot(line, event, mode)
 
     def _bad(self) -> Shot:
         org, event = self._draft()
@@ -159,8 +167,8 @@ class Generator:
         headers = numbered(poison.headers, self.number)
         return self._placed(Shot(line, None, org.encode(), poison.value, headers))
 
-    def _shoot(self, line: Line, event: Draft) -> Shot:
-        headers, value = encode(event, self.rng.choice(MODES))
+    def _shoot(self, line: Line, event: Draft, mode: str | None = None) -> Shot:
+        headers, value = encode(event, mode or self.rng.choice(MODES))
         headers = numbered(headers, line["n"])
         return self._placed(Shot(line, None, line["org"].encode(), value, headers))
 

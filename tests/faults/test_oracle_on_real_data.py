@@ -32,7 +32,7 @@ def test_bugs_in_real_data_are_caught(stage: Callable[..., Stage]) -> None:
     """Bugs planted in a copy of a real world, in Postgres and on Kafka itself, are all caught."""
     here = stage(seed=41)
     worker = here.start()
-    here.feed(600)
+    here.feed(800)
     here.feed_transactions()
     here.feed(100)
     here.rest()
