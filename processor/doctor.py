@@ -32,6 +32,7 @@ DAYS_AHEAD_MIN = 2
 
 SAMPLE_ENTRIES = 5_000
 ASK_SECONDS_MAX = 3.0
+KAFKA = "kafka"
 NO_LANE = -1
 """Of the transactional id that is tried out: no worker ever uses it."""
 
@@ -85,9 +86,11 @@ async def preflight(settings: Settings) -> list[str]:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Return the state of everything that the processor depends on."""
+    of_topics = await _topics(settings)
+    reached = not any(finding.check == KAFKA for finding in of_topics)
     return [
-        *await _topics(settings),
-        *await _publishing(settings),
+        *of_topics,
+        *(await _publishing(settings) if reached else ()),
         *await _store(settings),
         await _port(settings.http),
     ]
@@ -100,7 +103,7 @@ async def _topics(settings: Settings) -> list[Finding]:
     try:
         problems = await topics.check(settings)
     except BusOutage as error:
-        return [_problem("kafka", str(error), "check HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS")]
+        return [_problem(KAFKA, str(error), "check HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS")]
     if problems:
         return [_problem("topics", *_split(problem)) for problem in problems]
     return [_ok("topics", f"all are there, with {settings.lanes} partitions each")]
