@@ -1,0 +1,1 @@
+"""How fast, how large, how late: measured on demand, never in the test suite."""
