@@ -108,7 +108,7 @@ def compared(servers: Servers, asked: argparse.Namespace, measured: dict[str, An
 
 def median(values: Any) -> float:
     """Return the median."""
-    return statistics.median(values)
+    return float(statistics.median(values))
 
 
 def machine() -> str:

@@ -99,7 +99,9 @@ class _Reader(threading.Thread):
         while not self._ended.is_set():
             for record in consumer.consume(500, 0.02):
                 if record.error() is None:
-                    recorded = datetime.fromisoformat(orjson.loads(record.value())["recorded_at"])
+                    recorded = datetime.fromisoformat(
+                        orjson.loads(record.value() or b"")["recorded_at"]
+                    )
                     self.seen.append((time.time() - recorded.timestamp()) * 1000)
         consumer.close()
 

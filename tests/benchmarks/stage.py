@@ -99,7 +99,7 @@ class Stage:
         """Make the database and the topics; drop the database afterwards."""
         admin = self.servers.postgres.dsn("postgres")
         with psycopg.connect(admin, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {self.tag}")  # type: ignore[arg-type] # ours
+            connection.execute(f"CREATE DATABASE {self.tag}")
         self.dsn = self.servers.postgres.dsn(self.tag)
         self.environment = {
             **{name: value for name, value in os.environ.items() if "HUB_AUDIT" not in name},
@@ -123,11 +123,11 @@ class Stage:
             self.log.unlink(missing_ok=True)
             with psycopg.connect(admin, autocommit=True) as connection:
                 drop = f"DROP DATABASE {self.tag} WITH (FORCE)"
-                connection.execute(drop)  # type: ignore[arg-type] # ours
+                connection.execute(drop)
 
     def ask(self, sql: str) -> Any:
         """Return the first value of a query."""
-        row = self.connection.execute(sql).fetchone()  # type: ignore[arg-type] # ours
+        row = self.connection.execute(sql).fetchone()
         return row[0] if row else None
 
     def producer(self) -> Producer:
