@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 
@@ -85,9 +86,36 @@ def publish(settings: Settings, *events: object) -> None:
     assert producer.flush(20) == 0
 
 
-@pytest.mark.timeout(150)
-def test_commands_lead_from_nothing_to_an_audit_log(settings: Settings, tmp_path: Path) -> None:
-    """Refused first, then prepared, started, fed, examined, redriven and ended in order."""
+def login() -> dict[str, object]:
+    """Return a raw login of now."""
+    return {
+        "specversion": "1.0",
+        "id": "e-1",
+        "source": "/hub/identity",
+        "type": "identity.login.succeeded.v1",
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "orgid": "acme",
+        "data": {"actor": {"type": "user", "id": "u-1"}, "method": "sso"},
+    }
+
+
+@contextmanager
+def worker(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker for the length of a block, from when it is ready."""
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*HUB_AUDIT, "process"], env=environment(settings), stdout=output, stderr=output
+        )
+    try:
+        until(lambda: "3 lanes flow" in answer(settings, "/readyz"), log.read_text())
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def prepare(settings: Settings) -> None:
+    """Make tables and topics, by the commands that a refused start names."""
     refused = command(settings, "process")
     assert refused.returncode == 2
     assert "run `hub-audit topics create`" in refused.stderr
@@ -96,51 +124,29 @@ def test_commands_lead_from_nothing_to_an_audit_log(settings: Settings, tmp_path
     created = command(settings, "topics", "create")
     assert created.stdout == "32 topics created, 0 got partitions\n"
 
-    log = tmp_path / "process.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [*HUB_AUDIT, "process"], env=environment(settings), stdout=output, stderr=output
-        )
-    try:
-        until(lambda: "3 lanes flow" in answer(settings, "/readyz"), log.read_text())
-        login = {
-            "specversion": "1.0",
-            "id": "e-1",
-            "source": "/hub/identity",
-            "type": "identity.login.succeeded.v1",
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "orgid": "acme",
-            "data": {"actor": {"type": "user", "id": "u-1"}, "method": "sso"},
-        }
-        publish(settings, login, login | {"type": "identity.login.succeeded.v9"})
-        dsn = settings.postgres.dsn.get_secret_value()
-        until(
-            lambda: (
-                query(dsn, "SELECT count(*) FROM audit_entries") == [(1,)]
-                and query(dsn, "SELECT count(*) FROM dead_letters") == [(1,)]
-            ),
-            log.read_text(),
-        )
+
+@pytest.mark.timeout(150)
+def test_commands_lead_from_nothing_to_an_audit_log(settings: Settings, tmp_path: Path) -> None:
+    """Refused first, then prepared, started, fed, examined, redriven and ended in order."""
+    prepare(settings)
+    log, dsn = tmp_path / "process.log", settings.postgres.dsn.get_secret_value()
+    with worker(settings, log) as process:
+        publish(settings, login(), login() | {"type": "identity.login.succeeded.v9"})
+        ends = "SELECT (SELECT count(*) FROM audit_entries), (SELECT count(*) FROM dead_letters)"
+        until(lambda: query(dsn, ends) == [(1, 1)], "an entry and a dead letter")
         topic = settings.topic("hub.auth.login_success")
         until(lambda: len(bus.read(settings.kafka.bootstrap_servers, [topic])) == 1, "canonical")
-        assert 'hub_audit_entries_total{category="authentication"} 1.0' in answer(
-            settings, "/metrics"
-        )
+        entries = 'hub_audit_entries_total{category="authentication"} 1.0'
+        until(lambda: entries in answer(settings, "/metrics"), entries)
         doctor = command(settings, "doctor")
         assert doctor.returncode == 0, doctor.stdout + doctor.stderr
         assert "0 records, 1 workers" in doctor.stdout
         growing = command(settings, "topics", "create", "--partitions", "4")
-        assert growing.stderr == (
-            "hub-audit: 1 workers run: stop them before partitions are added\n"
-        )
+        assert growing.stderr == "hub-audit: 1 workers run: stop them before partitions are added\n"
         assert command(settings, "dead-letters", "redrive", "--yes").returncode == 0
-        until(
-            lambda: query(dsn, "SELECT count(redriven_at), count(*) FROM dead_letters") == [(1, 2)],
-            log.read_text(),
-        )
+        redriven = "SELECT count(redriven_at), count(*) FROM dead_letters"
+        until(lambda: query(dsn, redriven) == [(1, 2)], "a dead letter that was redriven")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0, log.read_text()
-    finally:
-        process.kill()
     events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
     assert events.count("lane_taken_over") == 3
