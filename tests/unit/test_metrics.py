@@ -38,7 +38,7 @@ def a_batch(recorded_ms: int, **counts: object) -> metrics.Batch:
     fields: dict[str, object] = {
         "lane": 3,
         "records": records,
-        "categories": {"user": 1},
+        "categories": {"authentication": 1},
         "duplicates": 0,
         "discards": {},
         "dead_letters": [],
@@ -81,7 +81,7 @@ def test_batch_is_counted_by_what_became_of_it(now: float) -> None:
     """Each end of a record has its counter; latency counts every record, not every batch."""
     names = [
         ("records_total", {"topic": "raw.identity"}),
-        ("entries_total", {"category": "user"}),
+        ("entries_total", {"category": "authentication"}),
         ("duplicates_total", {}),
         ("discards_total", {"topic": "raw.identity", "rule": "no_change"}),
         ("dead_letters_total", {"stage": "decode", "reason": "invalid_json"}),
