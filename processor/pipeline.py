@@ -22,12 +22,13 @@ from processor import metrics
 from processor.emit import dead_letter as dead_letters
 from processor.emit.producer import LaneProducer
 from processor.emit.route import Outgoing, canonical, partition_of
-from processor.ingest.decode import decode
+from processor.ingest.decode import decode, original
 from processor.normalize import Limits, known_org, normalize
 from processor.settings import Settings
 from processor.store.pool import Database
 from processor.store.writer import Advance, Batch, Candidate, Stored, write
 from schemas.entry import Entry
+from schemas.raw.envelope import Origin
 from schemas.record import Record
 from schemas.rejection import DeadLetter, Discard, Rejection
 
@@ -99,8 +100,10 @@ class Pipeline:
                 for event in events
             ]
         for record, event, end in zip(records, events, ends, strict=True):
-            if not isinstance(event, Rejection) and record.topic == redrive_topic:
-                outcome.redriven.append(event.origin[:3])
+            if record.topic == redrive_topic and isinstance(
+                origin := original(record.headers), Origin
+            ):
+                outcome.redriven.append(origin[:3])
             if isinstance(end, Rejection):
                 org_id = None if isinstance(event, Rejection) else known_org(event.org_id)
                 outcome.dead_letters.append(DeadLetter(record, end, org_id))

@@ -117,7 +117,7 @@ def decode(record: Record, redrive_topic: str) -> Event | Rejection:
     if isinstance(opened, Rejection):
         return opened
     if record.topic == redrive_topic:
-        origin = _original(record.headers)
+        origin = original(record.headers)
         if isinstance(origin, Rejection):
             return origin
     else:
@@ -262,7 +262,7 @@ def _trace(given: Any) -> str | None:
     return None
 
 
-def _original(headers: _Headers) -> Origin | Rejection:
+def original(headers: _Headers) -> Origin | Rejection:
     """Return the coordinates of the record that a redriven one stands for."""
     found = {name.lower(): value or b"" for name, value in headers}
     try:

@@ -73,7 +73,7 @@ def entry_of(record: Message) -> dict[str, Any]:
     actor, client = event.data.actor, event.data.client or Client()
     identity = hashlib.sha256(f"{event.orgid}\0{event.source}\0{event.id}".encode()).digest()
     return {
-        "entry_id": str(uuid.UUID(bytes=identity[:16], version=8)),
+        "entry_id": str(uuid.UUID(bytes=identity[:16])),
         "org_id": event.orgid,
         "occurred_at": event.time,
         "recorded_at": record.timestamp()[1] / 1000,
