@@ -27,7 +27,7 @@ from tests.faults.world import Place, World
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUP = "hub-audit-faults"
-SESSION_TIMEOUT_MS = 3_000
+SESSION_TIMEOUT_MS = 2_000
 # Longer than any recovery the fault page allows.
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05

@@ -36,6 +36,9 @@ def judge(world: World, *, redelivery: bool = False) -> Verdict:
         canonical=len(world.canonical),
         dead_letters=len(world.dead_rows),
         organizations=len(world.heads),
+        duplicates=sum(row["duplicates"] for row in world.books),
+        discards=sum(row["discards"] for row in world.books),
+        offset_holes=sum(row["offset_holes"] for row in world.books),
     )
     return verdict
 

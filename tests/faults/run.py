@@ -1,7 +1,7 @@
 """The headline: a big mixed load, two workers, three kill -9s, and the oracle's figures.
 
 ``python -m tests.faults.run`` starts its own Kafka and Postgres, prints a table, and writes
-``RESULTS.json`` and ``RESULTS.md`` into the directory it is given.
+``RESULTS.json`` and ``RESULTS.md`` beside this file, or into the directory it is given.
 """
 
 import argparse
@@ -116,7 +116,7 @@ def main() -> int:
     parser.add_argument("--lanes", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--per-second", type=float, default=0)
-    parser.add_argument("--results", type=Path, default=Path())
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent)
     given = parser.parse_args()
     run = Run(given.events, given.kills, given.lanes, given.seed, given.per_second)
     with tempfile.TemporaryDirectory(prefix="hub-audit-faults-") as name:

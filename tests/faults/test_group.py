@@ -21,7 +21,7 @@ def test_a_rebalance_storm(stage: New) -> None:
     workers = [here.start() for _ in range(3)]
     here.feed(200)
     here.progress(1)
-    feeding = threading.Thread(target=here.feed, args=(4000,), kwargs={"per_second": 400})
+    feeding = threading.Thread(target=here.feed, args=(2400,), kwargs={"per_second": 300})
     feeding.start()
     for turn in range(STORM):
         here.progress(here.rng.randrange(1, 200))
