@@ -1,6 +1,7 @@
 """Put an entry together from an event and what its type's rules made of it."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from processor.normalize.event_types import EventType, VERSION
 from processor.normalize.instant import Instant
 from processor.normalize.redact import redact_text
 from schemas.catalogue import CATALOGUE
-from schemas.entry import SCHEMA_VERSION, Details, Entry
+from schemas.entry import SCHEMA_VERSION, Details, Entry, Target
 from schemas.raw.envelope import Event
 
 NORMALIZER = "1"
@@ -26,6 +27,9 @@ REFERENCE_CHARACTERS_MAX = 128
 
 ALWAYS_FAILED = frozenset({"auth.login_failed", "audit.denied"})
 
+RECORDED_CACHED_MAX = 1_024
+"""The records that the bus took together have one append time."""
+
 _NOTHING: Mapping[str, Any] = {}
 _KNOWN = {
     "actor": frozenset({"type", "id", "email", "name", "on_behalf_of"}),
@@ -33,7 +37,17 @@ _KNOWN = {
     "organization": frozenset({"name"}),
 }
 _KNOWN_OF_OTHER = frozenset({"id", "email"})
-_TEXTS = {"id": NAME_CHARACTERS_MAX, "name": NAME_CHARACTERS_MAX, "email": EMAIL_CHARACTERS_MAX}
+_TEXTS = (
+    ("id", NAME_CHARACTERS_MAX),
+    ("name", NAME_CHARACTERS_MAX),
+    ("email", EMAIL_CHARACTERS_MAX),
+)
+_GRADES = {
+    (name, outcome): (action.category, action.severity_of(outcome))
+    for name, action in CATALOGUE.items()
+    for outcome in ("success", "failure")
+}
+_recorded = lru_cache(RECORDED_CACHED_MAX)(instant.render)
 
 
 def assemble(
@@ -41,10 +55,10 @@ def assemble(
 ) -> Entry:
     """Return the entry, its keys in canonical order and ``seq`` still to be given."""
     cuts: list[str] = []
-    action = CATALOGUE[draft.action]
-    failed = draft.action in ALWAYS_FAILED or data.get("outcome") == "failure"
+    record, action = event.record, draft.action
+    failed = action in ALWAYS_FAILED or data.get("outcome") == "failure"
     outcome = "failure" if failed else "success"
-    record = event.record
+    category, severity = _GRADES[action, outcome]
     entry: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "entry_id": _identity(event, occurred.ms),
@@ -55,20 +69,19 @@ def assemble(
         entry["org_name"] = _cut(org_name, NAME_CHARACTERS_MAX, "$.org_name", cuts)
     entry["occurred_at"] = instant.render(occurred.ms)
     entry["occurred_at_quality"] = occurred.quality
-    entry["recorded_at"] = instant.render(record.timestamp)
-    entry["category"] = action.category
-    entry["action"] = draft.action
+    entry["recorded_at"] = _recorded(record.timestamp)
+    entry["category"] = category
+    entry["action"] = action
     entry["outcome"] = outcome
     if failed and (reason := data.get("reason")):
         entry["outcome_reason"] = _reason(reason, "$.outcome_reason", cuts)
-    entry["severity"] = action.severity_of(outcome)
+    entry["severity"] = severity
     entry["actor"] = _actor(data["actor"], cuts)
-    entry["target"] = _party(draft.target, "$.target", cuts)
-    entry["details"] = _NOTHING
-    _add_client(entry, data.get("client") or _NOTHING, cuts)
-    if draft.session_id:
-        entry["session_id"] = _cut(draft.session_id, REFERENCE_CHARACTERS_MAX, "$.session_id", cuts)
-    _add_references(entry, data, event, cuts)
+    entry["target"] = _target(draft.target, cuts)
+    entry["details"] = _NOTHING  # its place; what it holds comes when all cuts are known
+    _add_client(entry, data, draft, cuts)
+    if event.traceparent:
+        _, entry["trace_id"], entry["span_id"], *_ = event.traceparent.split("-")
     entry["source"] = _source(event, event_type)
     entry["raw_sha256"] = sha256(record.value or b"").hexdigest()
     entry["normalizer"] = NORMALIZER
@@ -94,53 +107,65 @@ def _reason(text: str, path: str, cuts: list[str]) -> str:
     return _cut(redact_text(text), REASON_CHARACTERS_MAX, path, cuts)
 
 
-def _party(party: Mapping[str, Any], path: str, cuts: list[str]) -> dict[str, Any]:
-    """Return an actor's or target's type, id, email and name, as far as there are any."""
-    known: dict[str, Any] = {"type": party["type"]}
-    for name in ("id", "name", "email") if path == "$.target" else ("id", "email", "name"):
-        text = party.get(name)
-        if text:
-            if name == "email":
-                text = normalized_email(text)
-            known[name] = _cut(text, _TEXTS[name], f"{path}.{name}", cuts)
-    return known
-
-
 def _actor(actor: Mapping[str, Any], cuts: list[str]) -> dict[str, Any]:
-    known = _party(actor, "$.actor", cuts)
-    if other := actor.get("on_behalf_of"):
-        behalf = _party({"type": "user", **other}, "$.actor.on_behalf_of", cuts)
-        if behalf := {name: behalf[name] for name in ("id", "email") if name in behalf}:
-            known["on_behalf_of"] = behalf
+    known = {"type": actor["type"]}
+    if text := actor.get("id"):
+        known["id"] = _cut(text, NAME_CHARACTERS_MAX, "$.actor.id", cuts)
+    if text := actor.get("email"):
+        known["email"] = _cut(normalized_email(text), EMAIL_CHARACTERS_MAX, "$.actor.email", cuts)
+    if text := actor.get("name"):
+        known["name"] = _cut(text, NAME_CHARACTERS_MAX, "$.actor.name", cuts)
+    if (other := actor.get("on_behalf_of")) and (behalf := _other(other, cuts)):
+        known["on_behalf_of"] = behalf
     return known
 
 
-def _add_client(entry: dict[str, Any], client: Mapping[str, Any], cuts: list[str]) -> None:
+def _other(other: Mapping[str, Any], cuts: list[str]) -> dict[str, Any]:
+    """Return for whom the actor acted."""
+    path, known = "$.actor.on_behalf_of", {}
+    if text := other.get("id"):
+        known["id"] = _cut(text, NAME_CHARACTERS_MAX, f"{path}.id", cuts)
+    if text := other.get("email"):
+        email = normalized_email(text)
+        known["email"] = _cut(email, EMAIL_CHARACTERS_MAX, f"{path}.email", cuts)
+    return known
+
+
+def _target(target: Target, cuts: list[str]) -> Mapping[str, Any]:
+    """Return the target within its bounds; it is nearly always."""
+    bounded: Mapping[str, Any] = target
+    for name, characters_max in _TEXTS:
+        text = bounded.get(name)
+        if text is not None and len(text) > characters_max:
+            bounded = {**bounded, name: _cut(text, characters_max, f"$.target.{name}", cuts)}
+    return bounded
+
+
+def _add_client(entry: dict[str, Any], data: Data, draft: Draft, cuts: list[str]) -> None:
+    """Add where it came from, and the references to session, request and correlation."""
+    client = data.get("client") or _NOTHING
     if text := client.get("ip"):
-        found = address.parse(text)
-        if found.ip is None:
-            entry["ip_raw"] = found.raw
-            if found.raw != text:
-                cuts.append("$.ip_raw")
-        else:
-            entry["ip"] = found.ip
-            if found.port is not None:
-                entry["ip_port"] = found.port
+        _add_address(entry, text, cuts)
     if text := client.get("user_agent"):
         entry["user_agent"] = _cut(text, USER_AGENT_CHARACTERS_MAX, "$.user_agent", cuts)
-    if text := client.get("session_id"):
+    if text := draft.session_id or client.get("session_id"):
         entry["session_id"] = _cut(text, REFERENCE_CHARACTERS_MAX, "$.session_id", cuts)
-
-
-def _add_references(
-    entry: dict[str, Any], data: Data, event: Event, cuts: list[str]
-) -> None:
-    if text := (data.get("client") or _NOTHING).get("request_id"):
+    if text := client.get("request_id"):
         entry["request_id"] = _cut(text, REFERENCE_CHARACTERS_MAX, "$.request_id", cuts)
     if text := data.get("correlation_id"):
         entry["correlation_id"] = _cut(text, REFERENCE_CHARACTERS_MAX, "$.correlation_id", cuts)
-    if event.traceparent:
-        _, entry["trace_id"], entry["span_id"], *_ = event.traceparent.split("-")
+
+
+def _add_address(entry: dict[str, Any], text: str, cuts: list[str]) -> None:
+    ip, port, raw = address.parse(text)
+    if ip is None:
+        entry["ip_raw"] = raw
+        if raw != text:
+            cuts.append("$.ip_raw")
+        return
+    entry["ip"] = ip
+    if port is not None:
+        entry["ip_port"] = port
 
 
 def _source(event: Event, event_type: EventType) -> dict[str, Any]:
@@ -163,26 +188,26 @@ def _details(
 ) -> Details:
     """Return the details in canonical order, clean and within their bound."""
     details: dict[str, Any] = {}
-    reason = None if failed else data.get("reason")
+    _, _, old, new, reason, role, grantee, *_ = draft
+    if old is not None:
+        details["old"] = cleaned(old, "$.details.old", cuts)
+    if new is not None:
+        details["new"] = cleaned(new, "$.details.new", cuts)
+    given = None if failed else data.get("reason")
+    if reason or given:
+        details["reason"] = _reason(reason or given or "", "$.details.reason", cuts)
+    if role is not None:
+        details["role"] = cleaned(role, "$.details.role", cuts)
+    if grantee is not None:
+        details["grantee"] = cleaned(grantee, "$.details.grantee", cuts)
     extra = _extra(event_type, data, draft)
-    if draft.reason is not None and reason:
-        extra["reason"] = reason  # the event's own cause stands in its place
-    if draft.old is not None:
-        details["old"] = cleaned(draft.old, "$.details.old", cuts)
-    if draft.new is not None:
-        details["new"] = cleaned(draft.new, "$.details.new", cuts)
-    if reason := draft.reason or reason:
-        details["reason"] = _reason(reason, "$.details.reason", cuts)
-    if draft.role is not None:
-        details["role"] = cleaned(draft.role, "$.details.role", cuts)
-    if draft.grantee is not None:
-        details["grantee"] = cleaned(draft.grantee, "$.details.grantee", cuts)
+    if reason and given:
+        extra["reason"] = given  # the event's own cause stands in its place
     if extra and (extra := cleaned(extra, "$.details.extra", cuts)):
         details["extra"] = extra
     if event.extensions or event.subject:
         details["attributes"] = _attributes(event, cuts)
-    small = len(event.record.value or b"") <= SURELY_FITS_BYTES
-    if cuts or event.sanitized or not small:
+    if cuts or event.sanitized or len(event.record.value or b"") > SURELY_FITS_BYTES:
         return fitted(cast("Details", details), cuts, event.sanitized)
     return cast("Details", details)
 
@@ -190,15 +215,15 @@ def _details(
 def _extra(event_type: EventType, data: Data, draft: Draft) -> dict[str, Any]:
     """Gather what has no place of its own: known fields, then unknown ones, also nested."""
     extra = {name: value for name, value in (draft.extra or _NOTHING).items() if value != {}}
-    if unknown := data.keys() - event_type.known:
-        # In the sender's order: a set's own is another in every process.
-        extra |= {name: data[name] for name in data if name in unknown}
+    known = event_type.known
+    if not known.issuperset(data):
+        extra |= {name: data[name] for name in data if name not in known}
     for name, known in _KNOWN.items():
         part = data.get(name)
-        if part and not part.keys() <= known:
+        if part and not known.issuperset(part):
             extra[name] = {key: part[key] for key in part if key not in known}
     other = data["actor"].get("on_behalf_of")
-    if other and not other.keys() <= _KNOWN_OF_OTHER:
+    if other and not _KNOWN_OF_OTHER.issuperset(other):
         beyond = {key: other[key] for key in other if key not in _KNOWN_OF_OTHER}
         extra["actor"] = {**extra.get("actor", {}), "on_behalf_of": beyond}
     return extra
