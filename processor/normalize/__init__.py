@@ -44,12 +44,8 @@ def normalize(event: Event, limits: Limits) -> Entry | Discard | Rejection:
     event_type = TYPES.get(event.type)
     if event_type is None:
         return _unknown(event.type)
-    if limits.families.get(event.origin.topic) != event_type.family:
-        return _reject(Reason.WRONG_TOPIC, f"topic of the {event_type.family} events expected")
-    if event.org_id is None:
-        return _reject(Reason.MISSING_ORG, "orgid")
-    if known_org(event.org_id) is None:
-        return _reject(Reason.INVALID_ORG, "orgid: 1 to 128 characters of A-Z a-z 0-9 _ - expected")
+    if rejection := _misplaced(event, event_type, limits):
+        return rejection
     if event_type.rules is None:
         return NOT_AUDITED
     occurred = _occurred(event, limits)
@@ -62,6 +58,17 @@ def normalize(event: Event, limits: Limits) -> Entry | Discard | Rejection:
     if isinstance(decision, Draft):
         return assemble(event, event_type, occurred, data, decision)
     return decision
+
+
+def _misplaced(event: Event, event_type: EventType, limits: Limits) -> Rejection | None:
+    """Return what is wrong with the topic or the organization."""
+    if limits.families.get(event.origin.topic) != event_type.family:
+        return _reject(Reason.WRONG_TOPIC, f"topic of the {event_type.family} events expected")
+    if event.org_id is None:
+        return _reject(Reason.MISSING_ORG, "orgid")
+    if known_org(event.org_id) is None:
+        return _reject(Reason.INVALID_ORG, "orgid: 1 to 128 characters of A-Z a-z 0-9 _ - expected")
+    return None
 
 
 def known_org(org_id: object) -> str | None:

@@ -9,7 +9,7 @@ from processor.normalize import address, instant
 from processor.normalize.details import SURELY_FITS_BYTES, cleaned, fitted, normalized_email
 from processor.normalize.draft import EMAIL_CHARACTERS_MAX, NAME_CHARACTERS_MAX, Data, Draft
 from processor.normalize.entry_id import entry_id
-from processor.normalize.event_types import EventType, VERSION
+from processor.normalize.event_types import VERSION, EventType
 from processor.normalize.instant import Instant
 from processor.normalize.redact import redact_text
 from schemas.catalogue import CATALOGUE
@@ -187,26 +187,29 @@ def _details(
     event: Event, event_type: EventType, data: Data, draft: Draft, *, cuts: list[str], failed: bool
 ) -> Details:
     """Return the details in canonical order, clean and within their bound."""
-    details: dict[str, Any] = {}
-    _, _, old, new, reason, role, grantee, *_ = draft
-    if old is not None:
-        details["old"] = cleaned(old, "$.details.old", cuts)
-    if new is not None:
-        details["new"] = cleaned(new, "$.details.new", cuts)
     given = None if failed else data.get("reason")
-    if reason or given:
-        details["reason"] = _reason(reason or given or "", "$.details.reason", cuts)
-    if role is not None:
-        details["role"] = cleaned(role, "$.details.role", cuts)
-    if grantee is not None:
-        details["grantee"] = cleaned(grantee, "$.details.grantee", cuts)
     extra = _extra(event_type, data, draft)
-    if reason and given:
+    if draft.reason and given:
         extra["reason"] = given  # the event's own cause stands in its place
-    if extra and (extra := cleaned(extra, "$.details.extra", cuts)):
-        details["extra"] = extra
-    if event.extensions or event.subject:
-        details["attributes"] = _attributes(event, cuts)
+    parts = (
+        ("old", draft.old),
+        ("new", draft.new),
+        ("reason", draft.reason or given),
+        ("role", draft.role),
+        ("grantee", draft.grantee),
+        ("extra", extra or None),
+        ("attributes", _attributes(event, cuts)),
+    )
+    details: dict[str, Any] = {}
+    for name, part in parts:
+        if part is None:
+            continue
+        if isinstance(part, str):
+            details[name] = _reason(part, "$.details.reason", cuts)
+        else:
+            details[name] = cleaned(part, f"$.details.{name}", cuts)
+    if not details.get("extra", True):
+        del details["extra"]
     if cuts or event.sanitized or len(event.record.value or b"") > SURELY_FITS_BYTES:
         return fitted(cast("Details", details), cuts, event.sanitized)
     return cast("Details", details)
@@ -229,12 +232,12 @@ def _extra(event_type: EventType, data: Data, draft: Draft) -> dict[str, Any]:
     return extra
 
 
-def _attributes(event: Event, cuts: list[str]) -> dict[str, Any]:
-    """Return the subject and the first extensions by name."""
+def _attributes(event: Event, cuts: list[str]) -> dict[str, Any] | None:
+    """Return the subject and the first extensions by name, None when there are none."""
+    if not event.extensions and not event.subject:
+        return None
     names = sorted(event.extensions)
     if len(names) > EXTENSIONS_MAX:
         cuts.append("$.details.attributes")
     attributes = {name: event.extensions[name] for name in names[:EXTENSIONS_MAX]}
-    if event.subject:
-        attributes["subject"] = event.subject
-    return cleaned(attributes, "$.details.attributes", cuts)
+    return {**attributes, "subject": event.subject} if event.subject else attributes

@@ -76,7 +76,7 @@ def render(ms: int) -> str:
 
 @lru_cache(CACHED_MINUTES_MAX)
 def _minute_ms(text: str) -> int | None:
-    """Return the milliseconds of ``YYYY-MM-DDTHH:MM``, which lacks nothing but its digits' sense."""
+    """Return the milliseconds of ``YYYY-MM-DDTHH:MM``, None when there is no such minute."""
     if _MINUTE.fullmatch(text) is None:
         return None
     try:

@@ -7,12 +7,15 @@ by ``[redacted]`` before it is stored.
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 
 REDACTED = "[redacted]"
 
 SECRET_WORDS = frozenset(
-    "password passwd passphrase secret token apikey authorization cookie"
-    " pan cvc cvv otp totp pin".split()
+    {
+        *("password", "passwd", "passphrase", "secret", "token", "apikey", "authorization"),
+        *("cookie", "pan", "cvc", "cvv", "otp", "totp", "pin"),
+    }
 )
 SECRET_PAIRS = frozenset(
     {
@@ -35,7 +38,8 @@ SHORTEST_SECRET = 9
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z\-_. ]+|[A-Z]+")
 _MAYBE_SECRET = re.compile(
-    r"eyJ|-----BEGIN|AKIA|gh[pousr]_|github_pat_|xox[abprs]-|[sr]k_live_|AIza|[0-9](?:[ -]?[0-9]){12}"
+    r"eyJ|-----BEGIN|AKIA|gh[pousr]_|github_pat_|xox[abprs]-|[sr]k_live_|AIza"
+    r"|[0-9](?:[ -]?[0-9]){12}"
 )
 _SHAPES = re.compile(
     r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
@@ -59,7 +63,7 @@ def is_secret_key(key: str) -> bool:
     words = [word.lower() for word in _WORD.findall(key)]
     if not SECRET_WORDS.isdisjoint(words):
         return True
-    return any(pair in SECRET_PAIRS for pair in zip(words, words[1:], strict=False))
+    return any(pair in SECRET_PAIRS for pair in pairwise(words))
 
 
 @lru_cache(KEYS_CACHED_MAX)
