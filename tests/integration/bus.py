@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # it does
 
 READ_SECONDS_MAX = 20.0
 
@@ -67,8 +67,21 @@ def read(bootstrap: str, names: Sequence[str], *, committed: bool = True) -> lis
         consumer.close()
 
 
+def value_of(record: Message) -> bytes:
+    """Return a record's value; a tombstone has none to return."""
+    value = record.value()
+    assert isinstance(value, bytes)
+    return value
+
+
+def headers_of(record: Message) -> dict[str, bytes]:
+    """Return a record's headers."""
+    return {str(name): bytes(value) for name, value in dict(record.headers() or ()).items()}  # type: ignore[arg-type]
+
+
 def _until_ends(consumer: Consumer, partitions: int) -> list[Message]:
-    records, ended = [], set()
+    records: list[Message] = []
+    ended: set[tuple[str | None, int | None]] = set()
     deadline = time.monotonic() + READ_SECONDS_MAX
     while len(ended) < partitions:
         if time.monotonic() > deadline:

@@ -73,7 +73,7 @@ def outgoing(topic: str, value: bytes) -> Outgoing:
 
 def values(broker: Broker, topic: str) -> list[bytes]:
     """Return what a read_committed reader finds in ``topic``."""
-    return [record.value() for record in bus.read(broker.bootstrap_servers, [topic])]
+    return [bus.value_of(record) for record in bus.read(broker.bootstrap_servers, [topic])]
 
 
 async def test_a_refused_record_fails_the_whole_transaction(
