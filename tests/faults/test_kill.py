@@ -3,11 +3,13 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 
+import psycopg
 import pytest
 
-from tests.faults.harness import Stage
+from tests.faults.harness import Stage, until
 from tests.faults.points import IN_A_BATCH, IN_A_TAKE_OVER
 
 RECORDS = int(os.environ.get("FAULTS_RECORDS", "3000"))
@@ -75,6 +77,37 @@ def test_workers_killed_at_random(stage: New) -> None:
         victim.kill()
         workers.append(here.start())
     feeding.join(PATIENCE_SECONDS)
+    verdict = here.judge()
+    assert verdict.clean, verdict
+
+
+# A batch takes longer than the worker's look at the ends of the topics, every 2 s.
+SLOW_BATCH = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN PERFORM pg_sleep(3.2); RETURN NULL; END';
+CREATE TRIGGER slow AFTER UPDATE OF batch ON lanes FOR EACH STATEMENT
+EXECUTE FUNCTION slow();
+"""
+
+
+def test_what_waits_behind_a_batch_is_left_to_the_next_owner(stage: New) -> None:
+    """Records that wait while the last batch of a drain runs are not counted as read."""
+    here = stage(seed=4, lanes=1)
+    worker = here.start()
+    here.feed(50)
+    here.rest()
+    with psycopg.connect(here.dsn, autocommit=True) as db:
+        db.execute(SLOW_BATCH)
+        here.feed(50)
+        asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        until(lambda: here.sql(asleep)[0][0] > 0, "a batch is stored")
+        began = time.monotonic()
+        here.feed(50)
+        until(lambda: time.monotonic() - began > 2.5, "the ends were asked for")
+        code, _ = worker.drain()
+        db.execute("DROP TRIGGER slow ON lanes")
+    assert code == 0, worker.said()[-3000:]
+    here.start()
     verdict = here.judge()
     assert verdict.clean, verdict
 
