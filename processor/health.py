@@ -51,13 +51,16 @@ def application(ready: Ready) -> Starlette:
     """Return the three endpoints."""
 
     async def livez(_request: Request) -> Response:
+        """Answer at all: the loop turns."""
         return PlainTextResponse("ok\n")
 
     async def readyz(_request: Request) -> Response:
+        """Say whether the process does its work, and why not."""
         yes, why = ready()
         return PlainTextResponse(f"{why}\n", status_code=200 if yes else 503)
 
     async def exposition(_request: Request) -> Response:
+        """Return every metric."""
         return Response(metrics.rendered(), media_type=metrics.CONTENT_TYPE)
 
     routes = (("/livez", livez), ("/readyz", readyz), ("/metrics", exposition))

@@ -41,6 +41,7 @@ async def members(settings: Settings) -> int:
     """Return how many workers the group has at the moment."""
 
     async def ask(admin: AIOKafkaAdminClient) -> int:
+        """Count who is in the group."""
         (answer,) = await admin.describe_consumer_groups([settings.group])
         ((code, _, _, _, _, who, *_),) = answer.groups
         if code:
@@ -55,6 +56,7 @@ async def committed(settings: Settings) -> dict[Place, Committed | None]:
     places = [TopicPartition(*place) for place in _places(settings)]
 
     async def ask(admin: AIOKafkaAdminClient) -> dict[Place, Committed | None]:
+        """Read the offsets of all places, or fail as a whole."""
         answer = await admin.list_consumer_group_offsets(settings.group, partitions=places)
         if not all(place in answer for place in places):
             # While its coordinator loads, a group is answered as if it had no partitions.

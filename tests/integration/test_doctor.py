@@ -183,6 +183,7 @@ async def stranger(answer: bytes):  # type: ignore[no-untyped-def] # noqa: ANN20
     """Give the port of a server that answers anything with the same."""
 
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the first line."""
         await reader.readline()
         writer.write(answer)
         writer.close()
