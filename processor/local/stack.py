@@ -61,8 +61,7 @@ class Stack:
         log.info("starting Apache Kafka on port %d", self.broker.port)
         self.broker.start(outlive=outlive)
         addresses = Addresses(self.broker.bootstrap_servers, self.server.dsn())
-        if outlive:
-            self._write_env(addresses)
+        self._write_env(addresses)
         return addresses
 
     def down(self) -> None:

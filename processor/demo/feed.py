@@ -1,0 +1,38 @@
+"""Puts the generated traffic on the raw topics at a steady rate, as upstream services would."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+from aiokafka import AIOKafkaProducer
+
+from processor.demo.generator import Mix, traffic
+from processor.demo.scene import Scene
+
+# Often enough to look steady, seldom enough to cost nothing.
+TICK_SECONDS = 0.05
+
+
+async def feed(bootstrap_servers: str, scene: Scene, *, rate: float, seed: int) -> None:
+    """Publish at ``rate`` records a second until cancelled.
+
+    The client's default partitioner is murmur2 of the key, as in Java: the one upstream must use.
+    """
+    publications = traffic(seed, now_ms(), Mix())
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all") as producer:
+        begun = time.monotonic()
+        while True:
+            due = int((time.monotonic() - begun) * rate) - scene.published
+            sent = [
+                await producer.send(each.topic, each.value, each.key, headers=list(each.headers))
+                for each, _ in zip(publications, range(due), strict=False)
+            ]
+            scene.published += len(sent)
+            await asyncio.gather(*sent)
+            await asyncio.sleep(TICK_SECONDS)
+
+
+def now_ms() -> Iterator[int]:
+    """Yield the time, again and again, in milliseconds since 1970."""
+    while True:
+        yield time.time_ns() // 1_000_000

@@ -1,0 +1,172 @@
+"""``hub-audit demo``: the whole write path on this machine, with live traffic, in one terminal."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+
+from processor.demo.feed import feed
+from processor.demo.scene import Scene
+from processor.demo.screen import Screen
+from processor.demo.watch import look, subscribe
+from processor.local.child import Child, Launch, NotStarted, await_ready, tail
+from processor.local.port import bindable, free_port
+from processor.local.postgres import find_binaries
+from processor.local.stack import Addresses, running
+
+DIRECTORY = Path(".local")
+TAILED = "hub.auth.login_failed"
+HTTP_PORT = 9464
+LINE_SECONDS = 2.0
+STOP_SECONDS = 20.0
+# A group whose last member was killed takes the session time-out to let the next one in.
+READY_SECONDS = 45.0
+
+
+class Wish(NamedTuple):
+    """What the user asked the demo for; no ``seconds`` is until Ctrl-C."""
+
+    rate: float
+    seconds: float | None
+    seed: int
+
+
+def run_demo(*, rate: float = 300.0, seconds: float | None = None, seed: int = 1) -> int:
+    """Show everything live until Ctrl-C, then end all that was started; return the exit code."""
+    console = Console(highlight=False)
+    # Another terminal's Ctrl-C or a supervisor's TERM may come before the view is there.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with running(DIRECTORY) as addresses, processor(console, addresses) as child:
+            return asyncio.run(show(console, addresses, child, Wish(rate, seconds, seed)))
+    except KeyboardInterrupt:
+        return 0
+    except NotStarted as problem:
+        console.print(str(problem), style="red", markup=False)
+        return 1
+
+
+class Processor(NamedTuple):
+    """The processor that the demo started, and where it is seen."""
+
+    child: Child
+    log: Path
+    port: int
+
+
+@contextmanager
+def processor(console: Console, addresses: Addresses) -> Iterator[Processor]:
+    """Prepare tables and topics and run the processor, by the commands anybody would use."""
+    port = HTTP_PORT if bindable(HTTP_PORT) else free_port()
+    environment = os.environ | addresses.environment() | {"HUB_AUDIT_HTTP_PORT": str(port)}
+    for arguments in (["migrate"], ["topics", "create"]):
+        console.print(f"$ hub-audit {' '.join(arguments)}", style="dim")
+        command(arguments, environment)
+    console.print("$ hub-audit process", style="dim")
+    log = DIRECTORY.resolve() / "processor.log"
+    launch = Launch([hub_audit(), "process"], log, environment, end_signal=signal.SIGTERM)
+    child = Child.start(launch, outlive=False)
+    try:
+        await_ready(child, lambda: ready(port), log=log, deadline_seconds=READY_SECONDS)
+        yield Processor(child, log, port)
+    finally:
+        child.end(signal.SIGTERM, patience_seconds=STOP_SECONDS)
+
+
+def ready(port: int) -> bool:
+    """Return whether the processor says that it works."""
+    try:
+        with closing(HTTPConnection("127.0.0.1", port, timeout=1)) as asking:
+            asking.request("GET", "/readyz")
+            return asking.getresponse().status == HTTPStatus.OK
+    except OSError:
+        return False
+
+
+def command(arguments: list[str], environment: Mapping[str, str]) -> None:
+    """Run a command of ours; raise with what it said when it fails."""
+    done = subprocess.run(
+        [hub_audit(), *arguments], capture_output=True, text=True, check=False, env=environment
+    )
+    if done.returncode != 0:
+        said = f"{done.stdout}{done.stderr}"
+        raise NotStarted(f"hub-audit {' '.join(arguments)} failed:\n{said}")
+
+
+def hub_audit() -> str:
+    """Return the command beside this Python, else the one on the path."""
+    beside = Path(sys.executable).with_name("hub-audit")
+    return str(beside) if beside.exists() else shutil.which("hub-audit") or "hub-audit"
+
+
+async def show(console: Console, addresses: Addresses, process: Processor, wish: Wish) -> int:
+    """Feed and watch until the end is asked for or the processor ends by itself."""
+    scene = Scene(TAILED)
+    screen = Screen(console, scene, hints(addresses, process))
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(subscribe(addresses.bootstrap_servers, scene)),
+            group.create_task(look(addresses.bootstrap_servers, addresses.dsn, scene)),
+            group.create_task(
+                feed(addresses.bootstrap_servers, scene, rate=wish.rate, seed=wish.seed)
+            ),
+            group.create_task(present(console, screen)),
+        ]
+        await ended(stop, process, wish.seconds)
+        for task in tasks:
+            task.cancel()
+    console.print(screen.line(), soft_wrap=True)
+    if process.child.running:
+        console.print(f"ending what was started; the data stay in {DIRECTORY}")
+        return 0
+    console.print(f"the processor ended by itself:\n{tail(process.log)}", markup=False)
+    return 1
+
+
+async def ended(stop: asyncio.Event, process: Processor, seconds: float | None) -> None:
+    """Wait until the end is asked for, the time is over, or the processor is gone."""
+    clock = asyncio.get_running_loop().time
+    deadline = None if seconds is None else clock() + seconds
+    while process.child.running and (deadline is None or clock() < deadline):
+        try:
+            async with asyncio.timeout(0.2):
+                await stop.wait()
+        except TimeoutError:
+            continue
+        return
+
+
+async def present(console: Console, screen: Screen) -> None:
+    """Draw the live picture in a terminal, else print a line now and then, until cancelled."""
+    if not console.is_terminal:
+        while True:
+            await asyncio.sleep(LINE_SECONDS)
+            console.print(screen.line(), soft_wrap=True)
+    with screen.live():
+        await asyncio.Event().wait()
+
+
+def hints(addresses: Addresses, process: Processor) -> list[tuple[str, str]]:
+    """Return where to look next, as commands to paste."""
+    settings = DIRECTORY / "env"
+    query = "SELECT org_id, seq, action FROM audit_entries ORDER BY occurred_at DESC LIMIT 9"
+    return [
+        ("settings of all commands", f". {settings}"),
+        ("the audit log", f"{find_binaries() / 'psql'} {addresses.dsn} -c '{query}'"),
+        ("dead letters", f"{hub_audit()} dead-letters list"),
+        ("metrics, health", f"curl http://127.0.0.1:{process.port}/metrics"),
+        ("the processor's log", f"tail -f {process.log}"),
+    ]

@@ -1,0 +1,59 @@
+"""What the demo shows, as it is known so far: no I/O, only what was told."""
+
+from collections import Counter, deque
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.catalogue import CATEGORY_LABELS
+from schemas.entry import Entry
+
+NEWEST = 50
+LATENCIES = 2_000
+TAIL = 20
+
+
+class Totals(NamedTuple):
+    """The books of all raw partitions together, as Postgres keeps them."""
+
+    passed: int = 0
+    entries: int = 0
+    duplicates: int = 0
+    discards: int = 0
+    dead_letters: int = 0
+    offset_holes: int = 0
+    balanced: bool = True
+
+
+class Scene:
+    """Counts, latencies and the newest of everything since the demo began."""
+
+    def __init__(self, tailed: str) -> None:
+        """Begin with nothing; ``tailed`` is the canonical topic of which values are shown."""
+        self.tailed = tailed
+        self.totals = Totals()
+        self.published = 0
+        self.lag_records = 0
+        self.categories: Counter[str] = Counter(dict.fromkeys(CATEGORY_LABELS, 0))
+        self.reasons: Counter[str] = Counter()
+        self.newest: deque[Entry] = deque(maxlen=NEWEST)
+        self.tail: deque[str] = deque(maxlen=TAIL)
+        self._latencies: deque[float] = deque(maxlen=LATENCIES)
+
+    def canonical(self, topic: str, value: bytes, entry: Entry, *, seen_at: float) -> None:
+        """Note a canonical event that came in at a time (UNIX seconds)."""
+        self.categories[entry["category"]] += 1
+        self.newest.append(entry)
+        self._latencies.append(seen_at - datetime.fromisoformat(entry["recorded_at"]).timestamp())
+        if topic == self.tailed:
+            self.tail.append(value.decode())
+
+    def dead_letter(self, reason: str) -> None:
+        """Note a dead letter."""
+        self.reasons[reason] += 1
+
+    def latency_ms(self, share: float) -> float | None:
+        """Return the latency from the raw topic to a subscriber that this share stays under."""
+        if not self._latencies:
+            return None
+        ordered = sorted(self._latencies)
+        return 1000 * ordered[min(int(share * len(ordered)), len(ordered) - 1)]

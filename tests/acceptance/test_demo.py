@@ -1,0 +1,63 @@
+"""``hub-audit demo``: a newcomer's first minute, from nothing to a live audit log and back."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+HUB_AUDIT = Path(sys.executable).with_name("hub-audit")
+
+
+@contextmanager
+def demo(directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run the demo with its servers' data in a directory."""
+    directory.mkdir()
+    command = [str(HUB_AUDIT), "demo", "--rate", "200"]
+    with subprocess.Popen(
+        command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Return the first line of output that matches; fail with all of it when none does."""
+    lines = []
+    for line in process.stdout or ():
+        lines.append(line)
+        if re.search(pattern, line):
+            return line
+    pytest.fail(f"{pattern} is nowhere in:\n{''.join(lines)}")
+
+
+def listens(port: int) -> bool:
+    """Return whether a server takes connections on a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.timeout(120)
+def test_demo_shows_entries_and_dead_letters_and_ends_all_it_started(
+    server_directory: Path,
+) -> None:
+    """Ctrl-C after the first dead letter: exit code 0, and neither server is there any more."""
+    directory = server_directory / "demo"
+    with demo(directory) as process:
+        line = until(process, r"dead letters [1-9]")
+        assert re.search(r"entries [1-9]\d* .* discards [1-9]", line)
+        assert re.search(r"latency p50 [\d,]+ ms", line)
+        settings = (directory / ".local" / "env").read_text()
+        ports = [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", settings)]
+        assert [listens(port) for port in ports] == [True, True]
+        process.send_signal(signal.SIGINT)
+        until(process, "ending what was started")
+        assert process.wait() == 0
+        assert [listens(port) for port in ports] == [False, False]
