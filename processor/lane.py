@@ -285,6 +285,7 @@ class Lane:
     def _stop(self, error: LaneStopped) -> float:
         self.phase = Phase.STOPPED
         self._intake.close()
+        metrics.lane_reset("stopped")
         self.trouble.met(self.lane, "stopped", error)
         return STOPPED_SECONDS
 

@@ -161,7 +161,7 @@ LABELS: Mapping[str, frozenset[str] | None] = {
     "stage": frozenset((*Stage, "emit")),
     "reason": frozenset(Reason),
     "result": frozenset(("committed", "reset")),
-    "cause": frozenset(("outage", "fenced")),
+    "cause": frozenset(("outage", "fenced", "stopped")),
     "redelivery": frozenset(("yes", "no")),
     "state": frozenset(("idle", "busy")),
 }
