@@ -200,10 +200,10 @@ class Stage:
             found = db.execute("SELECT sum(stored_through) FROM source_offsets").fetchone()
         return int(found[0] or 0) if found else 0
 
-    def progress(self, count: int, seconds: float = PATIENCE_SECONDS) -> float:
-        """Wait until so many more offsets are stored; return for how long."""
+    def progress(self, count: int) -> float:
+        """Go on sending until so many more offsets are stored; return for how long."""
         goal = self.stored() + count
-        return until(lambda: self.stored() >= goal, f"{count} more offsets", seconds)
+        return self.feed_until(lambda: self.stored() >= goal, f"{count} more offsets")
 
     def committed(self) -> dict[Place, tuple[int, str]]:
         """Return what the group has committed."""
