@@ -183,6 +183,26 @@ def timed(stage: str) -> Iterator[None]:
         STAGE.labels(stage).observe(time.perf_counter() - began)
 
 
+class SliceClock:
+    """Adds up what the slices of a batch spend in their stages, to be counted once a batch."""
+
+    def __init__(self) -> None:
+        """Begin with nothing spent."""
+        self._spent: dict[str, float] = {}
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Measure a block as part of the ``stage``."""
+        began = time.perf_counter()
+        yield
+        self._spent[stage] = self._spent.get(stage, 0.0) + time.perf_counter() - began
+
+    def count(self) -> None:
+        """Count what the batch has spent."""
+        for stage, seconds in self._spent.items():
+            STAGE.labels(stage).observe(seconds)
+
+
 @contextmanager
 def timed_take_over() -> Iterator[None]:
     """Measure a take-over that succeeds."""

@@ -32,8 +32,11 @@ from schemas.raw.envelope import Origin
 from schemas.record import Record
 from schemas.rejection import DeadLetter, Discard, Rejection
 
-SLICE_RECORDS = 250
-"""Decoded without a break: some 3 ms, so that heartbeats and other lanes get their turn."""
+SLICE_RECORDS = 50
+"""Decoded and normalized without a break: 1 ms, so that heartbeats and other lanes get their turn.
+
+Also what stays in the processor's cache between the two steps: slices of 1,000 cost a quarter more.
+"""
 
 
 class Holding(NamedTuple):
@@ -84,17 +87,20 @@ class Pipeline:
 
     async def _sort_out(self, records: Sequence[Record]) -> Sorted:
         """Decode and normalize, a slice at a time."""
-        outcome = Sorted()
+        outcome, clock = Sorted(), metrics.SliceClock()
         for start in range(0, len(records), SLICE_RECORDS):
-            self._sort_slice(records[start : start + SLICE_RECORDS], outcome)
+            self._sort_slice(records[start : start + SLICE_RECORDS], outcome, clock)
             await asyncio.sleep(0)
+        clock.count()
         return outcome
 
-    def _sort_slice(self, records: Sequence[Record], outcome: Sorted) -> None:
+    def _sort_slice(
+        self, records: Sequence[Record], outcome: Sorted, clock: metrics.SliceClock
+    ) -> None:
         redrive_topic, limits = self._redrive_topic, self.limits
-        with metrics.timed("decode"):
+        with clock.timed("decode"):
             events = [decode(record, redrive_topic) for record in records]
-        with metrics.timed("normalize"):
+        with clock.timed("normalize"):
             ends = [
                 event if isinstance(event, Rejection) else normalize(event, limits)
                 for event in events

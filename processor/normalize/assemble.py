@@ -47,6 +47,9 @@ _GRADES = {
     for name, action in CATALOGUE.items()
     for outcome in ("success", "failure")
 }
+_PARTS = tuple(
+    (name, f"$.details.{name}") for name in ("old", "new", "reason", "role", "grantee", "extra")
+)
 _recorded = lru_cache(RECORDED_CACHED_MAX)(instant.render)
 
 
@@ -191,25 +194,17 @@ def _details(
     extra = _extra(event_type, data, draft)
     if draft.reason and given:
         extra["reason"] = given  # the event's own cause stands in its place
-    parts = (
-        ("old", draft.old),
-        ("new", draft.new),
-        ("reason", draft.reason or given),
-        ("role", draft.role),
-        ("grantee", draft.grantee),
-        ("extra", extra or None),
-        ("attributes", _attributes(event, cuts)),
-    )
+    parts = (draft.old, draft.new, draft.reason or given, draft.role, draft.grantee, extra or None)
     details: dict[str, Any] = {}
-    for name, part in parts:
-        if part is None:
-            continue
+    for (name, path), part in zip(_PARTS, parts, strict=True):
         if isinstance(part, str):
-            details[name] = _reason(part, "$.details.reason", cuts)
-        else:
-            details[name] = cleaned(part, f"$.details.{name}", cuts)
+            details[name] = _reason(part, path, cuts)
+        elif part is not None:
+            details[name] = cleaned(part, path, cuts)
     if not details.get("extra", True):
         del details["extra"]
+    if event.extensions or event.subject:
+        details["attributes"] = _attributes(event, cuts)
     if cuts or event.sanitized or len(event.record.value or b"") > SURELY_FITS_BYTES:
         return fitted(cast("Details", details), cuts, event.sanitized)
     return cast("Details", details)
@@ -232,12 +227,12 @@ def _extra(event_type: EventType, data: Data, draft: Draft) -> dict[str, Any]:
     return extra
 
 
-def _attributes(event: Event, cuts: list[str]) -> dict[str, Any] | None:
-    """Return the subject and the first extensions by name, None when there are none."""
-    if not event.extensions and not event.subject:
-        return None
+def _attributes(event: Event, cuts: list[str]) -> dict[str, Any]:
+    """Return the subject and the first extensions by name."""
     names = sorted(event.extensions)
     if len(names) > EXTENSIONS_MAX:
         cuts.append("$.details.attributes")
     attributes = {name: event.extensions[name] for name in names[:EXTENSIONS_MAX]}
-    return {**attributes, "subject": event.subject} if event.subject else attributes
+    if event.subject:
+        attributes["subject"] = event.subject
+    return cleaned(attributes, "$.details.attributes", cuts)
