@@ -1,6 +1,7 @@
 """``hub-audit demo``: the whole write path on this machine, with live traffic, in one terminal."""
 
 import asyncio
+import logging
 import os
 import shutil
 import signal
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
+from rich.highlighter import NullHighlighter
+from rich.logging import RichHandler
 
 from processor.demo.feed import feed
 from processor.demo.scene import Scene
@@ -44,6 +47,7 @@ class Wish(NamedTuple):
 def run_demo(*, rate: float = 300.0, seconds: float | None = None, seed: int = 1) -> int:
     """Show everything live until Ctrl-C, then end all that was started; return the exit code."""
     console = Console(highlight=False)
+    announce(console)
     # Another terminal's Ctrl-C or a supervisor's TERM may come before the view is there.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -54,6 +58,21 @@ def run_demo(*, rate: float = 300.0, seconds: float | None = None, seed: int = 1
     except NotStarted as problem:
         console.print(str(problem), style="red", markup=False)
         return 1
+
+
+def announce(console: Console) -> None:
+    """Let the local servers say what they are doing; it can take some seconds."""
+    steps = logging.getLogger("processor.local")
+    steps.setLevel(logging.INFO)
+    steps.addHandler(
+        RichHandler(
+            console=console,
+            show_time=False,
+            show_level=False,
+            show_path=False,
+            highlighter=NullHighlighter(),
+        )
+    )
 
 
 class Processor(NamedTuple):
@@ -112,7 +131,7 @@ def hub_audit() -> str:
 async def show(console: Console, addresses: Addresses, process: Processor, wish: Wish) -> int:
     """Feed and watch until the end is asked for or the processor ends by itself."""
     scene = Scene(TAILED)
-    screen = Screen(console, scene, hints(addresses, process))
+    screen = Screen(console, scene, hints(process))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -159,14 +178,21 @@ async def present(console: Console, screen: Screen) -> None:
         await asyncio.Event().wait()
 
 
-def hints(addresses: Addresses, process: Processor) -> list[tuple[str, str]]:
+def hints(process: Processor) -> list[tuple[str, str]]:
     """Return where to look next, as commands to paste."""
-    settings = DIRECTORY / "env"
-    query = "SELECT org_id, seq, action FROM audit_entries ORDER BY occurred_at DESC LIMIT 9"
+    psql = "psql" if shutil.which("psql") else str(find_binaries() / "psql")
     return [
-        ("settings of all commands", f". {settings}"),
-        ("the audit log", f"{find_binaries() / 'psql'} {addresses.dsn} -c '{query}'"),
-        ("dead letters", f"{hub_audit()} dead-letters list"),
-        ("metrics, health", f"curl http://127.0.0.1:{process.port}/metrics"),
-        ("the processor's log", f"tail -f {process.log}"),
+        ("settings", f". {DIRECTORY / 'env'}"),
+        ("audit log", f"{psql} $HUB_AUDIT_POSTGRES_DSN -xc 'TABLE audit_entries LIMIT 3'"),
+        ("the books", f"{psql} $HUB_AUDIT_POSTGRES_DSN -c 'TABLE books'"),
+        ("dead letters", f"{nearby(hub_audit())} dead-letters list"),
+        ("metrics", f"curl http://127.0.0.1:{process.port}/metrics"),
+        ("log", f"tail -f {nearby(process.log)}"),
     ]
+
+
+def nearby(path: str | Path) -> str:
+    """Return a path as one types it here."""
+    absolute = Path(path).absolute()
+    here = Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

@@ -8,7 +8,8 @@ from schemas.catalogue import CATEGORY_LABELS
 from schemas.entry import Entry
 
 NEWEST = 50
-LATENCIES = 2_000
+# The last seconds at the usual rate, so that the figure follows what happens.
+LATENCIES = 600
 TAIL = 20
 
 

@@ -13,9 +13,10 @@ from rich.text import Text
 from processor.demo.scene import Scene
 from schemas.catalogue import CATEGORY_LABELS
 
-# What stands around the list of newest entries; the rest of the terminal's height is theirs.
-FIXED_LINES = 34
 REASONS = 6
+TAIL_LINES = 3
+# Lines of a panel's frame, of the newest entries' headings, of the three panels at the top.
+FRAME, HEADINGS, TOP = 2, 1, 13
 
 
 class Screen:
@@ -53,34 +54,40 @@ class Screen:
         for _ in range(3):
             top.add_column(ratio=1)
         top.add_row(self._flow(), self._categories(), self._dead_letters())
-        return Group(
-            Text(f"Hub Audit  {time.monotonic() - self._begun:.0f} s", style="bold reverse"),
-            top,
-            self._newest(),
-            self._tail(),
-            self._where_next(),
-        )
+        title = Text(f"Hub Audit  {time.monotonic() - self._begun:.0f} s", style="bold reverse")
+        return Group(title, top, *self._lists(), self._where_next())
+
+    def _lists(self) -> list[RenderableType]:
+        """Return the newest entries and the tail, as far as the terminal is high enough."""
+        room = self._console.height - TOP - FRAME - len(self._hints)
+        lists: list[RenderableType] = []
+        if room > 2 * (FRAME + TAIL_LINES):
+            room -= FRAME + TAIL_LINES
+            lists.append(self._tail())
+        if room > FRAME + HEADINGS:
+            lists.insert(0, self._newest(room - FRAME - HEADINGS))
+        return lists
 
     def _flow(self) -> RenderableType:
         scene, totals = self._scene, self._scene.totals
         table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column()
+        table.add_column(no_wrap=True)
         table.add_column(justify="right")
-        balance = "[green]balanced[/]" if totals.balanced else "[bold red]DO NOT BALANCE[/]"
+        balance = "[green]balance[/]" if totals.balanced else "[bold red]OFF[/]"
         for name, value in (
-            ("records per second", f"[bold]{self._rate.per_second():,.0f}[/]"),
-            ("lag, records", f"{scene.lag_records:,}"),
+            ("records/s", f"[bold]{self._rate.per_second():,.0f}[/]"),
+            ("lag", f"{scene.lag_records:,}"),
             ("latency p50", milliseconds(scene.latency_ms(0.5))),
             ("latency p95", milliseconds(scene.latency_ms(0.95))),
             ("entries", f"{totals.entries:,}"),
             ("+ duplicates", f"{totals.duplicates:,}"),
             ("+ discards", f"{totals.discards:,}"),
             ("+ dead letters", f"{totals.dead_letters:,}"),
-            ("= records read", f"{totals.passed - totals.offset_holes:,}"),
-            ("the books are", balance),
+            ("= records", f"{totals.passed - totals.offset_holes:,}"),
+            ("books", balance),
         ):
             table.add_row(name, value)
-        return Panel(table, title="raw topics -> Postgres -> hub.*")
+        return Panel(table, title="raw -> hub.*")
 
     def _categories(self) -> RenderableType:
         counts = self._scene.categories
@@ -92,7 +99,7 @@ class Screen:
         for category, label in CATEGORY_LABELS.items():
             count = counts[category]
             table.add_row(label, f"{count:,}", Bar(most, 0, count, color="cyan"))
-        return Panel(table, title="entries by category")
+        return Panel(table, title="categories")
 
     def _dead_letters(self) -> RenderableType:
         table = Table.grid(padding=(0, 1), expand=True)
@@ -100,19 +107,20 @@ class Screen:
         table.add_column(justify="right")
         for reason, count in self._scene.reasons.most_common(REASONS):
             table.add_row(f"[yellow]{reason}[/]", f"{count:,}")
-        return Panel(table, title="dead letters by reason")
+        return Panel(table, title="dead letters")
 
-    def _newest(self) -> RenderableType:
+    def _newest(self, room: int) -> RenderableType:
         table = Table(expand=True, box=None, pad_edge=False, header_style="dim")
-        for heading in ("occurred at", "organization", "seq", "action", "outcome", "by"):
-            table.add_column(heading, no_wrap=True, overflow="ellipsis")
-        room = max(3, self._console.height - FIXED_LINES)
+        for heading, width in (("at", 12), ("organization", 16), ("seq", 5), ("action", 22)):
+            table.add_column(heading, no_wrap=True, min_width=width)
+        for heading in ("outcome", "by"):
+            table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1)
         for entry in list(self._scene.newest)[-room:]:
             actor = entry["actor"]
             who = actor.get("email") or actor.get("name") or actor["type"]
             style = "red" if entry["outcome"] == "failure" else ""
             table.add_row(
-                entry["occurred_at"],
+                entry["occurred_at"].partition("T")[2],
                 entry["org_id"],
                 str(entry["seq"]),
                 entry["action"],
@@ -124,14 +132,15 @@ class Screen:
 
     def _tail(self) -> RenderableType:
         lines = [
-            Text(value, no_wrap=True, overflow="ellipsis") for value in list(self._scene.tail)[-3:]
+            Text(value, no_wrap=True, overflow="ellipsis")
+            for value in list(self._scene.tail)[-TAIL_LINES:]
         ]
         return Panel(Group(*lines), title=f"tail of {self._scene.tailed}")
 
     def _where_next(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
         for what, command in self._hints:
-            table.add_row(what, Text(command, style="bold", overflow="fold"))
+            table.add_row(what, Text(command, style="bold", no_wrap=True))
         return Panel(table, title="look next (in another terminal)")
 
 

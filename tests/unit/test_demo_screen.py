@@ -51,7 +51,7 @@ def test_picture_shows_everything_that_happened() -> None:
     for shown in (
         "1,234",
         "900 ms",
-        "balanced",
+        "balance",
         "Product Access",
         "invalid_json",
         "auth.login_failed",
