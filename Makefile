@@ -58,4 +58,5 @@ lock: ## Resolve the locked versions again, with their hashes (needs uv).
 
 clean: ## Stop the servers and delete their data, the environment and all caches of this folder.
 	@$(LOCAL) clean
-	@rm -rf .venv build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache
