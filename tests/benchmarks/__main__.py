@@ -1,152 +1,137 @@
 """Measure P1 to P8 and write RESULTS.md and results.json beside this file.
 
 ``python -m tests.benchmarks --events 2000000 --runs 3 --only P1 P4``
+
+Figures that belong together are measured together (P1, P3, P6, P7 are one measurement); what is not
+measured keeps its last result, with the day it is of. Kafka and Postgres are our own, unless
+HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS and HUB_AUDIT_POSTGRES_DSN name others.
 """
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
-from datetime import UTC, datetime
-from importlib.metadata import version
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import latency, peers, throughput
-from tests.benchmarks.stage import Servers
+from tests.benchmarks import latency, peers, report, throughput
+from tests.benchmarks.events import events
+from tests.benchmarks.servers import Servers
+from tests.benchmarks.stage import Bus
 
 HERE = Path(__file__).parent
-FLOORS = {
-    "P1": ("sustained events/s, one worker, 12 lanes", "18,000", "28,000"),
-    "P2": ("two workers, as a multiple of one", "1.2", "1.5"),
-    "P3": ("CPU seconds of the worker per 1 M events", "40", "26"),
-    "P4": ("ms at 2,000 events/s: row p50 / p99; event p50 / p99", "1,000", "300"),
-    "P5": ("ratio to the hand-written transactional pydantic loop", "0.5", "0.75"),
-    "P6": ("share of bare COPY of the same rows", "10 %", "16 %"),
-    "P7": ("MB resident under load: peak; growth over the second half", "400, flat", "250"),
-    "P8": ("seconds from kill -9 until the lanes flow again", "25", "15"),
-}
+
+
+@dataclass
+class Measurement:
+    """What is asked for, where it is measured, and what has come of it so far."""
+
+    servers: Servers
+    asked: argparse.Namespace
+    results: dict[str, Any]
+
+    def note(self, what: str, runs: Any, events_each: int = 0) -> None:
+        """Keep the runs of a measurement and show them, so that a long session can be watched."""
+        at = time.strftime("%Y-%m-%d %H:%MZ", time.gmtime())
+        self.results[what] = {"at": at, "events": events_each, "runs": runs}
+        write(self.results)
+        print(report.line(what, self.results[what]), flush=True)
+
+    def loaded(self, count: int) -> Any:
+        """Give a bus with so many events on it."""
+        return Bus.laid(self.servers, events(1, count, int(time.time() * 1000)))
+
+
+def rates(measurement: Measurement) -> None:
+    """P1, P3, P6, P7 and, on the same events, P2."""
+    asked = measurement.asked
+    with measurement.loaded(asked.events) as bus:
+        copied = throughput.copy_rows_per_second(bus, measurement.servers)
+        measurement.note("copy", [{"rows_per_second": copied}])
+        kinds = [("one", throughput.OURS), ("two", throughput.TWO)]
+        runs: dict[str, list[Any]] = {name: [] for name, _ in kinds}
+        for _ in range(asked.runs):
+            for name, contender in kinds if "P2" in asked.only else kinds[:1]:
+                runs[name].append(throughput.run(bus, contender)._asdict())
+                measurement.note(name, runs[name], asked.events)
+
+
+def late(measurement: Measurement) -> None:
+    """P4."""
+    runs = [
+        latency.latency(measurement.servers, measurement.asked.seconds)._asdict()
+        for _ in range(measurement.asked.runs)
+    ]
+    measurement.note("latency", runs)
+
+
+def killed(measurement: Measurement) -> None:
+    """P8."""
+    runs = [
+        {"seconds": latency.take_over(measurement.servers)} for _ in range(measurement.asked.runs)
+    ]
+    measurement.note("take_over", runs)
+
+
+def compared(measurement: Measurement) -> None:
+    """P5."""
+    asked = measurement.asked
+    with measurement.loaded(asked.peer_events) as bus, peers.contenders() as these:
+        rounds = peers.compare(bus, asked.runs, these)
+        runs = [run._asdict() for one_round in rounds for run in one_round]
+        measurement.note("peers", runs, asked.peer_events)
+
+
+def grown(measurement: Measurement) -> None:
+    """P7 over many more events, on one run."""
+    asked = measurement.asked
+    with measurement.loaded(asked.memory_events) as bus:
+        runs = [throughput.run(bus, throughput.OURS)._asdict()]
+        measurement.note("memory", runs, asked.memory_events)
+
+
+STEPS: list[tuple[set[str], Callable[[Measurement], None]]] = [
+    ({"P1", "P2", "P3", "P6", "P7"}, rates),
+    ({"P4"}, late),
+    ({"P5"}, compared),
+    ({"P8"}, killed),
+]
+
+
+def write(results: dict[str, Any]) -> None:
+    """Write both files."""
+    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (HERE / "RESULTS.md").write_text(report.page(results))
+
+
+def arguments() -> argparse.Namespace:
+    """Read what is asked for."""
+    names = sorted(name for figures, _ in STEPS for name in figures)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000, help="of P1, P2, P3, P6, P7")
+    parser.add_argument("--peer-events", type=int, default=500_000, help="of P5")
+    parser.add_argument("--memory-events", type=int, default=0, help="P7 once over so many")
+    parser.add_argument("--seconds", type=float, default=30, help="of sending, for P4")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", nargs="+", default=names, choices=names, metavar="P")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Measure what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=list(FLOORS))
-    asked = parser.parse_args()
-    measured: dict[str, Any] = {"machine": machine(), "at": f"{datetime.now(UTC):%F %H:%MZ}"}
-    measured["events"], measured["runs"] = asked.events, asked.runs
+    asked = arguments()
+    file = HERE / "results.json"
+    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     with Servers.running() as servers:
-        for step in (single, double, late, killed, compared):
-            step(servers, asked, measured)
-    (HERE / "results.json").write_text(json.dumps(measured, indent=2) + "\n")
-    (HERE / "RESULTS.md").write_text(table(measured))
-    print(table(measured))
-
-
-def single(servers: Servers, asked: argparse.Namespace, measured: dict[str, Any]) -> None:
-    """P1, P3, P6, P7: one worker."""
-    if not {"P1", "P2", "P3", "P6", "P7"} & set(asked.only):
-        return
-    runs = [throughput.run(servers, asked.events, 1) for _ in range(asked.runs)]
-    rate = median(run.events_per_second for run in runs)
-    measured["exact"] = all(run.exact for run in runs)
-    measured["P1"] = f"{rate:,.0f}"
-    measured["P3"] = f"{median(run.cpu_us_per_event for run in runs):.1f}"
-    copied = throughput.copy_rows_per_second(servers)
-    measured["P6"] = f"{rate / copied:.1%} of {copied:,.0f} rows/s"
-    growth = median(run.resident_mb_max - run.resident_mb_half for run in runs)
-    measured["P7"] = f"{median(run.resident_mb_max for run in runs):.0f}; {growth:+.0f}"
-    measured["rate"] = rate
-    print(measured, flush=True)
-
-
-def double(servers: Servers, asked: argparse.Namespace, measured: dict[str, Any]) -> None:
-    """P2: two workers."""
-    if "P2" in asked.only:
-        runs = [throughput.run(servers, asked.events, 2) for _ in range(asked.runs)]
-        rate = median(run.events_per_second for run in runs)
-        measured["P2"] = f"{rate / measured['rate']:.2f} ({rate:,.0f} events/s)"
-        print(measured["P2"], flush=True)
-
-
-def late(servers: Servers, asked: argparse.Namespace, measured: dict[str, Any]) -> None:
-    """P4: latency."""
-    if "P4" in asked.only:
-        runs = [latency.latency(servers, 20) for _ in range(asked.runs)]
-        row, event = (
-            " / ".join(f"{median(getattr(run, f'{what}_{p}') for run in runs):.0f}" for p in PS)
-            for what in ("row", "event")
-        )
-        measured["P4"] = f"{row}; {event}"
-        print(measured["P4"], flush=True)
-
-
-PS = ("p50", "p99")
-
-
-def killed(servers: Servers, asked: argparse.Namespace, measured: dict[str, Any]) -> None:
-    """P8: take-over."""
-    if "P8" in asked.only:
-        measured["P8"] = f"{median(latency.take_over(servers) for _ in range(asked.runs)):.1f}"
-        print(measured["P8"], flush=True)
-
-
-def compared(servers: Servers, asked: argparse.Namespace, measured: dict[str, Any]) -> None:
-    """P5: the hand-written loop, in alternating rounds."""
-    if "P5" in asked.only:
-        rounds = peers.ratios(servers, asked.events, asked.runs)
-        ratio = median(ours.events_per_second / theirs.events_per_second for ours, theirs in rounds)
-        cpu = median(ours.cpu_us_per_event / theirs.cpu_us_per_event for ours, theirs in rounds)
-        theirs = median(their.events_per_second for _, their in rounds)
-        measured["P5"] = f"{ratio:.2f} (theirs {theirs:,.0f} events/s; our CPU x{cpu:.2f})"
-        print(measured["P5"], flush=True)
-
-
-def median(values: Any) -> float:
-    """Return the median."""
-    return float(statistics.median(values))
-
-
-def machine() -> str:
-    """Describe where this ran."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
-    postgres = subprocess.run(
-        ["psql", "--version"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    packages = ", ".join(f"{name} {version(name)}" for name in ("aiokafka", "asyncpg", "pydantic"))
-    return (
-        f"{os.cpu_count()} cores of {model}, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, {packages}, {postgres}, Apache Kafka 4.1.1"
-    )
-
-
-def table(measured: dict[str, Any]) -> str:
-    """Return the results as a Markdown page."""
-    lines = [
-        "# Benchmark results",
-        "",
-        f"Written by `make bench` on {measured['at']}: medians of {measured['runs']} runs,",
-        f"{measured['events']:,} events of 690 bytes each, 2,000 organizations by Zipf's law.",
-        "",
-        f"{measured['machine']}; broker, Postgres and workers share the machine.",
-        "",
-        "| | figure | floor | target | measured |",
-        "|---|---|---|---|---|",
-    ]
-    for name, (what, floor, target) in FLOORS.items():
-        lines.append(f"| {name} | {what} | {floor} | {target} | {measured.get(name, 'not run')} |")
-    return "\n".join(lines) + "\n"
+        results["machine"] = report.machine(servers)
+        measurement = Measurement(servers, asked, results)
+        for figures, step in STEPS:
+            if figures & set(asked.only):
+                step(measurement)
+        if asked.memory_events:
+            grown(measurement)
+    print(report.page(results))
 
 
 if __name__ == "__main__":

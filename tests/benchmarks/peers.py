@@ -1,52 +1,49 @@
-"""P5: the same raw events through ours and through a hand-written loop, rounds alternating."""
+"""P5: ours and what would be built or picked instead, on the same events, rounds alternating."""
 
 import subprocess
 import sys
-import time
-from typing import NamedTuple
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import psycopg
+from tests.benchmarks.rivals.afternoon import OUT
+from tests.benchmarks.stage import Bus
+from tests.benchmarks.throughput import OURS, Contender, Run, run
 
-from tests.benchmarks import throughput
-from tests.benchmarks.events import events
-from tests.benchmarks.stage import LOOK_SECONDS, Servers, Stage, cpu_seconds
-
-
-class Peer(NamedTuple):
-    """What a peer managed."""
-
-    events_per_second: float
-    cpu_us_per_event: float
-
-
-def handwritten(servers: Servers, count: int) -> Peer:
-    """Measure the hand-written loop as ``throughput.run`` measures ours."""
-    with Stage(servers).set_up() as stage:
-        stage.load(events(1, count, int(time.time() * 1000)))
-        module = "tests.benchmarks.handwritten"
-        process = subprocess.Popen([sys.executable, "-m", module], env=stage.environment)
-        _until(stage, count // 10)
-        began, stored, cpu = time.monotonic(), _stored(stage), cpu_seconds(process.pid)
-        _until(stage, count)
-        seconds, used = time.monotonic() - began, cpu_seconds(process.pid) - cpu
-        process.terminate()
-        process.wait(20)
-        done = count - stored
-        return Peer(done / seconds, used / done * 1e6)
+REQUIREMENTS = Path(__file__).parent / "rivals" / "requirements.txt"
+RIVALS = "tests.benchmarks.rivals"
+HANDWRITTEN = Contender(
+    "hand-written, transactional, pydantic",
+    (sys.executable, "-m", f"{RIVALS}.handwritten"),
+    topics=(OUT,),
+)
 
 
-def ratios(servers: Servers, count: int, rounds: int) -> list[tuple[throughput.Run, Peer]]:
-    """Return rounds of ours and the hand-written loop, one after the other."""
-    return [(throughput.run(servers, count, 1), handwritten(servers, count)) for _ in range(rounds)]
+def quix(python: Path) -> list[Contender]:
+    """Return Quix Streams exactly-once with a COPY sink, with and without validation."""
+    command = (str(python), "-m", f"{RIVALS}.quix")
+    return [
+        Contender("Quix Streams exactly-once, pydantic", command, topics=(OUT,)),
+        Contender("Quix Streams exactly-once", (*command, "--trusting"), topics=(OUT,)),
+    ]
 
 
-def _stored(stage: Stage) -> int:
-    try:
-        return int(stage.ask("SELECT count(*) FROM handwritten"))
-    except psycopg.errors.UndefinedTable:
-        return 0
+@contextmanager
+def contenders() -> Iterator[list[Contender]]:
+    """Give all that can run here: Quix Streams is left out where it cannot be installed."""
+    with TemporaryDirectory(prefix="hub-audit-quix-") as directory:
+        venv.create(directory, with_pip=True)
+        python = Path(directory, "bin", "python")
+        install = [str(python), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)]
+        done = subprocess.run(install, check=False, capture_output=True, text=True)
+        if done.returncode:
+            print(f"without Quix Streams, it does not install: {done.stderr[-300:]}")
+        yield [OURS, HANDWRITTEN, *([] if done.returncode else quix(python))]
 
 
-def _until(stage: Stage, count: int) -> None:
-    while _stored(stage) < count:
-        time.sleep(LOOK_SECONDS * 4)
+def compare(bus: Bus, rounds: int, these: list[Contender]) -> list[list[Run]]:
+    """Return rounds of all contenders, one after the other."""
+    bus.create_topic(OUT)
+    return [[run(bus, contender) for contender in these] for _ in range(rounds)]

@@ -72,14 +72,13 @@ class Profile:
         records = self.timed("client: unpack", unpacked, lane, fetched, first, self._now_ms)
         records = self.timed("intake", queued, records)
         self.timed(YARDSTICK, parsed, records)
-        outcome = pipeline.Sorted()
         # A second look at the same batch would find everything in the caches.
         if self.records[SORT] < self.records["decode"]:
-            self.timed(SORT, self._sort, records, outcome)
+            outcome = self.timed(SORT, self._sort, records)
         else:
             decoded = self.timed("decode", decode_all, records)
             self.timed("normalize", normalize_all, decoded, self._limits)
-            self._sort(records, outcome)
+            outcome = self._sort(records)
         positions = {record.topic: 0 for record in records}
         holding = pipeline.Holding(lane, 1, positions)
         batch = self.timed("order and advances", made, outcome, holding, records)
@@ -94,14 +93,17 @@ class Profile:
         packed = self.timed("client: append", lane_producer._batches, self._producer, outgoing)
         self.timed("client: seal", sealed, packed)
         stored = Stored(1, entries, [], 0)
-        self.timed("metrics", self._count, records, holding, outcome, stored)
+        self.timed("metrics", count, records, holding, outcome, stored, self._settings.lanes)
 
-    def _sort(self, records: list[Record], outcome: pipeline.Sorted) -> None:
-        for start in range(0, len(records), pipeline.SLICE_RECORDS):
-            self._pipeline._sort_slice(records[start : start + pipeline.SLICE_RECORDS], outcome)
-
-    def _count(self, *given: Any) -> None:
-        metrics.batch_done(pipeline._counted(*given, self._settings.lanes))
+    def _sort(self, records: list[Record]) -> pipeline.Sorted:
+        """Run the coroutine by hand: it only gives way to others, of whom there are none."""
+        sorting = self._pipeline._sort_out(records)
+        while True:
+            try:
+                sorting.send(None)
+            except StopIteration as ended:
+                outcome: pipeline.Sorted = ended.value
+                return outcome
 
     def stages(self) -> dict[str, float]:
         """Return microseconds per event; what other stages contain is left out of a stage."""
@@ -175,6 +177,11 @@ def routed(entries: list[Any]) -> list[Any]:
 def sealed(packed: list[tuple[str, int, Any]]) -> list[bytes]:
     """Close the batches as the client does before it sends them."""
     return [builder._build() for _, _, builder in packed]
+
+
+def count(*given: Any) -> None:
+    """Count a batch in the metrics."""
+    metrics.batch_done(pipeline._counted(*given))
 
 
 def batches(count: int, size: int, lanes: int, producer: AIOKafkaProducer) -> Iterator[Any]:

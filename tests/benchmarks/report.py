@@ -1,0 +1,204 @@
+"""The results as a page: figures against floors and targets, and who was compared with whom."""
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import psycopg
+
+from processor.local.kafka import VERSION as KAFKA
+from tests.benchmarks.servers import Servers
+
+FOREIGN_MAX = 0.15
+"""A run in which others took more of the machine counts only when there is no quieter one."""
+
+Results = dict[str, Any]
+
+
+class Figure(NamedTuple):
+    """A line of the table: which measurement, what of it, and what was hoped for."""
+
+    name: str
+    what: str
+    floor: str
+    target: str
+    source: str
+    shown: Callable[[Results], str]
+
+
+def of(results: Results, source: str, name: str) -> float:
+    """Return the median of a measurement's quiet runs."""
+    return float(median(run[name] for run in quiet(results[source]["runs"])))
+
+
+def quiet(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the runs that others did not disturb, all when there is none."""
+    return [run for run in runs if run.get("foreign_share", 0) <= FOREIGN_MAX] or runs
+
+
+def _rate(results: Results) -> str:
+    rate, steady = (of(results, "one", f"{k}events_per_second") for k in ("", "steady_"))
+    return f"**{rate:,.0f}** ({steady:,.0f} while all lanes have work)"
+
+
+def _twice(results: Results) -> str:
+    pairs = ("", "while all lanes have work "), ("steady_", "")
+    one, other = (
+        of(results, "two", f"{k}events_per_second") / of(results, "one", f"{k}events_per_second")
+        for k, _ in pairs
+    )
+    rate = of(results, "two", "events_per_second")
+    return f"**{one:.2f}** ({other:.2f} while all lanes have work): {rate:,.0f} events/s"
+
+
+def _cpu(results: Results) -> str:
+    ours, postgres, broker = (
+        of(results, "one", f"{who}_us_per_event") for who in ("cpu", "postgres", "broker")
+    )
+    return f"**{ours:.1f}** (Postgres {postgres:.1f}, broker {broker:.1f})"
+
+
+def _late(results: Results) -> str:
+    row, event = (
+        " / ".join(f"{of(results, 'latency', f'{what}_{p}'):.0f}" for p in ("p50", "p99"))
+        for what in ("row", "event")
+    )
+    return f"row **{row}**, canonical event **{event}**"
+
+
+def _ratios(results: Results) -> str:
+    runs = results["peers"]["runs"]
+    ours = _of_contender(runs, "hub-audit", "events_per_second")
+    names = [
+        name for name in dict.fromkeys(run["contender"] for run in runs) if name != "hub-audit"
+    ]
+    ratios = (
+        f"**{ours / _of_contender(runs, name, 'events_per_second'):.2f}** to {name}"
+        for name in names
+    )
+    return "; ".join(ratios)
+
+
+def _share(results: Results) -> str:
+    copied = of(results, "copy", "rows_per_second")
+    return f"**{of(results, 'one', 'events_per_second') / copied:.1%}** of {copied:,.0f} rows/s"
+
+
+def _memory(results: Results) -> str:
+    source = "memory" if "memory" in results else "one"
+    peak, slope = (of(results, source, f"resident_mb_{k}") for k in ("max", "per_million"))
+    return f"**{peak:.0f}**, {slope:+.1f} MB a million in the second half of a run"
+
+
+def _seconds(results: Results) -> str:
+    return f"**{of(results, 'take_over', 'seconds'):.1f}**"
+
+
+FIGURES = (
+    Figure("P1", "events/s, the full path, one worker", "18,000", "28,000", "one", _rate),
+    Figure("P2", "two workers, as a multiple of one", "1.2", "1.5", "two", _twice),
+    Figure("P3", "CPU seconds of the worker per 1 M events", "40", "26", "one", _cpu),
+    Figure("P4", "ms from append at 2,000 events/s, p50 / p99", "1,000", "300", "latency", _late),
+    Figure(
+        "P5",
+        "rate as a ratio to what would be built or picked instead",
+        "Quix 0.6, hand-written 0.5",
+        "1.0, 0.75",
+        "peers",
+        _ratios,
+    ),
+    Figure("P6", "share of bare COPY of the same rows, no index", "10 %", "16 %", "one", _share),
+    Figure("P7", "MB resident under load", "400, flat", "250", "one", _memory),
+    Figure(
+        "P8",
+        "s from kill -9 until all lanes flow (session 10 s)",
+        "25",
+        "15",
+        "take_over",
+        _seconds,
+    ),
+)
+
+
+def page(results: Results) -> str:
+    """Return the results as a Markdown page."""
+    return "\n".join(_page(results)) + "\n"
+
+
+def _page(results: Results) -> Iterator[str]:
+    yield from ("# Benchmark results", "")
+    yield "Written by `make bench` (`python -m tests.benchmarks`); every run is in `results.json`."
+    yield "Events of 521 to 840 bytes, 605 in the mean, all types, 2 % discards; 12 lanes, 2,000"
+    yield "organizations by Zipf's law. Rates are from the first commit to the last; medians of the"
+    yield f"runs in which other programs took at most {FOREIGN_MAX:.0%} of the machine, if any."
+    yield from ("", results["machine"], "")
+    yield "| | figure | floor | target | measured | runs, events each |"
+    yield "|---|---|---|---|---|---|"
+    for name, what, floor, target, source, shown in FIGURES:
+        found = results.get(source)
+        value = shown(results) if found else "not measured"
+        runs = _runs(found) if found else ""
+        yield f"| {name} | {what} | {floor} | {target} | {value} | {runs} |"
+    for source, title in (("one", "Runs of P1"), ("two", "Runs of P2"), ("peers", "Runs of P5")):
+        if source in results:
+            yield from ("", f"## {title}", "", *_table(results[source]["runs"]))
+
+
+def _runs(found: dict[str, Any]) -> str:
+    runs, each = found["runs"], found["events"]
+    return f"{len(quiet(runs))} of {len(runs)}" + (f", {each:,}" if each else "")
+
+
+def _table(runs: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| | events/s | lanes busy | CPU us | Postgres | broker | MB | others | start | exact |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for run in runs:
+        yield "| " + " | ".join(_cells(run)) + " |"
+
+
+def _cells(run: dict[str, Any]) -> Iterator[str]:
+    yield run["contender"]
+    yield from (f"{run[f'{kind}events_per_second']:,.0f}" for kind in ("", "steady_"))
+    yield from (f"{run[f'{who}_us_per_event']:.1f}" for who in ("cpu", "postgres", "broker"))
+    yield f"{run['resident_mb_max']:.0f}"
+    yield f"{run['foreign_share']:.0%}"
+    yield f"{run['start_seconds']:.1f}"
+    exact = run["entries"] == run["published"] == run["expected"]
+    yield "yes" if exact else f"**no**: {run['entries']:,} rows, {run['published']:,} records"
+
+
+def _of_contender(runs: list[dict[str, Any]], name: str, figure: str) -> float:
+    return float(median(run[figure] for run in quiet([r for r in runs if r["contender"] == name])))
+
+
+def line(what: str, measured: dict[str, Any]) -> str:
+    """Return the newest run of a measurement in one line."""
+    newest = measured["runs"][-1].items()
+    values = (f"{k} {v:,.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in newest)
+    return f"{what}: " + ", ".join(values)
+
+
+def machine(servers: Servers) -> str:
+    """Describe where this ran."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((x.partition(": ")[2] for x in lines if x.startswith("model name")), "")
+    memory_gb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("aiokafka", "asyncpg", "pydantic", "orjson")
+    )
+    with psycopg.connect(servers.admin_dsn) as connection:
+        names = ("server_version", "shared_buffers", "max_wal_size", "synchronous_commit", "fsync")
+        postgres = ", ".join(
+            f"{name} {connection.execute(f'SHOW {name}').fetchone()[0]}"  # type: ignore[index]
+            for name in names
+        )
+    return (
+        f"{os.cpu_count()} cores of {model or platform.machine()}, {memory_gb:.0f} GiB, "
+        f"{platform.system()} {platform.release()}; Python {platform.python_version()}, {packages};"
+        f" Postgres: {postgres}; Apache Kafka {KAFKA}, one node. Broker, Postgres and workers share"
+        " the machine."
+    )
