@@ -116,7 +116,8 @@ class Bus:
     def create_topic(self, name: str) -> None:
         """Create a topic for a contender that has one for everything."""
         new = NewTopic(self.prefix + name, LANES, 1, config={"message.timestamp.type": APPEND})
-        for future in self._admin().create_topics([new]).values():
+        admin = self._admin()  # it must outlive its futures
+        for future in admin.create_topics([new]).values():
             future.result(30)
 
     def ends(self, names: Sequence[str]) -> list[TopicPartition]:
