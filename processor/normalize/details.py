@@ -1,7 +1,7 @@
 """The ``details`` of an entry: what differs, redacted, in bounds, with a note of what was cut."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import orjson
 
@@ -15,7 +15,12 @@ SAFE_INTEGER_MAX = 2**53 - 1
 """The largest integer that every JSON reader holds exactly."""
 
 PATHS_MAX = 64
-"""Of paths listed as cut or sanitized: the list must not outgrow what it lists."""
+PATH_CHARACTERS_MAX = 256
+LISTED_BYTES_MAX = 2 * 1024
+"""Of the paths listed as cut, or as sanitized: a list must not outgrow what it lists."""
+
+NOTES_BYTES = 2 * LISTED_BYTES_MAX + 64
+"""What both lists take at most, with their names."""
 
 SURELY_FITS_BYTES = DETAILS_BYTES_MAX // 4
 """A record this small cannot have details over the bound: a replaced byte becomes three."""
@@ -133,45 +138,65 @@ def _number(name: str, number: float) -> int | str:
 def fitted(details: Details, cuts: list[str], sanitized: tuple[str, ...]) -> Details:
     """Return details within 16 KiB of JSON, with the lists of what was cut and sanitized.
 
-    First ``extra`` goes, then ``attributes``, then the largest values of ``old`` and ``new``.
+    First ``extra`` goes, then ``attributes``, then the largest values of ``old`` and ``new``. The
+    work is bounded by a sort, whatever the event holds: one event must not hold up a lane.
     """
-    details = _noted(details, cuts, sanitized)
+    body = cast("dict[str, Any]", details)
     for name in ("extra", "attributes"):
-        if _fits(details):
-            return details
-        if details.pop(name, None) is not None:  # type: ignore[misc] # two literal keys
-            details = _noted(details, [*cuts, f"$.details.{name}"], sanitized)
+        if _size(_noted(body, cuts, sanitized)) <= DETAILS_BYTES_MAX:
+            break
+        if body.pop(name, None) is not None:
             cuts.append(f"$.details.{name}")
-    while not _fits(details):
-        details = _noted(_smaller(details, cuts), cuts, sanitized)
-    return details
+    if _size(_noted(body, cuts, sanitized)) > DETAILS_BYTES_MAX:
+        _shrink(body, DETAILS_BYTES_MAX - NOTES_BYTES, cuts)
+    return cast("Details", _noted(body, cuts, sanitized))
 
 
-def _noted(details: Details, cuts: list[str], sanitized: tuple[str, ...]) -> Details:
-    if cuts:
-        details["truncated"] = cuts[:PATHS_MAX]
-    if sanitized:
-        details.pop("sanitized", None)
-        details["sanitized"] = list(sanitized[:PATHS_MAX])
-    return details
+def _noted(body: dict[str, Any], cuts: list[str], sanitized: tuple[str, ...]) -> dict[str, Any]:
+    notes = {"truncated": _listed(cuts), "sanitized": _listed(sanitized)}
+    return {**body, **{name: paths for name, paths in notes.items() if paths}}
 
 
-def _fits(details: Details) -> bool:
-    return len(orjson.dumps(details)) <= DETAILS_BYTES_MAX
+def _listed(paths: Sequence[str]) -> list[str]:
+    """Return as many paths as a list of them may hold."""
+    listed, room = [], LISTED_BYTES_MAX
+    for path in paths[:PATHS_MAX]:
+        shown = path[:PATH_CHARACTERS_MAX]
+        room -= _size(shown) + 1
+        if room < 0:
+            break
+        listed.append(shown)
+    return listed
 
 
-def _smaller(details: Details, cuts: list[str]) -> Details:
-    """Replace the largest value of old and new; when no replacement helps, leave members out."""
-    sides = {"old": details.get("old", {}), "new": details.get("new", {})}
-    size, side, name = max(
-        (len(orjson.dumps(value)), side, name)
-        for side, members in sides.items()
-        for name, value in members.items()
+def _shrink(body: dict[str, Any], bytes_max: int, cuts: list[str]) -> None:
+    """Replace the largest values of old and new, then leave members out, until the body fits."""
+    size = _size(body)
+    sides = [side for side in ("old", "new") if side in body]
+    members = sorted(
+        ((_size(value), side, name) for side in sides for name, value in body[side].items()),
+        reverse=True,
     )
-    cuts.append(f"$.details.{side}.{name}"[:TEXT_CHARACTERS_MAX])
-    if size > len(TRUNCATED) + 2 and len(name) < TEXT_CHARACTERS_MAX:
-        sides[side][name] = TRUNCATED
-        return details
-    half = len(sides[side]) // 2
-    details[side] = dict(list(sides[side].items())[:half])  # type: ignore[literal-required]
-    return details
+    for value_size, side, name in members:
+        if size <= bytes_max or value_size <= len(TRUNCATED) + 2:
+            break
+        body[side][name] = TRUNCATED
+        size -= value_size - len(TRUNCATED) - 2
+        cuts.append(f"$.details.{side}.{name}")
+    for side in sides:
+        if size > bytes_max:
+            size -= _leave_out(body[side], size - bytes_max)
+            cuts.append(f"$.details.{side}")
+
+
+def _leave_out(members: dict[str, Json], excess: int) -> int:
+    """Leave out members from the end until that many bytes are gone; return how many are."""
+    gone = 0
+    while members and gone < excess:
+        name, value = members.popitem()
+        gone += _size(name) + _size(value) + 2
+    return gone
+
+
+def _size(value: Json) -> int:
+    return len(orjson.dumps(value))
