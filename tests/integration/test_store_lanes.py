@@ -183,17 +183,21 @@ async def test_backend_that_ends_at_any_moment_is_an_outage(postgres_dsn: str) -
              WHERE application_name = 'hub-audit' AND datname = current_database()"""
     chance = random.Random(5)
     outages = 0
+    # About as long as a batch takes here; it follows the machine, so that both ends occur on any.
+    span_seconds = 0.01
     async with opened(postgres_dsn) as db, db.login_connection() as killer:
         await take_over(db, 0)
         for number in range(80):
             try:
                 lane = await StoringLane.take(db)
                 storing = asyncio.create_task(lane.store(an_entry("acme", f"e{number}")))
-                await asyncio.sleep(chance.random() * 0.01)
+                await asyncio.sleep(chance.random() * span_seconds)
                 await killer.execute(end)
                 await storing
+                span_seconds /= 1.4
             except DatabaseOutage:
                 outages += 1
+                span_seconds *= 1.2
     assert outages > 20
     numbers = seqs(postgres_dsn)["acme"]
     assert numbers == list(range(1, len(numbers) + 1))
