@@ -21,7 +21,7 @@ from rich.logging import RichHandler
 from processor.demo.feed import feed
 from processor.demo.scene import Scene
 from processor.demo.screen import Screen
-from processor.demo.watch import look, subscribe
+from processor.demo.watch import LOOK_SECONDS, look, subscribe
 from processor.local.child import Child, Launch, NotStarted, await_ready, tail
 from processor.local.port import bindable, free_port
 from processor.local.postgres import find_binaries
@@ -32,6 +32,7 @@ TAILED = "hub.auth.login_failed"
 HTTP_PORT = 9464
 LINE_SECONDS = 2.0
 STOP_SECONDS = 20.0
+DRAIN_LOOKS = 4
 # A group whose last member was killed takes the session time-out to let the next one in.
 READY_SECONDS = 45.0
 
@@ -136,15 +137,17 @@ async def show(console: Console, addresses: Addresses, process: Processor, wish:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with asyncio.TaskGroup() as group:
+        feeding = group.create_task(
+            feed(addresses.bootstrap_servers, scene, rate=wish.rate, seed=wish.seed)
+        )
         tasks = [
             group.create_task(subscribe(addresses.bootstrap_servers, scene)),
             group.create_task(look(addresses.bootstrap_servers, addresses.dsn, scene)),
-            group.create_task(
-                feed(addresses.bootstrap_servers, scene, rate=wish.rate, seed=wish.seed)
-            ),
             group.create_task(present(console, screen)),
         ]
         await ended(stop, process, wish.seconds)
+        feeding.cancel()
+        await drained(scene)
         for task in tasks:
             task.cancel()
     console.print(screen.line(), soft_wrap=True)
@@ -166,6 +169,15 @@ async def ended(stop: asyncio.Event, process: Processor, seconds: float | None) 
         except TimeoutError:
             continue
         return
+
+
+async def drained(scene: Scene) -> None:
+    """Give the processor a moment for what was published last, so that the books end at no lag."""
+    for _ in range(DRAIN_LOOKS):
+        # Two looks: what the first sees may be older than the last record that was published.
+        await asyncio.sleep(2 * LOOK_SECONDS)
+        if not scene.lag_records:
+            return
 
 
 async def present(console: Console, screen: Screen) -> None:
