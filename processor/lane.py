@@ -31,6 +31,10 @@ from schemas.record import Record
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
+GATHER_SECONDS_MAX = 0.25
+"""A small batch gathers for as long as the last one took: where transactions are dear, because
+the machine or the broker is busy, they get fewer and larger instead of queueing up."""
+
 BACKOFF_SECONDS_MIN = 0.2
 BACKOFF_SECONDS_MAX = 5.0
 FENCED_SECONDS = 1.0
@@ -224,15 +228,18 @@ class Lane:
 
     async def _flow(self) -> None:
         """Take batches down the path until the lane is released."""
-        gather_seconds = self._settings.batch.gather_ms / 1000
+        clock = asyncio.get_running_loop().time
+        configured = gather_seconds = self._settings.batch.gather_ms / 1000
         while not self._released.is_set():
             records = await self._intake.take(
                 wait_seconds=IDLE_SECONDS, gather_seconds=gather_seconds
             )
+            began = clock()
             if self._out_of_range:
                 raise Outage("the broker does not have the lane's position")
             if records:
                 await self._one_batch(records)
+                gather_seconds = max(configured, min(clock() - began, GATHER_SECONDS_MAX))
             if not len(self._intake):
                 await self._note_caught_up()
 
