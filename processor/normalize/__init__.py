@@ -12,7 +12,7 @@ from processor.normalize import instant
 from processor.normalize.assemble import NORMALIZER, assemble
 from processor.normalize.draft import Data, Draft
 from processor.normalize.event_types import NAMES, TYPES, VERSION, EventType
-from processor.normalize.instant import DAY_MS, Instant
+from processor.normalize.instant import DAY_MS, LATEST_MS, Instant
 from schemas.entry import Entry
 from schemas.raw.envelope import Event
 from schemas.rejection import Discard, Reason, Rejection, Rule, Stage
@@ -46,7 +46,7 @@ def normalize(event: Event, limits: Limits) -> Entry | Discard | Rejection:
         return _unknown(event.type)
     if rejection := _misplaced(event, event_type, limits):
         return rejection
-    if event_type.rules is None:
+    if event_type.decide is None:
         return NOT_AUDITED
     occurred = _occurred(event, limits)
     if isinstance(occurred, Rejection):
@@ -54,7 +54,7 @@ def normalize(event: Event, limits: Limits) -> Entry | Discard | Rejection:
     data = _checked(event.data, event_type)
     if isinstance(data, Rejection):
         return data
-    decision = event_type.rules(data)
+    decision = event_type.decide(data)
     if isinstance(decision, Draft):
         return assemble(event, event_type, occurred, data, decision)
     return decision
@@ -95,9 +95,9 @@ def _occurred(event: Event, limits: Limits) -> Instant | Rejection:
     if occurred is None:
         return _reject(Reason.INVALID_TIME, "time: RFC 3339 date and time expected")
     recorded_ms = event.origin.timestamp
-    if occurred.ms > recorded_ms + FUTURE_MS_MAX:
+    if occurred.ms > min(recorded_ms + FUTURE_MS_MAX, LATEST_MS):
         return _reject(Reason.IN_FUTURE, "time: more than 24 h after the bus took the record")
-    if occurred.ms < max(recorded_ms - limits.retention_ms, limits.oldest_day_ms):
+    if occurred.ms < max(recorded_ms - limits.retention_ms, limits.oldest_day_ms, 0):
         return _reject(Reason.OLDER_THAN_RETENTION, "time: before the oldest that is kept")
     return occurred
 
@@ -112,7 +112,12 @@ def _checked(data: object, event_type: EventType) -> Data | Rejection:
     if (
         isinstance(actor, dict)
         and actor.get("type") in _NAMED_ACTORS
-        and not (actor.get("id") or actor.get("email"))
+        and _is_empty(actor.get("id"))
+        and _is_empty(actor.get("email"))
     ):
         return _reject(Reason.MISSING_ACTOR, "$.data.actor: id or email expected")
     return event_type.check(data)
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())

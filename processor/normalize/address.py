@@ -8,9 +8,10 @@ from typing import NamedTuple
 ADDRESSES_CACHED_MAX = 16_384
 PORT_MAX = 65_535
 RAW_CHARACTERS_MAX = 256
+"""Of what is kept as it came; nothing longer is an address."""
 
 _V4_PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+):(\d{1,5})", re.ASCII)
-_BRACKETED = re.compile(r"\[([^\]]+)\](?::(\d{1,5}))?", re.ASCII)
+_V6_PORT = re.compile(r"\[([^\]]*:[^\]]*)\](?::(\d{1,5}))?", re.ASCII)
 
 
 class Address(NamedTuple):
@@ -21,17 +22,23 @@ class Address(NamedTuple):
     raw: str | None = None
 
 
-@lru_cache(ADDRESSES_CACHED_MAX)
 def parse(text: str) -> Address:
     """Split ``address:port`` and ``[v6]:port``; whatever is no address is kept as it came."""
-    match = _V4_PORT.fullmatch(text) or _BRACKETED.fullmatch(text)
+    if len(text) > RAW_CHARACTERS_MAX:
+        return Address(None, raw=text[:RAW_CHARACTERS_MAX])
+    return _parse(text)
+
+
+@lru_cache(ADDRESSES_CACHED_MAX)
+def _parse(text: str) -> Address:
+    match = _V4_PORT.fullmatch(text) or _V6_PORT.fullmatch(text)
     host, port = match.groups() if match else (text, None)
     try:
         address = ip_address(host.partition("%")[0] if ":" in host else host)
     except ValueError:
-        return Address(None, raw=text[:RAW_CHARACTERS_MAX])
+        return Address(None, raw=text)
     if port is not None and int(port) > PORT_MAX:
-        return Address(None, raw=text[:RAW_CHARACTERS_MAX])
+        return Address(None, raw=text)
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return Address(str(address), None if port is None else int(port))

@@ -1,4 +1,8 @@
-"""Put an entry together from an event and what its type's rules made of it."""
+"""Put an entry together from an event and what its type's rules made of it.
+
+What is cut is noted by its path in the entry; the list in ``details.truncated`` says where that
+stood in the raw event (``$.data.actor.name``), as the list of what was sanitized does.
+"""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -6,20 +10,24 @@ from hashlib import sha256
 from typing import Any, cast
 
 from processor.normalize import address, instant
-from processor.normalize.details import SURELY_FITS_BYTES, cleaned, fitted, normalized_email
-from processor.normalize.draft import EMAIL_CHARACTERS_MAX, NAME_CHARACTERS_MAX, Data, Draft
+from processor.normalize.details import cleaned, normalized_email
+from processor.normalize.draft import Data, Draft, Places
 from processor.normalize.entry_id import entry_id
 from processor.normalize.event_types import VERSION, EventType
-from processor.normalize.instant import Instant
+from processor.normalize.extra import extra_of
+from processor.normalize.fit import PATH_CHARACTERS_MAX, SURELY_FITS_BYTES, fitted
+from processor.normalize.instant import LATEST_MS, Instant
 from processor.normalize.redact import redact_text
 from schemas.catalogue import CATALOGUE
-from schemas.entry import SCHEMA_VERSION, Details, Entry, Target
+from schemas.entry import SCHEMA_VERSION, Entry
 from schemas.raw.envelope import Event
 
 NORMALIZER = "1"
 """Raised when the mapping changes: entries of another version never conflict with a repeat."""
 
 EXTENSIONS_MAX = 16
+NAME_CHARACTERS_MAX = 256
+EMAIL_CHARACTERS_MAX = 320
 USER_AGENT_CHARACTERS_MAX = 1_024
 REASON_CHARACTERS_MAX = 256
 REFERENCE_CHARACTERS_MAX = 128
@@ -31,26 +39,35 @@ RECORDED_CACHED_MAX = 1_024
 """The records that the bus took together have one append time."""
 
 _NOTHING: Mapping[str, Any] = {}
-_KNOWN = {
-    "actor": frozenset({"type", "id", "email", "name", "on_behalf_of"}),
-    "client": frozenset({"ip", "user_agent", "session_id", "request_id"}),
-    "organization": frozenset({"name"}),
-}
-_KNOWN_OF_OTHER = frozenset({"id", "email"})
 _TEXTS = (
     ("id", NAME_CHARACTERS_MAX),
     ("name", NAME_CHARACTERS_MAX),
     ("email", EMAIL_CHARACTERS_MAX),
 )
+_SESSION_TEXTS = (("id", REFERENCE_CHARACTERS_MAX),)
+
+_ATTRIBUTES = "$.details.attributes"
+_PLACES: Places = {
+    "$.org_name": "$.data.organization.name",
+    "$.outcome_reason": "$.data.reason",
+    "$.actor": "$.data.actor",
+    "$.user_agent": "$.data.client.user_agent",
+    "$.ip_raw": "$.data.client.ip",
+    "$.session_id": "$.data.client.session_id",
+    "$.request_id": "$.data.client.request_id",
+    "$.correlation_id": "$.data.correlation_id",
+    "$.details.reason": "$.data.reason",
+    "$.details.role": "$.data.role",
+    "$.details.grantee": "$.data.grantee",
+    "$.details.extra": "$.data",
+    _ATTRIBUTES: "$",
+}
+
 _GRADES = {
     (name, outcome): (action.category, action.severity_of(outcome))
     for name, action in CATALOGUE.items()
     for outcome in ("success", "failure")
 }
-_PARTS = tuple(
-    (name, f"$.details.{name}") for name in ("old", "new", "reason", "role", "grantee", "extra")
-)
-_recorded = lru_cache(RECORDED_CACHED_MAX)(instant.render)
 
 
 def assemble(
@@ -80,7 +97,7 @@ def assemble(
         entry["outcome_reason"] = _reason(reason, "$.outcome_reason", cuts)
     entry["severity"] = severity
     entry["actor"] = _actor(data["actor"], cuts)
-    entry["target"] = _target(draft.target, cuts)
+    entry["target"] = _target(draft, cuts)
     entry["details"] = _NOTHING  # its place; what it holds comes when all cuts are known
     _add_client(entry, data, draft, cuts)
     if event.traceparent:
@@ -99,6 +116,12 @@ def _identity(event: Event, occurred_ms: int) -> str:
     return entry_id(occurred_ms, event.org_id, origin.topic, f"{origin.partition}:{origin.offset}")
 
 
+@lru_cache(RECORDED_CACHED_MAX)
+def _recorded(ms: int) -> str:
+    # A topic may let producers set the time of a record, to anything.
+    return instant.render(min(max(ms, 0), LATEST_MS))
+
+
 def _cut(text: str, characters_max: int, path: str, cuts: list[str]) -> str:
     if len(text) <= characters_max:
         return text
@@ -114,8 +137,8 @@ def _actor(actor: Mapping[str, Any], cuts: list[str]) -> dict[str, Any]:
     known = {"type": actor["type"]}
     if text := actor.get("id"):
         known["id"] = _cut(text, NAME_CHARACTERS_MAX, "$.actor.id", cuts)
-    if text := actor.get("email"):
-        known["email"] = _cut(normalized_email(text), EMAIL_CHARACTERS_MAX, "$.actor.email", cuts)
+    if (text := actor.get("email")) and (email := normalized_email(text)):
+        known["email"] = _cut(email, EMAIL_CHARACTERS_MAX, "$.actor.email", cuts)
     if text := actor.get("name"):
         known["name"] = _cut(text, NAME_CHARACTERS_MAX, "$.actor.name", cuts)
     if (other := actor.get("on_behalf_of")) and (behalf := _other(other, cuts)):
@@ -128,20 +151,26 @@ def _other(other: Mapping[str, Any], cuts: list[str]) -> dict[str, Any]:
     path, known = "$.actor.on_behalf_of", {}
     if text := other.get("id"):
         known["id"] = _cut(text, NAME_CHARACTERS_MAX, f"{path}.id", cuts)
-    if text := other.get("email"):
-        email = normalized_email(text)
+    if (text := other.get("email")) and (email := normalized_email(text)):
         known["email"] = _cut(email, EMAIL_CHARACTERS_MAX, f"{path}.email", cuts)
     return known
 
 
-def _target(target: Target, cuts: list[str]) -> Mapping[str, Any]:
+def _target(draft: Draft, cuts: list[str]) -> Mapping[str, Any]:
     """Return the target within its bounds; it is nearly always."""
-    bounded: Mapping[str, Any] = target
-    for name, characters_max in _TEXTS:
-        text = bounded.get(name)
+    texts = _TEXTS if draft.session_id is None else _SESSION_TEXTS
+    return _bounded(draft.target, texts, "$.target", cuts)
+
+
+def _bounded(
+    reference: Mapping[str, Any], texts: tuple[tuple[str, int], ...], path: str, cuts: list[str]
+) -> Mapping[str, Any]:
+    for name, characters_max in texts:
+        text = reference.get(name)
         if text is not None and len(text) > characters_max:
-            bounded = {**bounded, name: _cut(text, characters_max, f"$.target.{name}", cuts)}
-    return bounded
+            cut = _cut(text, characters_max, f"{path}.{name}", cuts)
+            reference = {**reference, name: cut}
+    return reference
 
 
 def _add_client(entry: dict[str, Any], data: Data, draft: Draft, cuts: list[str]) -> None:
@@ -188,51 +217,70 @@ def _source(event: Event, event_type: EventType) -> dict[str, Any]:
 
 def _details(
     event: Event, event_type: EventType, data: Data, draft: Draft, *, cuts: list[str], failed: bool
-) -> Details:
+) -> dict[str, Any]:
     """Return the details in canonical order, clean and within their bound."""
     given = None if failed else data.get("reason")
-    extra = _extra(event_type, data, draft)
+    details = _told(draft, draft.reason or given, cuts)
+    extra = extra_of(event_type, data, draft)
     if draft.reason and given:
         extra["reason"] = given  # the event's own cause stands in its place
-    parts = (draft.old, draft.new, draft.reason or given, draft.role, draft.grantee, extra or None)
-    details: dict[str, Any] = {}
-    for (name, path), part in zip(_PARTS, parts, strict=True):
-        if isinstance(part, str):
-            details[name] = _reason(part, path, cuts)
-        elif part is not None:
-            details[name] = cleaned(part, path, cuts)
-    if not details.get("extra", True):
-        del details["extra"]
+    if extra:
+        details["extra"] = cleaned(extra, "$.details.extra", cuts)
     if event.extensions or event.subject:
         details["attributes"] = _attributes(event, cuts)
-    if cuts or event.sanitized or len(event.record.value or b"") > SURELY_FITS_BYTES:
-        return fitted(cast("Details", details), cuts, event.sanitized)
-    return cast("Details", details)
+    if cuts or event.sanitized or not _surely_fits(event):
+        places = {**_PLACES, **draft.places}
+        return fitted(details, [_sent_at(path, places) for path in cuts], event.sanitized)
+    return details
 
 
-def _extra(event_type: EventType, data: Data, draft: Draft) -> dict[str, Any]:
-    """Gather what has no place of its own: known fields, then unknown ones, also nested."""
-    extra = {name: value for name, value in (draft.extra or _NOTHING).items() if value != {}}
-    known = event_type.known
-    if not known.issuperset(data):
-        extra |= {name: data[name] for name in data if name not in known}
-    for name, known in _KNOWN.items():
-        part = data.get(name)
-        if part and not known.issuperset(part):
-            extra[name] = {key: part[key] for key in part if key not in known}
-    other = data["actor"].get("on_behalf_of")
-    if other and not _KNOWN_OF_OTHER.issuperset(other):
-        beyond = {key: other[key] for key in other if key not in _KNOWN_OF_OTHER}
-        extra["actor"] = {**extra.get("actor", {}), "on_behalf_of": beyond}
-    return extra
+def _told(draft: Draft, reason: str | None, cuts: list[str]) -> dict[str, Any]:
+    """Return the parts of the details that have names of their own."""
+    details: dict[str, Any] = {}
+    if draft.old is not None:
+        details["old"] = cleaned(draft.old, "$.details.old", cuts)
+    if draft.new is not None:
+        details["new"] = cleaned(draft.new, "$.details.new", cuts)
+    if reason:
+        details["reason"] = _reason(reason, "$.details.reason", cuts)
+    if draft.role is not None:
+        details["role"] = _reference(draft.role, "$.details.role", cuts)
+    if draft.grantee is not None:
+        details["grantee"] = _reference(draft.grantee, "$.details.grantee", cuts)
+    return details
+
+
+def _reference(reference: Data, path: str, cuts: list[str]) -> Mapping[str, Any]:
+    """Return a role or grantee within the bounds of ids and names."""
+    return _bounded(cleaned(reference, path, cuts), _TEXTS, path, cuts)
 
 
 def _attributes(event: Event, cuts: list[str]) -> dict[str, Any]:
     """Return the subject and the first extensions by name."""
     names = sorted(event.extensions)
     if len(names) > EXTENSIONS_MAX:
-        cuts.append("$.details.attributes")
+        cuts.append(_ATTRIBUTES)
     attributes = {name: event.extensions[name] for name in names[:EXTENSIONS_MAX]}
     if event.subject:
         attributes["subject"] = event.subject
-    return cleaned(attributes, "$.details.attributes", cuts)
+    return cleaned(attributes, _ATTRIBUTES, cuts)
+
+
+def _surely_fits(event: Event) -> bool:
+    """Tell whether the record is so small that its details are; headers count as well."""
+    if event.record.headers and (event.extensions or event.subject):
+        return False
+    return len(event.record.value or b"") <= SURELY_FITS_BYTES
+
+
+def _sent_at(path: str, places: Places) -> str:
+    """Return where that which stands in the entry at ``path`` stood in the raw event."""
+    path = path[:PATH_CHARACTERS_MAX]
+    if path == _ATTRIBUTES:
+        return path
+    end = len(path)
+    while end > 0:
+        if (place := places.get(path[:end])) is not None:
+            return place + path[end:]
+        end = max(path.rfind(mark, 0, end) for mark in ".[")
+    return path

@@ -1,48 +1,25 @@
-"""The ``details`` of an entry: what differs, redacted, in bounds, with a note of what was cut."""
+"""What goes into the ``details`` of an entry: the members that differ, redacted and in bounds."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
-
-import orjson
+from collections.abc import Mapping
+from typing import Any
 
 from processor.normalize.instant import is_time
-from processor.normalize.redact import REDACTED, is_reference_key, is_secret_key, redact_text
-from schemas.entry import Details
+from processor.normalize.redact import (
+    CACHED_TEXT_CHARACTERS_MAX,
+    REDACTED,
+    Kind,
+    kind_of,
+    redact_short,
+    redact_text,
+)
 
-DETAILS_BYTES_MAX = 16 * 1024
 TEXT_CHARACTERS_MAX = 4_096
 SAFE_INTEGER_MAX = 2**53 - 1
 """The largest integer that every JSON reader holds exactly."""
 
-PATHS_MAX = 64
-PATH_CHARACTERS_MAX = 256
-LISTED_BYTES_MAX = 2 * 1024
-"""Of the paths listed as cut, or as sanitized: a list must not outgrow what it lists."""
-
-NOTES_BYTES = 2 * LISTED_BYTES_MAX + 64
-"""What both lists take at most, with their names."""
-
-SURELY_FITS_BYTES = DETAILS_BYTES_MAX // 4
-"""A record this small cannot have details over the bound: a replaced byte becomes three."""
-
-TRUNCATED = "[truncated]"
+_EMAIL, _REFERENCE, _SECRET = Kind.EMAIL, Kind.REFERENCE, Kind.SECRET
 
 Json = Any
-
-
-def tidy(value: Json) -> Json:
-    """Return a value as it is compared: null members left out, e-mail addresses normalized."""
-    if isinstance(value, dict):
-        return {
-            name: normalized_email(member)
-            if name == "email" and isinstance(member, str)
-            else tidy(member)
-            for name, member in value.items()
-            if member is not None
-        }
-    if isinstance(value, list):
-        return [tidy(member) for member in value]
-    return value
 
 
 def normalized_email(text: str) -> str:
@@ -50,28 +27,49 @@ def normalized_email(text: str) -> str:
     return text.strip().lower()
 
 
-def same(one: Json, other: Json) -> bool:
-    """Tell whether two JSON values are equal; true is not 1, and the order of a list counts."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
-
-
 def differences(
     before: Mapping[str, Json], after: Mapping[str, Json]
 ) -> tuple[dict[str, Json], dict[str, Json]]:
-    """Return of two complete objects the members that differ, as they were and as they are."""
-    old, new = tidy(before), tidy(after)
-    absent = object()
-    differing = {
-        name for name in old | new if not same(old.get(name, absent), new.get(name, absent))
-    }
-    return (
-        {name: value for name, value in old.items() if name in differing},
-        {name: value for name, value in new.items() if name in differing},
-    )
+    """Return of two complete objects the members that differ, as they were and as they are.
+
+    Null is absent, true is not 1, the order of a list counts; the case of an e-mail address does
+    not. Secrets are still what they are: a changed password is a change.
+    """
+    differing: dict[str, tuple[Json, Json]] = {}
+    for name, value in before.items():
+        other = after.get(name)
+        if value.__class__ is str and value == other:
+            continue
+        was, now = _tidy(name, value), _tidy(name, other)
+        if not _same(was, now):
+            differing[name] = was, now
+    old = {name: was for name, (was, _) in differing.items() if was is not None}
+    new: dict[str, Json] = {}
+    for name, value in after.items():
+        if name in differing:
+            value = differing[name][1]  # noqa: PLW2901 - the same, made comparable
+        elif name in before:
+            continue
+        if value is not None:
+            new[name] = _tidy(name, value)
+    return old, new
+
+
+def _tidy(name: str, value: Json) -> Json:
+    """Return a value as it is compared: null members left out, e-mail addresses normalized."""
+    if isinstance(value, dict):
+        return {key: _tidy(key, member) for key, member in value.items() if member is not None}
+    if isinstance(value, list):
+        return [_tidy(name, member) for member in value]
+    return normalized_email(value) if name == "email" and isinstance(value, str) else value
+
+
+def _same(one: Json, other: Json) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def cleaned(members: Mapping[str, Json], path: str, cuts: list[str]) -> dict[str, Json]:
@@ -83,32 +81,16 @@ def cleaned(members: Mapping[str, Json], path: str, cuts: list[str]) -> dict[str
     for name, value in members.items():
         if value is None:
             continue
-        if is_secret_key(name):
+        kind = kind_of(name)
+        if kind is _SECRET:
             clean[name] = value if _may_be_shown(value) else REDACTED
-        elif isinstance(value, str):
-            clean[name] = _text(name, value, path, cuts)
-        elif isinstance(value, bool):
+        elif value.__class__ is str and not kind and len(value) <= CACHED_TEXT_CHARACTERS_MAX:
+            clean[name] = redact_short(value)
+        elif value.__class__ is bool:
             clean[name] = value
         else:
-            clean[name] = _cleaned(value, name, path, cuts)
+            clean[name] = _cleaned(value, kind, f"{path}.{name}", cuts)
     return clean
-
-
-def _cleaned(value: Json, name: str, path: str, cuts: list[str]) -> Json:
-    if isinstance(value, dict):
-        return cleaned(value, f"{path}.{name}", cuts)
-    if isinstance(value, list):
-        return [_member(member, name, path, cuts) for member in value]
-    return _number(name, value)
-
-
-def _member(value: Json, name: str, path: str, cuts: list[str]) -> Json:
-    """Return a member of a list, for which the rules of the list's own name hold."""
-    if isinstance(value, str):
-        return _text(name, value, path, cuts)
-    if value is None or isinstance(value, bool):
-        return value
-    return _cleaned(value, name, path, cuts)
 
 
 def _may_be_shown(value: Json) -> bool:
@@ -116,87 +98,44 @@ def _may_be_shown(value: Json) -> bool:
     return isinstance(value, bool) or (isinstance(value, str) and is_time(value))
 
 
-def _text(name: str, text: str, path: str, cuts: list[str]) -> str:
-    if name == "email":
+def _cleaned(value: Json, kind: Kind, path: str, cuts: list[str]) -> Json:
+    """Return a value that stands at ``path``, under a key of this kind."""
+    if isinstance(value, str):
+        return _text(value, kind, path, cuts)
+    if isinstance(value, dict):
+        return cleaned(value, path, cuts)
+    if isinstance(value, list):
+        return [
+            redact_short(member)
+            if member.__class__ is str and not kind and len(member) <= CACHED_TEXT_CHARACTERS_MAX
+            else _cleaned(member, kind, f"{path}[{at}]", cuts)
+            if isinstance(member, str | dict | list)
+            else _number(member, kind)
+            for at, member in enumerate(value)
+        ]
+    return _number(value, kind)
+
+
+def _text(text: str, kind: Kind, path: str, cuts: list[str]) -> str:
+    if kind is _EMAIL:
         text = normalized_email(text)
-    if not is_reference_key(name):
+    if kind is not _REFERENCE:
         text = redact_text(text)
-    if len(text) > TEXT_CHARACTERS_MAX:
-        cuts.append(f"{path}.{name}")
-        return text[:TEXT_CHARACTERS_MAX]
-    return text
+    if len(text) <= TEXT_CHARACTERS_MAX:
+        return text
+    cuts.append(path)
+    return text[:TEXT_CHARACTERS_MAX]
 
 
-def _number(name: str, number: float) -> int | str:
-    """Return an integer that every reader holds exactly; any other number as decimal text."""
-    if isinstance(number, int) and -SAFE_INTEGER_MAX <= number <= SAFE_INTEGER_MAX:
-        return number
-    text = str(number) if isinstance(number, int) else repr(number)
-    return text if is_reference_key(name) else redact_text(text)
+def _number(number: float | None, kind: Kind) -> int | str | None:
+    """Return an integer that every reader holds exactly; any other number as decimal text.
 
-
-def fitted(details: Details, cuts: list[str], sanitized: tuple[str, ...]) -> Details:
-    """Return details within 16 KiB of JSON, with the lists of what was cut and sanitized.
-
-    First ``extra`` goes, then ``attributes``, then the largest values of ``old`` and ``new``. The
-    work is bounded by a sort, whatever the event holds: one event must not hold up a lane.
+    True, false and null, as members of a list, stay what they are.
     """
-    body = cast("dict[str, Any]", details)
-    for name in ("extra", "attributes"):
-        if _size(_noted(body, cuts, sanitized)) <= DETAILS_BYTES_MAX:
-            break
-        if body.pop(name, None) is not None:
-            cuts.append(f"$.details.{name}")
-    if _size(_noted(body, cuts, sanitized)) > DETAILS_BYTES_MAX:
-        _shrink(body, DETAILS_BYTES_MAX - NOTES_BYTES, cuts)
-    return cast("Details", _noted(body, cuts, sanitized))
-
-
-def _noted(body: dict[str, Any], cuts: list[str], sanitized: tuple[str, ...]) -> dict[str, Any]:
-    notes = {"truncated": _listed(cuts), "sanitized": _listed(sanitized)}
-    return {**body, **{name: paths for name, paths in notes.items() if paths}}
-
-
-def _listed(paths: Sequence[str]) -> list[str]:
-    """Return as many paths as a list of them may hold."""
-    listed, room = [], LISTED_BYTES_MAX
-    for path in paths[:PATHS_MAX]:
-        shown = path[:PATH_CHARACTERS_MAX]
-        room -= _size(shown) + 1
-        if room < 0:
-            break
-        listed.append(shown)
-    return listed
-
-
-def _shrink(body: dict[str, Any], bytes_max: int, cuts: list[str]) -> None:
-    """Replace the largest values of old and new, then leave members out, until the body fits."""
-    size = _size(body)
-    sides = [side for side in ("old", "new") if side in body]
-    members = sorted(
-        ((_size(value), side, name) for side in sides for name, value in body[side].items()),
-        reverse=True,
-    )
-    for value_size, side, name in members:
-        if size <= bytes_max or value_size <= len(TRUNCATED) + 2:
-            break
-        body[side][name] = TRUNCATED
-        size -= value_size - len(TRUNCATED) - 2
-        cuts.append(f"$.details.{side}.{name}")
-    for side in sides:
-        if size > bytes_max:
-            size -= _leave_out(body[side], size - bytes_max)
-            cuts.append(f"$.details.{side}")
-
-
-def _leave_out(members: dict[str, Json], excess: int) -> int:
-    """Leave out members from the end until that many bytes are gone; return how many are."""
-    gone = 0
-    while members and gone < excess:
-        name, value = members.popitem()
-        gone += _size(name) + _size(value) + 2
-    return gone
-
-
-def _size(value: Json) -> int:
-    return len(orjson.dumps(value))
+    if number is None or isinstance(number, int):
+        if number is None or -SAFE_INTEGER_MAX <= number <= SAFE_INTEGER_MAX:
+            return number
+        text = str(number)
+    else:
+        text = repr(number)
+    return text if kind is _REFERENCE else redact_text(text)

@@ -9,26 +9,27 @@ from schemas.rejection import Discard, Rejection, Rule
 
 Data: TypeAlias = dict[str, Any]
 
-NAME_CHARACTERS_MAX = 256
-EMAIL_CHARACTERS_MAX = 320
+Places: TypeAlias = Mapping[str, str]
+"""Where the parts of an entry stand in the raw event: what is cut is listed by where it was."""
+
 NO_CHANGE = Discard(Rule.NO_CHANGE)
 
 
 class Draft(NamedTuple):
     """The action, its target, and what the details say.
 
-    ``extra`` holds known fields without a place of their own; what is not known is added to it.
-    ``session_id`` is set where the event itself is about a session.
+    ``places`` are those of the target, of ``old`` and of ``new``. ``session_id`` is set where the
+    event itself is about a session.
     """
 
     action: str
     target: Target
+    places: Places
     old: Data | None = None
     new: Data | None = None
     reason: str | None = None
     role: Data | None = None
     grantee: Data | None = None
-    extra: Data | None = None
     session_id: str | None = None
 
 
@@ -38,20 +39,15 @@ Decision: TypeAlias = Draft | Discard | Rejection
 def target_of(kind: str, reference: Mapping[str, Any]) -> Target:
     """Return the target for an object that has an id, and perhaps a name and an e-mail address."""
     target: Target = {"type": kind}
-    if reference.get("id"):
-        target["id"] = reference["id"]
-    if reference.get("name"):
-        target["name"] = reference["name"]
-    if reference.get("email"):
-        target["email"] = normalized_email(reference["email"])
+    if text := reference.get("id"):
+        target["id"] = text
+    if (text := reference.get("name")) and text.__class__ is str:
+        target["name"] = text
+    if (text := reference.get("email")) and (email := normalized_email(text)):
+        target["email"] = email
     return target
 
 
 def present(data: Mapping[str, Any], *names: str) -> Data:
     """Return those of the named members that have a value."""
     return {name: value for name in names if (value := data.get(name)) is not None}
-
-
-def unknown(reference: Mapping[str, Any], *known: str) -> Data:
-    """Return the members of an object that have no place elsewhere."""
-    return {name: value for name, value in reference.items() if name not in known}

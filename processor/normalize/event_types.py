@@ -1,7 +1,8 @@
 """The dispatch table: every known raw type, its topic's family, contract and rules."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
 
@@ -18,17 +19,34 @@ VERSION = 1
 
 DETAIL_CHARACTERS_MAX = 512
 
-Rules = Callable[[Data], Decision]
+Members: TypeAlias = frozenset[str]
+
+
+class Rules(NamedTuple):
+    """What events of a type become, and which of their fields have no other place than ``extra``.
+
+    ``objects`` names the objects inside data that have a place of their own, with the members that
+    are part of it; whatever else they hold goes to ``extra.<object>``.
+    """
+
+    decide: Callable[[Data], Decision]
+    extra: tuple[str, ...] = ()
+    objects: Mapping[str, Members] = MappingProxyType({})
 
 
 class EventType(NamedTuple):
-    """How events of a type are checked and what they become; without rules they are not audited."""
+    """How events of a type are checked, and its rules; without ``decide`` they are not audited.
+
+    ``fields`` are the fields of data that its contract knows.
+    """
 
     name: str
     family: str
     validate: Callable[[Any], Any] | None = None
-    rules: Rules | None = None
-    known: frozenset[str] = frozenset()
+    fields: frozenset[str] = frozenset()
+    decide: Callable[[Data], Decision] | None = None
+    extra: tuple[str, ...] = ()
+    objects: Mapping[str, Members] = MappingProxyType({})
 
     def check(self, data: object) -> Data | Rejection:
         """Return the data if it keeps the contract, else where it does not and what is expected."""
@@ -47,30 +65,49 @@ def _invalid(error: ValidationError) -> Rejection:
     return Rejection(Stage.NORMALIZE, Reason.INVALID_DATA, detail[:DETAIL_CHARACTERS_MAX])
 
 
+_NAMED = frozenset({"id", "name"})
+_ADDRESSED = frozenset({"id", "name", "email"})
+_PRINCIPAL = frozenset({"type", "id", "name", "email"})
+_INVITED = frozenset({"id", "email", "role", "expires_at"})
+
+_LOGIN_FIELDS = ("method", "mfa", "idp", "new_device")
+_BINDING_OBJECTS = {"user": _ADDRESSED, "role": _NAMED}
+_ACCESS_OBJECTS = {"product": _NAMED, "grantee": _PRINCIPAL}
+
 _RULES: Mapping[str, Rules] = {
-    "identity.login.succeeded": identity.login_succeeded,
-    "identity.login.failed": identity.login_failed,
-    "identity.session.ended": identity.session_ended,
-    "identity.user.created": identity.user_created,
-    "identity.user.updated": identity.user_updated,
-    "identity.user.invited": identity.user_invited,
-    "identity.user.deactivated": identity.user_deactivated,
-    "identity.user.removed": identity.user_removed,
-    "permission.role.created": permission.role_created,
-    "permission.role.updated": permission.role_updated,
-    "permission.role.deleted": permission.role_deleted,
-    "permission.role_binding.changed": permission.role_binding_changed,
-    "permission.product_access.changed": permission.product_access_changed,
-    "permission.grants.changed": permission.grants_changed,
-    "billing.subscription.updated": billing.subscription_updated,
-    "billing.payment_method.updated": billing.payment_method_updated,
-    "billing.invoice.finalized": billing.invoice_finalized,
-    "audit.viewed": audit.viewed,
-    "audit.exported": audit.exported,
-    "audit.denied": audit.denied,
-    "audit.subscription.changed": audit.subscription_changed,
-    "audit.finding.acknowledged": audit.finding_acknowledged,
-    "audit.retention.purged": audit.retention_purged,
+    "identity.login.succeeded": Rules(identity.login_succeeded, _LOGIN_FIELDS),
+    "identity.login.failed": Rules(identity.login_failed, ("method", "attempt")),
+    "identity.session.ended": Rules(identity.session_ended, ("started_at",)),
+    "identity.user.created": Rules(identity.user_created),
+    "identity.user.updated": Rules(identity.user_updated, objects={"user": _ADDRESSED}),
+    "identity.user.invited": Rules(identity.user_invited, objects={"invitation": _INVITED}),
+    "identity.user.deactivated": Rules(identity.user_deactivated, objects={"user": _ADDRESSED}),
+    "identity.user.removed": Rules(identity.user_removed),
+    "permission.role.created": Rules(permission.role_created),
+    "permission.role.updated": Rules(permission.role_updated, objects={"role": _NAMED}),
+    "permission.role.deleted": Rules(permission.role_deleted),
+    "permission.role_binding.changed": Rules(
+        permission.role_binding_changed, objects=_BINDING_OBJECTS
+    ),
+    "permission.product_access.changed": Rules(
+        permission.product_access_changed, objects=_ACCESS_OBJECTS
+    ),
+    "permission.grants.changed": Rules(
+        permission.grants_changed, ("bulk",), {"target": _PRINCIPAL}
+    ),
+    "billing.subscription.updated": Rules(billing.subscription_updated, ("subscription",)),
+    "billing.payment_method.updated": Rules(billing.payment_method_updated),
+    "billing.invoice.finalized": Rules(billing.invoice_finalized),
+    "audit.viewed": Rules(audit.viewed, ("filter", "rows")),
+    "audit.exported": Rules(audit.exported, ("filter", "format", "rows")),
+    "audit.denied": Rules(audit.denied),
+    "audit.subscription.changed": Rules(
+        audit.subscription_changed, objects={"subscription": _NAMED}
+    ),
+    "audit.finding.acknowledged": Rules(
+        audit.finding_acknowledged, objects={"finding": frozenset({"id"})}
+    ),
+    "audit.retention.purged": Rules(audit.retention_purged, ("day", "rows")),
 }
 
 _FAMILIES = {
@@ -85,9 +122,9 @@ def _table() -> dict[str, EventType]:
     types: dict[str, EventType] = {}
     for family, contracts in _FAMILIES.items():
         for name, adapter in contracts.CONTRACTS.items():
-            known = frozenset(adapter.json_schema()["properties"])
-            check = adapter.validator.validate_python
-            types[f"{name}.v{VERSION}"] = EventType(name, family, check, _RULES[name], known)
+            fields = frozenset(adapter.json_schema()["properties"])
+            validate = adapter.validator.validate_python
+            types[f"{name}.v{VERSION}"] = EventType(name, family, validate, fields, *_RULES[name])
         for name in contracts.NOT_AUDITED:
             types[f"{name}.v{VERSION}"] = EventType(name, family)
     return types

@@ -1,17 +1,26 @@
 """``raw.identity``: logins, sessions and users become entries."""
 
 from processor.normalize.details import differences, normalized_email
-from processor.normalize.draft import (
-    NO_CHANGE,
-    Data,
-    Decision,
-    Draft,
-    present,
-    target_of,
-    unknown,
-)
+from processor.normalize.draft import NO_CHANGE, Data, Decision, Draft, Places, present, target_of
 from schemas.entry import Target
 from schemas.rejection import Reason, Rejection, Stage
+
+_SELF: Places = {"$.target": "$.data.actor"}
+_TYPED: Places = {"$.target": "$.data.actor", "$.target.email": "$.data.identifier"}
+_SESSION: Places = {"$.target.id": "$.data.session_id", "$.session_id": "$.data.session_id"}
+_USER: Places = {
+    "$.target": "$.data.user",
+    "$.details.old": "$.data.user",
+    "$.details.new": "$.data.user",
+}
+_CHANGED_USER: Places = {
+    "$.target": "$.data.user",
+    "$.details.old": "$.data.before",
+    "$.details.new": "$.data.after",
+}
+_INVITATION: Places = {"$.target": "$.data.invitation", "$.details.new": "$.data.invitation"}
+
+LOGOUTS = frozenset({"logout", "admin_logout"})
 
 
 def login_succeeded(data: Data) -> Decision:
@@ -19,8 +28,7 @@ def login_succeeded(data: Data) -> Decision:
     if data.get("outcome") == "failure":
         detail = "$.data.outcome: success expected, a failed login has its own type"
         return Rejection(Stage.NORMALIZE, Reason.INVALID_DATA, detail)
-    extra = present(data, "method", "mfa", "idp", "new_device")
-    return Draft("auth.login_success", target_of("user", data["actor"]), extra=extra)
+    return Draft("auth.login_success", target_of("user", data["actor"]), _SELF)
 
 
 def login_failed(data: Data) -> Decision:
@@ -29,28 +37,28 @@ def login_failed(data: Data) -> Decision:
     target: Target = {"type": "user"}
     if actor.get("id"):
         target["id"] = actor["id"]
-    email = data.get("identifier") or actor.get("email")
-    if email:
-        target["email"] = normalized_email(email)
-    return Draft("auth.login_failed", target, extra=present(data, "method", "attempt"))
+    typed = normalized_email(data.get("identifier") or "")
+    if email := typed or normalized_email(actor.get("email") or ""):
+        target["email"] = email
+    return Draft("auth.login_failed", target, _TYPED if typed else _SELF)
 
 
 def session_ended(data: Data) -> Decision:
     """Return a logout or an expiry, by the cause."""
     cause, session_id = data["cause"], data["session_id"]
-    action = "auth.logout" if cause in {"logout", "admin_logout"} else "auth.session_expired"
     return Draft(
-        action,
+        "auth.logout" if cause in LOGOUTS else "auth.session_expired",
         {"type": "session", "id": session_id},
+        _SESSION,
         reason=cause,
-        extra=present(data, "started_at"),
         session_id=session_id,
     )
 
 
 def user_created(data: Data) -> Decision:
     """Return a new user, whole."""
-    return Draft("user.created", target_of("user", data["user"]), new=data["user"])
+    user = data["user"]
+    return Draft("user.created", target_of("user", user), _USER, new=user)
 
 
 def user_updated(data: Data) -> Decision:
@@ -60,37 +68,25 @@ def user_updated(data: Data) -> Decision:
         return NO_CHANGE
     only_status = old.keys() | new.keys() == {"status"}
     deactivated = only_status and new.get("status") == "deactivated"
-    return Draft(
-        "user.deactivated" if deactivated else "user.updated",
-        target_of("user", data["user"]),
-        old=old,
-        new=new,
-        extra={"user": unknown(data["user"], "id", "email", "name")},
-    )
+    action = "user.deactivated" if deactivated else "user.updated"
+    return Draft(action, target_of("user", data["user"]), _CHANGED_USER, old, new)
 
 
 def user_invited(data: Data) -> Decision:
     """Return an invitation; until it is accepted its id stands for the user."""
     invitation = data["invitation"]
-    return Draft(
-        "user.invited",
-        target_of("user", present(invitation, "id", "email")),
-        new=present(invitation, "email", "role", "expires_at"),
-        extra={"invitation": unknown(invitation, "id", "email", "role", "expires_at")},
-    )
+    target = target_of("user", present(invitation, "id", "email"))
+    new = present(invitation, "email", "role", "expires_at")
+    return Draft("user.invited", target, _INVITATION, new=new)
 
 
 def user_deactivated(data: Data) -> Decision:
     """Return a user who may no longer log in."""
-    return Draft(
-        "user.deactivated",
-        target_of("user", data["user"]),
-        old={"status": "active"},
-        new={"status": "deactivated"},
-        extra={"user": unknown(data["user"], "id", "email", "name")},
-    )
+    old, new = {"status": "active"}, {"status": "deactivated"}
+    return Draft("user.deactivated", target_of("user", data["user"]), _USER, old, new)
 
 
 def user_removed(data: Data) -> Decision:
     """Return a user as it was."""
-    return Draft("user.removed", target_of("user", data["user"]), old=data["user"])
+    user = data["user"]
+    return Draft("user.removed", target_of("user", user), _USER, user)

@@ -8,16 +8,18 @@ from typing import Literal, NamedTuple
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
+LATEST_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999, after which a time has no such text."""
 
 CACHED_MINUTES_MAX = 4_096
 """Events come close together; their date, hour and minute are the same text again and again."""
 
 _TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d[T ][0-2]\d:[0-5]\d):([0-5]\d|60)(?:\.(\d+))?"
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d):([0-5]\d|60)(?:\.(\d+))?"
     r"(?:(Z)|([+-])([01]\d|2[0-3]):([0-5]\d))?",
     re.ASCII,
 )
-_MINUTE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d", re.ASCII)
+_MINUTE = re.compile(r"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _USUAL_LENGTH = len("2000-01-01T00:00:00.000Z")
 _SECONDS = {f"{second:02d}": second * 1_000 for second in range(61)}
 _MILLISECONDS = {f"{ms:03d}": ms for ms in range(1_000)}
@@ -69,7 +71,7 @@ def is_time(text: str) -> bool:
 
 
 def render(ms: int) -> str:
-    """Return ``YYYY-MM-DDTHH:MM:SS.mmmZ``; ``ms`` lies in the years 1 to 9999."""
+    """Return ``YYYY-MM-DDTHH:MM:SS.mmmZ``; ``ms`` lies in the years 1970 to 9999."""
     minute, rest = divmod(ms, MINUTE_MS)
     return f"{_minute_text(minute)}{rest // 1_000:02d}.{rest % 1_000:03d}Z"
 
@@ -88,4 +90,4 @@ def _minute_ms(text: str) -> int | None:
 
 @lru_cache(CACHED_MINUTES_MAX)
 def _minute_text(minute: int) -> str:
-    return (_EPOCH + timedelta(minutes=minute)).strftime("%4Y-%m-%dT%H:%M:").rjust(17, "0")
+    return (_EPOCH + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")

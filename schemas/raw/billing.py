@@ -5,7 +5,7 @@ from typing import NotRequired
 from pydantic import TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from schemas.raw.shared import CONTRACT, Common, Contracts, Objekt, Text
+from schemas.raw.shared import CONTRACT, Common, Contracts, Text
 
 
 @with_config(CONTRACT)
@@ -53,11 +53,21 @@ class PaymentMethod(TypedDict):
 
 
 @with_config(CONTRACT)
+class PreviousPaymentMethod(TypedDict, total=False):
+    """A way to pay as it was."""
+
+    brand: Text
+    last4: Text
+    exp_month: int | str | None
+    exp_year: int | str | None
+
+
+@with_config(CONTRACT)
 class PaymentMethodUpdated(Common):
     """A payment method was changed."""
 
     payment_method: PaymentMethod
-    previous: NotRequired[Objekt | None]
+    previous: NotRequired[PreviousPaymentMethod | None]
 
 
 @with_config(CONTRACT)

@@ -14,6 +14,7 @@ from schemas.raw.shared import (
     Principal,
     Reference,
     Text,
+    Texts,
 )
 
 
@@ -23,7 +24,7 @@ class Role(TypedDict):
 
     id: str
     name: str
-    permissions: list[str]
+    permissions: Texts
 
 
 @with_config(CONTRACT)
@@ -48,7 +49,7 @@ class DeletedRole(TypedDict):
 
     id: str
     name: str
-    permissions: NotRequired[list[str] | None]
+    permissions: NotRequired[Texts | None]
 
 
 @with_config(CONTRACT)
@@ -64,8 +65,8 @@ class RoleBindingChanged(Common):
 
     user: Reference
     role: Named
-    roles_before: list[str]
-    roles_after: list[str]
+    roles_before: Texts
+    roles_after: Texts
 
 
 @with_config(CONTRACT)
@@ -84,8 +85,8 @@ class GrantsChanged(Common):
     """Permissions of one user or role changed; a bulk operation is many of these."""
 
     target: Principal
-    added: list[str]
-    removed: list[str]
+    added: Texts
+    removed: Texts
     bulk: NotRequired[bool | None]
 
 

@@ -1,8 +1,8 @@
 """What every raw event's ``data`` may carry, whatever its type."""
 
-from typing import Any, Literal, NotRequired, TypeAlias
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
-from pydantic import ConfigDict, TypeAdapter, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict  # pydantic reads this one on Python 3.11
 
 CONTRACT = ConfigDict(extra="allow", strict=True, hide_input_in_errors=True)
@@ -12,6 +12,9 @@ Text: TypeAlias = str | None
 """An optional text: null and absent are the same."""
 
 Objekt: TypeAlias = dict[str, Any]
+
+Texts: TypeAlias = Annotated[list[str], Field(fail_fast=True)]
+"""A list of texts; one that is none is enough to reject it."""
 
 Contracts: TypeAlias = dict[str, TypeAdapter[Any]]
 """By type name without its version suffix: what checks the type's ``data``."""
@@ -67,10 +70,9 @@ class Common(TypedDict):
 
 @with_config(CONTRACT)
 class Reference(TypedDict):
-    """A thing by its id, and what else is known of it."""
+    """A user by id, and perhaps the e-mail address."""
 
     id: str
-    name: NotRequired[Text]
     email: NotRequired[Text]
 
 
