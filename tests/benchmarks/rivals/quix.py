@@ -41,13 +41,19 @@ def entry_of(value: bytes, _key: Any, timestamp_ms: int, _headers: Any) -> Entry
 
 def main() -> None:
     """Consume, store and emit until SIGTERM."""
+    with tempfile.TemporaryDirectory(prefix="hub-audit-quix-") as directory:
+        application(directory).run()
+
+
+def application(directory: str) -> Application:
+    """Return the application; it keeps what it has to remember in a directory."""
     app = Application(
         broker_address=BOOTSTRAP_SERVERS,
         consumer_group=GROUP,
         auto_offset_reset="earliest",
         commit_every=COMMIT_EVERY,
         commit_interval=COMMIT_SECONDS,
-        state_dir=tempfile.mkdtemp(prefix="hub-audit-quix-"),
+        state_dir=directory,
         loglevel="WARNING",
         processing_guarantee="exactly-once",
     )
@@ -57,7 +63,7 @@ def main() -> None:
         records = app.dataframe(app.topic(name, value_deserializer="bytes"))
         entries = records.apply(entry_of, metadata=True).filter(lambda entry: entry is not None)
         entries.to_topic(out).sink(CopySink())
-    app.run()
+    return app
 
 
 if __name__ == "__main__":
