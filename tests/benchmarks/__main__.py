@@ -46,6 +46,8 @@ class Measurement:
 def rates(measurement: Measurement) -> None:
     """P1, P3, P6, P7 and, on the same events, P2."""
     asked = measurement.asked
+    for name in ("copy", "one", "two"):  # ratios are between figures of one session alone
+        measurement.results.pop(name, None)
     with measurement.loaded(asked.events) as bus:
         copied = throughput.copy_rows_per_second(bus, measurement.servers)
         measurement.note("copy", [{"rows_per_second": copied}])

@@ -136,7 +136,7 @@ def _page(results: Results) -> Iterator[str]:
     yield "organizations by Zipf's law. Rates are from the first commit to the last; medians of the"
     yield f"runs in which other programs took at most {FOREIGN_MAX:.0%} of the machine, if any."
     yield from ("", results["machine"], "")
-    yield "| | figure | floor | target | measured | runs, events each |"
+    yield "| | figure | floor | target | measured | quiet runs, events each, when |"
     yield "|---|---|---|---|---|---|"
     for name, what, floor, target, source, shown in FIGURES:
         found = results.get(source)
@@ -150,7 +150,8 @@ def _page(results: Results) -> Iterator[str]:
 
 def _runs(found: dict[str, Any]) -> str:
     runs, each = found["runs"], found["events"]
-    return f"{len(quiet(runs))} of {len(runs)}" + (f", {each:,}" if each else "")
+    calm = sum(run.get("foreign_share", 0) <= FOREIGN_MAX for run in runs)
+    return f"{calm} of {len(runs)}" + (f", {each:,}" if each else "") + f", {found['at']}"
 
 
 def _table(runs: list[dict[str, Any]]) -> Iterator[str]:
