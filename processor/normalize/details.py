@@ -33,26 +33,23 @@ def differences(
     """Return of two complete objects the members that differ, as they were and as they are.
 
     Null is absent, true is not 1, the order of a list counts; the case of an e-mail address does
-    not. Secrets are still what they are: a changed password is a change.
+    not. The values are those that were sent, still with their secrets: a changed password is a
+    change.
     """
-    differing: dict[str, tuple[Json, Json]] = {}
+    differing = set()
     for name, value in before.items():
         other = after.get(name)
         if value.__class__ is str and value == other:
             continue
-        was, now = _tidy(name, value), _tidy(name, other)
-        if not _same(was, now):
-            differing[name] = was, now
-    old = {name: was for name, (was, _) in differing.items() if was is not None}
-    new: dict[str, Json] = {}
-    for name, value in after.items():
-        if name in differing:
-            value = differing[name][1]  # noqa: PLW2901 - the same, made comparable
-        elif name in before:
-            continue
-        if value is not None:
-            new[name] = _tidy(name, value)
-    return old, new
+        if not _same(_tidy(name, value), _tidy(name, other)):
+            differing.add(name)
+    old = {name: before[name] for name in before if name in differing}
+    new = {name: after[name] for name in after if name in differing or name not in before}
+    return _present(old), _present(new)
+
+
+def _present(members: dict[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _tidy(name: str, value: Json) -> Json:
@@ -117,10 +114,10 @@ def _cleaned(value: Json, kind: Kind, path: str, cuts: list[str]) -> Json:
 
 
 def _text(text: str, kind: Kind, path: str, cuts: list[str]) -> str:
-    if kind is _EMAIL:
-        text = normalized_email(text)
     if kind is not _REFERENCE:
         text = redact_text(text)
+    if kind is _EMAIL:
+        text = normalized_email(text)  # only now: in lower case a token is not known for one
     if len(text) <= TEXT_CHARACTERS_MAX:
         return text
     cuts.append(path)

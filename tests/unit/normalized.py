@@ -77,7 +77,7 @@ DATA: dict[str, Json] = {
 """By type, the least that makes it an entry: beside it an actor is needed."""
 
 
-def encoded(name: str, data: Any, **envelope: Any) -> bytes:
+def encoded(name: str, data: Any, /, **envelope: Any) -> bytes:
     """Return a bare raw event; ``...`` takes an attribute out."""
     attributes = {
         "specversion": "1.0",
@@ -101,26 +101,26 @@ def end_of(
     return normalize(event, limits)
 
 
-def end(name: str, changed: Json | None = None, **envelope: Any) -> Any:
+def end(name: str, changed: Json | None = None, /, **envelope: Any) -> Any:
     """Return what becomes of the type's data with some members changed; ``...`` takes one out."""
     data = {"actor": ACTOR, **DATA[name], **(changed or {})}
     data = {k: v for k, v in data.items() if v is not ...}
     return end_of(encoded(name, data, **envelope), f"raw.{name.partition('.')[0]}")
 
 
-def entry(name: str, changed: Json | None = None, **envelope: Any) -> Any:
+def entry(name: str, changed: Json | None = None, /, **envelope: Any) -> Any:
     """Return the entry that an event becomes."""
     made = end(name, changed, **envelope)
     assert isinstance(made, dict), made
     return made
 
 
-def details(name: str, changed: Json | None = None, **envelope: Any) -> Any:
+def details(name: str, changed: Json | None = None, /, **envelope: Any) -> Any:
     """Return the details of the entry that an event becomes."""
     return entry(name, changed, **envelope)["details"]
 
 
-def reason(name: str, changed: Json | None = None, **envelope: Any) -> str:
+def reason(name: str, changed: Json | None = None, /, **envelope: Any) -> str:
     """Return why an event is rejected."""
     rejection = end(name, changed, **envelope)
     assert isinstance(rejection, Rejection), rejection

@@ -11,6 +11,8 @@ from processor.normalize import Limits, normalize
 from processor.normalize.redact import redact_text
 from schemas.entry import Entry
 from schemas.record import RawRecord
+from tests.unit.normalized import INVOICE, end_of
+from tests.unit.normalized import entry as entry_of
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -29,7 +31,13 @@ HOSTILE = {
 }
 
 
-def updated(after: dict[str, Any], **more: Any) -> Entry:
+def made(name: str, changed: dict[str, Any] | None = None, /, **envelope: Any) -> Any:
+    """Return the entry that an event becomes, of a user or role who did it without an address."""
+    actor = {"actor": {"type": "system"}}
+    return entry_of(name, {**actor, **(changed or {})}, **envelope)
+
+
+def updated(after: dict[str, Any], raw: str | None = None, **more: Any) -> Entry:
     """Return the entry of a user who was changed so."""
     event = {
         "specversion": "1.0",
@@ -46,7 +54,8 @@ def updated(after: dict[str, Any], **more: Any) -> Entry:
             **more,
         },
     }
-    value = json.dumps(event).encode()
+    text = json.dumps(event)
+    value = (text if raw is None else text.replace(json.dumps(after), raw)).encode()
     decoded = decode(RawRecord("raw.identity", 0, 1, 1_795_428_001_000, None, value), "raw.redrive")
     entry = normalize(decoded, LIMITS)  # type: ignore[arg-type]
     assert isinstance(entry, dict), entry
@@ -86,3 +95,162 @@ def test_secrets_are_known_by_their_shape(text: str, shown: str) -> None:
     """What has the shape of a secret is replaced inside its text, and nothing around it."""
     assert redact_text(text) == shown
     assert redact_text(shown) == shown
+
+
+LIMITED = [
+    ("client", {"user_agent": "x" * 1_025}, ("user_agent",), 1_024, "$.data.client.user_agent"),
+    ("client", {"session_id": "x" * 129}, ("session_id",), 128, "$.data.client.session_id"),
+    ("client", {"request_id": "x" * 129}, ("request_id",), 128, "$.data.client.request_id"),
+    ("client", {"ip": "x" * 257}, ("ip_raw",), 256, "$.data.client.ip"),
+    ("correlation_id", "x" * 129, ("correlation_id",), 128, "$.data.correlation_id"),
+    ("organization", {"name": "x" * 257}, ("org_name",), 256, "$.data.organization.name"),
+    ("reason", "x" * 257, ("details", "reason"), 256, "$.data.reason"),
+    ("user", {"id": "x" * 257}, ("target", "id"), 256, "$.data.user.id"),
+    ("user", {"id": "u", "name": "x" * 257}, ("target", "name"), 256, "$.data.user.name"),
+    ("user", {"id": "u", "email": "x" * 321}, ("target", "email"), 320, "$.data.user.email"),
+    ("actor", {"type": "user", "id": "x" * 257}, ("actor", "id"), 256, "$.data.actor.id"),
+    ("after", {"a": "x" * 4_097}, ("details", "new", "a"), 4_096, "$.data.after.a"),
+    ("before", {"a": ["x" * 4_097]}, ("details", "old", "a", 0), 4_096, "$.data.before.a[0]"),
+    ("x", {"a": "x" * 4_097}, ("details", "extra", "x", "a"), 4_096, "$.data.x.a"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "place", "bound", "path"), LIMITED)
+def test_what_is_too_long_is_cut_and_said_so(
+    field: str, value: Any, place: tuple[Any, ...], bound: int, path: str
+) -> None:
+    """Listed by where it stood in the raw event; what just fits is neither cut nor listed."""
+    entry: Any = made("identity.user.updated", {field: value})
+    assert entry["details"]["truncated"] == [path]
+    for step in place:
+        entry = entry[step]
+    assert entry == "x" * bound
+    right = json.loads(json.dumps(value).replace("x" * (bound + 1), "x" * bound))
+    assert "truncated" not in made("identity.user.updated", {field: right})["details"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "paths"),
+    [
+        (
+            "identity.session.ended",
+            {"session_id": "x" * 129},
+            ["$.data.session_id"],
+        ),
+        (
+            "identity.login.failed",
+            {"identifier": "x" * 321, "actor": {"type": "user", "email": "x" * 321}},
+            ["$.data.actor.email", "$.data.identifier"],
+        ),
+        (
+            "identity.login.failed",
+            {"actor": {"type": "user", "email": "x" * 321}, "reason": "x" * 257},
+            ["$.data.reason", "$.data.actor.email"],
+        ),
+        (
+            "permission.role_binding.changed",
+            {"role": {"id": "r", "name": "x" * 257}, "roles_after": ["x" * 257]},
+            ["$.data.role.name"],
+        ),
+        (
+            "permission.role_binding.changed",
+            {"roles_before": ["x" * 5_000]},
+            ["$.data.roles_before[0]"],
+        ),
+        (
+            "permission.product_access.changed",
+            {"grantee": {"type": "user", "id": "x" * 257}, "level_after": "x" * 5_000},
+            ["$.data.level_after", "$.data.grantee.id"],
+        ),
+        (
+            "permission.grants.changed",
+            {"added": ["a", "x" * 5_000], "target": {"type": "user", "id": "x" * 257}},
+            ["$.data.target.id", "$.data.added[1]"],
+        ),
+        (
+            "billing.invoice.finalized",
+            {"invoice": {**INVOICE, "number": "x" * 257}},
+            ["$.data.invoice.number"],
+        ),
+        (
+            "identity.login.succeeded",
+            {"actor": {"type": "support", "id": "s", "on_behalf_of": {"id": "x" * 257}}},
+            ["$.data.actor.on_behalf_of.id"],
+        ),
+    ],
+)
+def test_each_type_s_parts_are_listed_by_their_origin(
+    name: str, changed: Any, paths: list[str]
+) -> None:
+    """Also those which the entry keeps under another name; each once."""
+    assert made(name, changed)["details"]["truncated"] == paths
+
+
+def test_a_session_s_id_stays_one_reference() -> None:
+    """Cut alike as the target's and as the entry's own."""
+    entry = made("identity.session.ended", {"session_id": "x" * 200})
+    assert entry["target"]["id"] == entry["session_id"] == "x" * 128
+
+
+def test_an_extension_is_cut_where_it_stands() -> None:
+    """Attributes stand at the root of the raw event."""
+    details = made("identity.login.succeeded", subject="x" * 5_000, hubx="x" * 5_000)["details"]
+    assert details["truncated"] == ["$.hubx", "$.subject"]
+
+
+def test_only_as_much_goes_as_has_to() -> None:
+    """Details that just fit are whole; of two large values the larger goes, of equal ones old's."""
+    before, after = {"a": ["x" * 1_000] * 9}, {"a": ["y" * 1_000] * 8}
+    assert updated(after, before=before)["details"] == {
+        "old": {"a": "[truncated]"},
+        "new": after,
+        "truncated": ["$.details.old.a"],
+    }
+    same = {"a": ["y" * 1_000] * 9}
+    assert updated(same, before=before)["details"]["truncated"] == ["$.details.old.a"]
+    room = 16 * 1024 - len('{"old":{},"new":{"a":["",1]}}') - 4_096 * 3 - len('"",') * 3
+    fits = ["z" * 4_096] * 3 + ["z" * room, 1]
+    assert len(orjson.dumps(updated({"a": fits})["details"])) == 16 * 1024
+    over = ["z" * 4_096] * 3 + ["z" * (room + 1), 1]
+    assert updated({"a": over})["details"]["new"] == {"a": "[truncated]"}
+
+
+def test_attributes_go_after_extra() -> None:
+    """Both whole, in this order, before anything of old and new."""
+    kept = {"large": ["x" * 4_000] * 3}
+    extensions = {f"x{n}": "y" * 2_000 for n in range(4)}
+    details = made("identity.user.updated", {"after": kept, "more": ["z" * 4_000]}, **extensions)[
+        "details"
+    ]
+    assert details["truncated"] == ["$.details.extra", "$.details.attributes"]
+    assert details["new"] == kept
+
+
+def test_headers_count_against_the_bound() -> None:
+    """In binary mode attributes are no part of the value, however small that is."""
+    data = {"actor": {"type": "system"}, "method": "sso"}
+    names = {"specversion": "1.0", "source": "/s", "type": "identity.login.succeeded.v1"}
+    names |= {"time": "2026-11-23T10:00:00Z", "orgid": "acme"}
+    names |= {f"x{n}": "\N{GRINNING FACE}" * 4_000 for n in range(16)}
+    headers = [(f"ce_{name}", text.encode()) for name, text in names.items()]
+    details = end_of(json.dumps(data).encode(), "raw.identity", *headers)["details"]
+    gone = ["$.details.extra", "$.details.attributes"]
+    assert details == {"truncated": gone}
+
+
+def test_values_that_grow_are_counted() -> None:
+    """A number of four bytes may become a text of twenty."""
+    text = json.dumps({"l": ["@"]}).replace('"@"', ",".join(["1e15"] * 800))
+    details = updated({"@": 1}, raw=text)["details"]
+    assert details["truncated"] == ["$.details.new.l"]
+
+
+def test_lists_of_paths_are_bounded() -> None:
+    """However many texts are cut, and however long the keys above them are."""
+    many = updated({f"k{n}": "x" * 4_097 for n in range(60)})["details"]
+    assert len(many["truncated"]) <= 64
+    long = updated({f"{n}" + "\u00e9" * 250: "x" * 4_097 for n in range(40)})["details"]
+    assert len(orjson.dumps(long["truncated"])) <= 4_100
+    assert 5 < len(long["truncated"]) < 40
+    assert long["truncated"][0] == "$.details.new"
+    assert max(map(len, long["truncated"])) <= 256
