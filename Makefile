@@ -1,9 +1,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help env up down demo test lint format check bench faults lock clean
 
-# The first Python that is new enough; nothing else has to be here beforehand.
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# The fastest Python that is new enough; nothing else has to be here beforehand.
+PYTHON ?= $(shell sh processor/local/python.sh)
 LOCAL = $(PYTHON) -m processor.local
 VENV = .venv/bin
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal \

@@ -121,8 +121,8 @@ class Bus:
             future.result(30)
 
     def ends(self, names: Sequence[str]) -> list[TopicPartition]:
-        """Return where the topics end now."""
-        consumer = self._reader()
+        """Return where the topics end now, transactions that are just ending included."""
+        consumer = self._reader("read_uncommitted")
         partitions = [TopicPartition(name, lane) for name in names for lane in range(LANES)]
         ends = [
             TopicPartition(at.topic, at.partition, consumer.get_watermark_offsets(at)[1])
@@ -146,14 +146,14 @@ class Bus:
         consumer.close()
         return Published(records, last_ms / 1000)
 
-    def _reader(self) -> Consumer:
+    def _reader(self, isolation: str = "read_committed") -> Consumer:
         return Consumer(
             {
                 "bootstrap.servers": self.servers.bootstrap_servers,
                 "group.id": f"{self.prefix}reader",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
-                "isolation.level": "read_committed",
+                "isolation.level": isolation,
                 "fetch.wait.max.ms": 10,
             }
         )

@@ -1,0 +1,1 @@
+"""The commands of ``hub-audit``, one module each; ``processor.cli`` gathers them."""
