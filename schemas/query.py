@@ -83,7 +83,7 @@ Value = Word | Numbers | Period | Network
 class Term:
     """A condition: any of the values matches, or none of them when negated.
 
-    TEXT, ACTION, ACTOR, TARGET, TARGET_TYPE, CATEGORY, OUTCOME, ID, SESSION, REQUEST and CORRELATION
+    TEXT, ACTION, ACTOR, TARGET, TARGET_TYPE, CATEGORY, OUTCOME, ID, SESSION, REQUEST, CORRELATION
     take words (of ID, CATEGORY and OUTCOME no prefixes, an ID is a UUID in its canonical form); IP
     takes networks, SEQ numbers, CREATED and RECORDED periods.
     """
