@@ -17,7 +17,8 @@ from tests.benchmarks.stage import LANES, LOOK_SECONDS, PATIENCE_SECONDS, Bus, S
 
 RATE = 2_000
 SLICE_SECONDS = 0.01
-WARM_UP = 10_000
+WARM_UP = 80_000
+"""A new broker spends ten times as much on a request until its code is compiled."""
 TAKE_OVER_SENDS = 500
 """Events a second while a worker is killed: enough for every lane to get some at once."""
 
