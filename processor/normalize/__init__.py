@@ -44,8 +44,9 @@ def normalize(event: Event, limits: Limits) -> Entry | Discard | Rejection:
     event_type = TYPES.get(event.type)
     if event_type is None:
         return _unknown(event.type)
-    if rejection := _misplaced(event, event_type, limits):
-        return rejection
+    at_home = limits.families.get(event.origin.topic) == event_type.family
+    if not at_home or known_org(event.org_id) is None:
+        return _misplaced(event, event_type, at_home=at_home)
     if event_type.decide is None:
         return NOT_AUDITED
     occurred = _occurred(event, limits)
@@ -60,15 +61,13 @@ def normalize(event: Event, limits: Limits) -> Entry | Discard | Rejection:
     return decision
 
 
-def _misplaced(event: Event, event_type: EventType, limits: Limits) -> Rejection | None:
+def _misplaced(event: Event, event_type: EventType, *, at_home: bool) -> Rejection:
     """Return what is wrong with the topic or the organization."""
-    if limits.families.get(event.origin.topic) != event_type.family:
+    if not at_home:
         return _reject(Reason.WRONG_TOPIC, f"topic of the {event_type.family} events expected")
     if event.org_id is None:
         return _reject(Reason.MISSING_ORG, "orgid")
-    if known_org(event.org_id) is None:
-        return _reject(Reason.INVALID_ORG, "orgid: 1 to 128 characters of A-Z a-z 0-9 _ - expected")
-    return None
+    return _reject(Reason.INVALID_ORG, "orgid: 1 to 128 characters of A-Z a-z 0-9 _ - expected")
 
 
 def known_org(org_id: object) -> str | None:

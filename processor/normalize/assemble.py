@@ -87,7 +87,7 @@ def assemble(
     }
     if org_name := (data.get("organization") or _NOTHING).get("name"):
         entry["org_name"] = _cut(org_name, NAME_CHARACTERS_MAX, "$.org_name", cuts)
-    entry["occurred_at"] = instant.render(occurred.ms)
+    entry["occurred_at"] = occurred.text
     entry["occurred_at_quality"] = occurred.quality
     entry["recorded_at"] = _recorded(record.timestamp)
     entry["category"] = category

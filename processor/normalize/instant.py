@@ -27,10 +27,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Instant(NamedTuple):
-    """When it happened, cut to the millisecond, and whether the zone was said or assumed."""
+    """When it happened, cut to the millisecond, whether the zone was said, and its rendering."""
 
     ms: int
     quality: Literal["exact", "assumed_zone"]
+    text: str
 
 
 def parse(text: str) -> Instant | None:
@@ -44,7 +45,9 @@ def parse(text: str) -> Instant | None:
         minute = _minute_ms(text[:16])
         if second is None or fraction is None or minute is None:
             return None
-        return Instant(minute + second + fraction, "exact")
+        ms = minute + second + fraction
+        # A leap second becomes the second after it; everything else reads as it is rendered.
+        return Instant(ms, "exact", render(ms) if text[17] == "6" or text[10] == " " else text)
     return _parse_unusual(text)
 
 
@@ -62,7 +65,9 @@ def _parse_unusual(text: str) -> Instant | None:
     if sign:
         shift = int(hours) * HOUR_MS + int(minutes) * MINUTE_MS
         ms -= shift if sign == "+" else -shift
-    return Instant(ms, "exact" if utc or sign else "assumed_zone")
+    if not 0 <= ms <= LATEST_MS:
+        return Instant(ms, "exact", text)  # never stored
+    return Instant(ms, "exact" if utc or sign else "assumed_zone", render(ms))
 
 
 def is_time(text: str) -> bool:
