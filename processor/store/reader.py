@@ -1,0 +1,68 @@
+"""Reading for one organization: every statement under its row-level security, none that writes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Self
+
+import asyncpg
+
+from processor.store.pool import READER, Database
+from processor.store.sql import statements
+
+_SQL = statements("search.sql")
+
+
+class Reader:
+    """A pool of read-only connections; what one organization asks sees only its own rows."""
+
+    def __init__(self, db: Database, statement_timeout_seconds: float) -> None:
+        """Keep the pool, and how long a statement may take unless said otherwise."""
+        self._db = db
+        self._timeout_seconds = statement_timeout_seconds
+
+    @classmethod
+    async def open(
+        cls, dsn: str, *, connections: int = 4, statement_timeout_seconds: float = 30.0
+    ) -> Self:
+        """Open the pool; refuse the start where the reader's role cannot be taken."""
+        db = await Database.open(
+            dsn,
+            role=READER,
+            connections=connections,
+            statement_timeout_seconds=statement_timeout_seconds,
+        )
+        return cls(db, statement_timeout_seconds)
+
+    @property
+    def db(self) -> Database:
+        """The pool, for what is asked for no organization."""
+        return self._db
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._db.close()
+
+    async def now(self) -> datetime:
+        """Return what the database's clock says."""
+        async with self._db.connection() as connection:
+            now: datetime = await connection.fetchval(_SQL["now"])
+        return now
+
+    @asynccontextmanager
+    async def of(
+        self, org_id: str, *, statement_timeout_seconds: float | None = None
+    ) -> AsyncIterator[asyncpg.Connection]:
+        """Lend a connection for one read-only transaction in which only that organization exists.
+
+        Every setting is the transaction's own, so that nothing is left for who borrows next.
+        """
+        seconds = (
+            self._timeout_seconds
+            if statement_timeout_seconds is None
+            else statement_timeout_seconds
+        )
+        async with self._db.transaction() as connection:
+            milliseconds = str(max(1, round(seconds * 1000)))
+            await connection.execute(_SQL["read_as"], org_id, milliseconds)
+            yield connection
