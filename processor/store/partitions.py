@@ -30,9 +30,13 @@ async def ensure_window(db: Database, retention_days: int) -> list[date]:
     """Create every partition that a record of now can need, and those of the week ahead."""
     async with db.connection() as connection:
         today: date = await connection.fetchval(_SQL["today"])
-    # One day more: an event of exactly the retention's age is no older than it.
-    first = today - timedelta(days=retention_days + 1)
+    first = oldest_kept(today, retention_days)
     return await ensure_days(db, first, today + timedelta(days=DAYS_AHEAD))
+
+
+def oldest_kept(today: date, retention_days: int) -> date:
+    """Return the oldest day that is kept: an event of exactly the retention's age is on it."""
+    return today - timedelta(days=retention_days)
 
 
 async def oldest_day(db: Database) -> date | None:

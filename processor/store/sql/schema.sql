@@ -71,7 +71,8 @@ CREATE TABLE public.audit_entries (
     request_id text,
     correlation_id text,
     details json NOT NULL,
-    context json NOT NULL
+    context json NOT NULL,
+    search_text text
 )
 PARTITION BY RANGE (occurred_at);
 
@@ -82,6 +83,46 @@ ALTER TABLE public.audit_entries OWNER TO hub_audit_owner;
 COMMENT ON COLUMN public.audit_entries.details IS 'as rendered: json keeps its text, jsonb would not';
 
 COMMENT ON COLUMN public.audit_entries.context IS 'the fields of the entry that have no column';
+
+COMMENT ON COLUMN public.audit_entries.search_text IS 'entry_text of the row, written by sealing';
+
+CREATE FUNCTION public.entry_search_text(e public.audit_entries) RETURNS SETOF text
+    LANGUAGE sql STABLE ROWS 1 PARALLEL SAFE
+    AS $_$
+SELECT lower(concat_ws(
+    E'\n',
+    e.org_id, e.category, e.action, e.outcome,
+    to_char(e.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+    to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+    e.actor_type, e.actor_id, e.actor_email, e.target_type, e.target_id,
+    host(e.ip), e.session_id, e.request_id, e.correlation_id, e.source_topic,
+    (
+        SELECT string_agg(v #>> '{}', E'\n')
+        FROM jsonb_path_query(
+            e.details::jsonb, 'strict $.** ? (@.type() != "object" && @.type() != "array")'
+        ) AS v
+    ),
+    (
+        SELECT string_agg(
+            CASE
+                WHEN f.key = 'actor_on_behalf_of'
+                THEN concat_ws(E'\n', f.value::json ->> 'id', f.value::json ->> 'email')
+                ELSE f.value
+            END,
+            E'\n')
+        FROM json_each_text(e.context) AS f
+        WHERE f.key <> ALL (ARRAY['schema_version', 'event_version', 'ip_port', 'raw_sha256'])
+    )
+))
+$_$;
+
+ALTER FUNCTION public.entry_search_text(e public.audit_entries) OWNER TO hub_audit_owner;
+
+CREATE FUNCTION public.entry_text(e public.audit_entries) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ SELECT t FROM entry_search_text(e) AS t $$;
+
+ALTER FUNCTION public.entry_text(e public.audit_entries) OWNER TO hub_audit_owner;
 
 CREATE TABLE public.source_offsets (
     topic text NOT NULL,
@@ -183,6 +224,20 @@ CREATE VIEW public.partition_days AS
 
 ALTER TABLE public.partition_days OWNER TO hub_audit_owner;
 
+CREATE TABLE public.purges (
+    day date NOT NULL,
+    org_id text NOT NULL COLLATE pg_catalog."C",
+    entries bigint NOT NULL,
+    first_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    purged_at timestamp with time zone DEFAULT now() NOT NULL,
+    announced_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.purges FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.purges OWNER TO hub_audit_owner;
+
 CREATE TABLE public.schema_migrations (
     name text NOT NULL,
     sha256 text NOT NULL,
@@ -190,6 +245,14 @@ CREATE TABLE public.schema_migrations (
 );
 
 ALTER TABLE public.schema_migrations OWNER TO hub_audit_owner;
+
+CREATE TABLE public.sealed_days (
+    day date NOT NULL,
+    sealed_at timestamp with time zone DEFAULT now() NOT NULL,
+    entries bigint NOT NULL
+);
+
+ALTER TABLE public.sealed_days OWNER TO hub_audit_owner;
 
 CREATE TABLE public.seq_gaps (
     org_id text NOT NULL COLLATE pg_catalog."C",
@@ -230,11 +293,19 @@ ALTER TABLE ONLY public.lanes
 ALTER TABLE ONLY public.org_heads
     ADD CONSTRAINT org_heads_pkey PRIMARY KEY (org_id);
 
+ALTER TABLE ONLY public.purges
+    ADD CONSTRAINT purges_pkey PRIMARY KEY (day, org_id, purged_at);
+
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY public.sealed_days
+    ADD CONSTRAINT sealed_days_pkey PRIMARY KEY (day);
+
 ALTER TABLE ONLY public.source_offsets
     ADD CONSTRAINT source_offsets_pkey PRIMARY KEY (topic, partition);
+
+CREATE INDEX purges_unannounced ON public.purges USING btree (purged_at) WHERE (announced_at IS NULL);
 
 CREATE INDEX seq_gaps_org_id ON public.seq_gaps USING btree (org_id);
 
@@ -250,7 +321,11 @@ CREATE POLICY own_organization ON public.dead_letters USING ((org_id = NULLIF(cu
 
 CREATE POLICY own_organization ON public.org_heads USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
 
+CREATE POLICY own_organization ON public.purges USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
+
 CREATE POLICY own_organization ON public.seq_gaps USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
+
+ALTER TABLE public.purges ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.seq_gaps ENABLE ROW LEVEL SECURITY;
 
@@ -259,6 +334,14 @@ GRANT ALL ON FUNCTION public.ensure_days(parent text, first date, last date) TO 
 
 GRANT SELECT,INSERT ON TABLE public.audit_entries TO hub_audit_writer;
 GRANT SELECT ON TABLE public.audit_entries TO hub_audit_reader;
+
+REVOKE ALL ON FUNCTION public.entry_search_text(e public.audit_entries) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.entry_search_text(e public.audit_entries) TO hub_audit_reader;
+GRANT ALL ON FUNCTION public.entry_search_text(e public.audit_entries) TO hub_audit_maintenance;
+
+REVOKE ALL ON FUNCTION public.entry_text(e public.audit_entries) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.entry_text(e public.audit_entries) TO hub_audit_reader;
+GRANT ALL ON FUNCTION public.entry_text(e public.audit_entries) TO hub_audit_maintenance;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.source_offsets TO hub_audit_writer;
 GRANT SELECT ON TABLE public.source_offsets TO hub_audit_reader;
@@ -285,8 +368,12 @@ GRANT SELECT ON TABLE public.schema_migrations TO hub_audit_writer;
 GRANT SELECT ON TABLE public.schema_migrations TO hub_audit_reader;
 GRANT SELECT ON TABLE public.schema_migrations TO hub_audit_maintenance;
 
+GRANT SELECT ON TABLE public.sealed_days TO hub_audit_writer;
+GRANT SELECT ON TABLE public.sealed_days TO hub_audit_reader;
+
 GRANT SELECT ON TABLE public.seq_gaps TO hub_audit_writer;
 GRANT SELECT ON TABLE public.seq_gaps TO hub_audit_reader;
 
 GRANT SELECT,INSERT ON TABLE public.source_gaps TO hub_audit_writer;
 GRANT SELECT ON TABLE public.source_gaps TO hub_audit_reader;
+
