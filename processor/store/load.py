@@ -56,8 +56,6 @@ async def _store(db: Database, candidates: list[Candidate]) -> int:
     async with db.transaction() as connection:
         outcome = await insert(connection, candidates, rows)
         if outcome.rejected:
-            reason, detail = outcome.rejected[0].rejection[1:]
-            raise ValueError(
-                f"{len(outcome.rejected)} entries cannot be loaded: {reason}: {detail}"
-            )
+            count, rejection = len(outcome.rejected), outcome.rejected[0].rejection
+            raise ValueError(f"{count} cannot be loaded: {rejection.reason}: {rejection.detail}")
     return len(outcome.entries)
