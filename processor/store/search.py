@@ -28,6 +28,8 @@ SHRINKAGE = 0.125
 STATEMENT_TARGET_SECONDS = 0.15
 """How long one window should take: short against a budget, long against a round trip."""
 
+TIMEOUT_SECONDS_MIN = 0.05
+
 CLOCK_AHEAD = timedelta(days=2)
 """Entries may be of the near future: clocks differ. So far ahead of now none is older than."""
 
@@ -94,7 +96,7 @@ class Walk:
     @property
     def timeout_seconds(self) -> float:
         """How long the next statement may take."""
-        return max(self._seconds_left(), self._budget_seconds / 4)
+        return max(self._seconds_left(), self._budget_seconds / 4, TIMEOUT_SECONDS_MIN)
 
     def window(self) -> Window:
         """Return what is to be gone through next."""
