@@ -1,0 +1,52 @@
+-- What the entries found come to. /*where*/ is the translated query, over audit_entries AS e; its
+-- parameters come after those of the statement itself.
+
+-- name: facets
+-- How often each value occurs in a window of time, per field its commonest ones; the fields in the
+-- order of their grouping sets.
+WITH grouped AS (
+    SELECT
+        g.facet,
+        CASE g.facet
+            WHEN 0 THEN g.category
+            WHEN 1 THEN g.action
+            WHEN 2 THEN g.outcome
+            WHEN 3 THEN g.actor
+            WHEN 4 THEN g.target_type
+            ELSE host(g.ip)
+        END AS value,
+        g.count
+    FROM (
+        SELECT
+            e.category, e.action, e.outcome, coalesce(e.actor_email, e.actor_id) AS actor,
+            e.target_type, e.ip, count(*) AS count,
+            CASE
+                WHEN grouping(e.category) = 0 THEN 0
+                WHEN grouping(e.action) = 0 THEN 1
+                WHEN grouping(e.outcome) = 0 THEN 2
+                WHEN grouping(coalesce(e.actor_email, e.actor_id)) = 0 THEN 3
+                WHEN grouping(e.target_type) = 0 THEN 4
+                ELSE 5
+            END AS facet
+        FROM audit_entries AS e
+        WHERE e.occurred_at >= $1 AND e.occurred_at < $2 AND /*where*/
+        GROUP BY GROUPING SETS (
+            (e.category), (e.action), (e.outcome), (coalesce(e.actor_email, e.actor_id)),
+            (e.target_type), (e.ip)
+        )
+    ) AS g
+), ranked AS (
+    SELECT *, row_number() OVER (PARTITION BY facet ORDER BY count DESC, value) AS place
+    FROM grouped
+    WHERE value IS NOT NULL
+)
+SELECT facet, value, count FROM ranked WHERE place <= 200;
+
+-- name: histogram
+-- How many entries of a window of time lie in each bar; bars begin at $3 and are $4 wide.
+SELECT
+    floor(extract(epoch FROM e.occurred_at - $3) / extract(epoch FROM $4::interval))::integer,
+    count(*)
+FROM audit_entries AS e
+WHERE e.occurred_at >= $1 AND e.occurred_at < $2 AND /*where*/
+GROUP BY 1;
