@@ -5,51 +5,39 @@ them. Answers go to standard output, what went wrong to standard error; exit cod
 1 for a finding or an outage, 2 for a start that was refused or a command line that makes no sense.
 """
 
-import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from processor.errors import HubAuditError, StartRefused
+from processor.commands.frame import (
+    EXIT_FAILED,
+    Commands,
+    as_json,
+    ask,
+    complain,
+    run,
+    settings_of,
+    show_json,
+    yes,
+)
+from processor.errors import StartRefused
 
 if TYPE_CHECKING:
     from processor.explain import Judged
     from processor.redrive import Selection
     from processor.settings import Settings
 
-Answer = TypeVar("Answer")
-
-EXIT_FAILED = 1
-EXIT_REFUSED = 2
-
 BOUND = click.IntRange(1, 1_000)
 """Of a list or redrive: it is held in memory, and a value may be half a mebibyte."""
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
-yes = click.option("--yes", is_flag=True, help="Do it without asking.")
 as_of = click.option(
     "--at", type=click.DateTime(), help="Judge as if recorded then (UTC), not now."
 )
-
-
-class Commands(click.Group):
-    """A group whose commands say in a line what went wrong, and show no traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; turn what was raised on purpose into lines and an exit code."""
-        try:
-            return super().invoke(ctx)
-        except StartRefused as refused:
-            _complain(refused.problems)
-            ctx.exit(EXIT_REFUSED)
-        except HubAuditError as error:
-            _complain([str(error)])
-            ctx.exit(EXIT_FAILED)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -76,8 +64,8 @@ def process(ctx: click.Context) -> None:
     """Run a worker until SIGTERM or Ctrl-C; start as many as there is work for."""
     from processor import doctor, lifecycle, logs, worker
 
-    settings = _settings(ctx)
-    if problems := _run(doctor.preflight(settings)):
+    settings = settings_of(ctx)
+    if problems := run(doctor.preflight(settings)):
         raise StartRefused(problems)
     logs.configure(settings.log.level, settings.log.format)
     ctx.exit(lifecycle.run(partial(worker.run, settings)))
@@ -90,11 +78,11 @@ def migrate(ctx: click.Context, *, as_json: bool) -> None:
     """Bring the database up to date: tables, roles, day partitions; safe to repeat."""
     from processor.store.migrations import migrate as bring_up_to_date
 
-    settings = _settings(ctx)
+    settings = settings_of(ctx)
     dsn = settings.postgres.dsn.get_secret_value()
-    applied = _run(bring_up_to_date(dsn, retention_days=settings.retention_days))
+    applied = run(bring_up_to_date(dsn, retention_days=settings.retention_days))
     if as_json:
-        _json({"applied": applied})
+        show_json({"applied": applied})
         return
     for name in applied:
         click.echo(f"applied {name}")
@@ -118,19 +106,19 @@ def topics_create(ctx: click.Context, *, partitions: int | None, as_json: bool) 
     """Create the topics that are missing; adds partitions only when asked for a number."""
     from processor.emit import topics as wanted
 
-    settings = _settings(ctx)
+    settings = settings_of(ctx)
     if partitions is not None:
         settings = settings.model_copy(update={"lanes": partitions})
         _insist_on_rest(settings)
-    created = _run(wanted.create(settings, raise_partitions=partitions is not None))
-    problems = _run(wanted.check(settings))
+    created = run(wanted.create(settings, raise_partitions=partitions is not None))
+    problems = run(wanted.check(settings))
     if as_json:
-        _json(created._asdict() | {"problems": problems})
+        show_json(created._asdict() | {"problems": problems})
     else:
         click.echo(f"{len(created.made)} topics created, {len(created.raised)} got partitions")
         if created.raised:
             click.echo(f"set HUB_AUDIT_LANES={settings.lanes} before you start processors again")
-        _complain(problems)
+        complain(problems)
     ctx.exit(EXIT_FAILED if problems else 0)
 
 
@@ -141,15 +129,15 @@ def topics_check(ctx: click.Context, *, as_json: bool) -> None:
     """Say what is wrong with the topics, and how to mend it; exit code 1 if anything is."""
     from processor.emit import topics as wanted
 
-    settings = _settings(ctx)
-    problems = _run(wanted.check(settings))
+    settings = settings_of(ctx)
+    problems = run(wanted.check(settings))
     if as_json:
-        _json({"problems": problems})
+        show_json({"problems": problems})
     elif not problems:
         count = len(wanted.wanted(settings))
         click.echo(f"{count} topics are as they have to be, {settings.lanes} partitions each")
     else:
-        _complain(problems)
+        complain(problems)
     ctx.exit(EXIT_FAILED if problems else 0)
 
 
@@ -160,9 +148,9 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
     """Check everything the processor depends on, and say what to do; exit code 1 on a problem."""
     from processor.doctor import COLORS, Level, examine, lines
 
-    findings = _run(examine(_settings(ctx)))
+    findings = run(examine(settings_of(ctx)))
     if as_json:
-        _json([finding._asdict() for finding in findings])
+        show_json([finding._asdict() for finding in findings])
     else:
         for finding in findings:
             level = click.style(f"{finding.level:8}", fg=COLORS[finding.level])
@@ -182,9 +170,9 @@ def config_show(ctx: click.Context, *, as_json: bool) -> None:
     """Show every setting with the variable that sets it; secrets are redacted."""
     from processor.settings import redacted, variables
 
-    shown = redacted(_settings(ctx))
+    shown = redacted(settings_of(ctx))
     if as_json:
-        _json(shown)
+        show_json(shown)
         return
     for variable, path in variables().items():
         value: Any = shown
@@ -220,10 +208,10 @@ def dead_letters_list(ctx: click.Context, /, *, as_json: bool, **options: Any) -
     """List dead letters, oldest first; the first column is what the other commands take."""
     from processor import redrive
 
-    settings = _settings(ctx)
-    letters = _run(redrive.select(settings, _selection(settings, (), **options)))
+    settings = settings_of(ctx)
+    letters = run(redrive.select(settings, _selection(settings, (), **options)))
     if as_json:
-        _json([redrive.described(letter) for letter in letters])
+        show_json([redrive.described(letter) for letter in letters])
         return
     for letter in letters:
         click.echo(redrive.line(letter))
@@ -239,10 +227,10 @@ def dead_letters_show(ctx: click.Context, at: str, *, as_json: bool) -> None:
     """Show one dead letter: why it could not pass, and the record as it came."""
     from processor import redrive
 
-    settings = _settings(ctx)
-    (letter,) = _run(redrive.select(settings, _selection(settings, (at,))))
+    settings = settings_of(ctx)
+    (letter,) = run(redrive.select(settings, _selection(settings, (at,))))
     if as_json:
-        _json(redrive.described(letter) | redrive.record_of(letter))
+        show_json(redrive.described(letter) | redrive.record_of(letter))
     else:
         click.echo("\n".join(redrive.page(letter)))
 
@@ -259,16 +247,16 @@ def dead_letters_redrive(
     """Send dead letters down the path again: those named, or those selected that still wait."""
     from processor import redrive
 
-    settings = _settings(ctx)
+    settings = settings_of(ctx)
     selection = _selection(settings, coordinates, open_only=True, **options)
-    letters = _run(redrive.select(settings, selection))
+    letters = run(redrive.select(settings, selection))
     for letter in letters:
         click.echo(redrive.line(letter))
     if dry_run or not letters:
         click.echo(f"{len(letters)} dead letters would be redriven")
         return
-    _ask(f"redrive these {len(letters)} dead letters?", yes=yes)
-    _run(redrive.redrive(settings, letters))
+    ask(f"redrive these {len(letters)} dead letters?", yes=yes)
+    run(redrive.redrive(settings, letters))
     click.echo(f"{len(letters)} records are on {settings.topic(settings.topics.redrive)}")
 
 
@@ -290,16 +278,16 @@ def recover(ctx: click.Context, *, margin: int, since: datetime | None, yes: boo
     """Let lanes go on that stopped: the database lost commits, or a raw topic was created anew."""
     from processor import recover as operation
 
-    settings = _settings(ctx)
-    diagnosis = _run(operation.diagnose(settings))
+    settings = settings_of(ctx)
+    diagnosis = run(operation.diagnose(settings))
     for finding in operation.findings(diagnosis):
         click.echo(finding)
     if not any(diagnosis):
         click.echo("nothing to recover: no lane has a reason to stop")
         return
-    _ask("go on behind what is published?", yes=yes)
+    ask("go on behind what is published?", yes=yes)
     since_ms = None if since is None else _ms(since)
-    recovered = _run(operation.mend(settings, diagnosis, margin=margin, since_ms=since_ms))
+    recovered = run(operation.mend(settings, diagnosis, margin=margin, since_ms=since_ms))
     click.echo(f"lanes moved: {', '.join(map(str, recovered.lanes)) or 'none'}")
     click.echo(f"organizations lifted: {len(recovered.heads)}; see seq_gaps")
 
@@ -316,7 +304,7 @@ def validate(ctx: click.Context, file: BinaryIO, *, at: datetime | None, as_json
     judged = [explain.described(each) for each in _judged(ctx, file, at)]
     rejected = [each for each in judged if each["end"] == "rejected"]
     if as_json:
-        _json({"events": len(judged), "rejected": len(rejected), "verdicts": judged})
+        show_json({"events": len(judged), "rejected": len(rejected), "verdicts": judged})
     else:
         for each in rejected:
             click.echo(explain.complaint(getattr(file, "name", "-"), each))
@@ -333,7 +321,7 @@ def normalize(ctx: click.Context, file: BinaryIO, *, at: datetime | None, explai
     """Show what raw events in FILE become; one line of JSON each unless they are explained."""
     from processor import explain
 
-    settings, failed = _settings(ctx), False
+    settings, failed = settings_of(ctx), False
     for judged in _judged(ctx, file, at):
         failed = failed or explain.described(judged)["end"] == "rejected"
         if explained:
@@ -355,16 +343,6 @@ def demo(ctx: click.Context, *, rate: float, seconds: float | None, seed: int) -
     ctx.exit(run_demo(rate=rate, seconds=seconds, seed=seed))
 
 
-def _settings(ctx: click.Context) -> "Settings":
-    from processor.settings import Settings
-
-    return Settings.load(config=ctx.obj)
-
-
-def _run(question: Coroutine[Any, Any, Answer]) -> Answer:
-    return asyncio.run(question)
-
-
 def _selection(settings: "Settings", coordinates: tuple[str, ...], **options: Any) -> "Selection":
     """Return what was selected, or complain about what cannot be."""
     from processor.redrive import selection
@@ -381,12 +359,7 @@ def _judged(ctx: click.Context, file: BinaryIO, at: datetime | None) -> "Iterato
     from processor.explain import judge
 
     now_ms = time.time_ns() // 1_000_000 if at is None else _ms(at)
-    return judge(file.read(), _settings(ctx), now_ms)
-
-
-def _ask(question: str, *, yes: bool) -> None:
-    if not yes:
-        click.confirm(question, abort=True)
+    return judge(file.read(), settings_of(ctx), now_ms)
 
 
 def _ms(at: datetime) -> int:
@@ -397,16 +370,5 @@ def _insist_on_rest(settings: "Settings") -> None:
     """Refuse to go on while workers run."""
     from processor.ingest.group import members
 
-    if count := _run(members(settings)):
+    if count := run(members(settings)):
         raise StartRefused([f"{count} workers run: stop them before partitions are added"])
-
-
-def _complain(problems: Iterable[str]) -> None:
-    for problem in problems:
-        click.echo(f"hub-audit: {problem}", err=True)
-
-
-def _json(answer: Any) -> None:
-    import json
-
-    click.echo(json.dumps(answer, ensure_ascii=False, indent=2, default=str))
