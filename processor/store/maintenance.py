@@ -1,0 +1,50 @@
+"""The session of a maintainer: one connection, one lock, and statements that may take long."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import asyncpg
+
+from processor.store.pool import MAINTENANCE, Database
+from processor.store.sql import statements
+
+_SQL = statements("maintenance.sql")
+
+STATEMENT_TIMEOUT_SECONDS = 3_600.0
+"""Of building an index or freezing a day of many millions of entries."""
+
+Session: TypeAlias = asyncpg.Connection
+
+
+@asynccontextmanager
+async def maintenance(dsn: str) -> AsyncIterator[Database]:
+    """Open the store for a maintainer: the role that owns the partitions, and time enough."""
+    db = await Database.open(
+        dsn,
+        role=MAINTENANCE,
+        connections=2,
+        statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
+    )
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def alone(db: Database) -> AsyncIterator[Session | None]:
+    """Lend the one session that may maintain; None while another maintainer has it.
+
+    Everything is done on this very connection: a maintainer that lost the lock has lost its hands.
+    """
+    async with db.connection() as session:
+        if not await session.fetchval(_SQL["lock"]):
+            yield None
+            return
+        try:
+            yield session
+        except BaseException:
+            session.terminate()  # whatever it was in, the lock goes with it
+            raise
+        await session.execute(_SQL["unlock"])

@@ -1,0 +1,168 @@
+"""Sealing: a finished day is rewritten in the order of reading, and the copy takes its place.
+
+The copy gets what a live day cannot afford: rows sorted by organization and time, indexes on actor
+and target, the text that is searched. It is made beside the partition, in pieces that each see a
+fresh snapshot, while entries of that day still arrive; only the exchange stops the world, for the
+milliseconds that some catalog rows take. Cut off anywhere before it, nothing has changed but that
+a table lies about, and the next run sweeps that up.
+"""
+
+import asyncio
+import time
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+import asyncpg
+
+from processor.store.maintenance import Session
+from processor.store.rows import COLUMNS
+from processor.store.sql import statements
+
+_SQL = statements("seal.sql")
+
+PIECE_ROWS = 20_000
+"""Copied in a statement: some 25 MB to be sorted, and a snapshot held for less than a second."""
+
+LOCK_PATIENCE_MS = 100
+"""How long the exchange may keep writers and readers waiting behind it before it gives way."""
+
+ATTEMPTS_MAX = 60
+ATTEMPT_PAUSE_SECONDS_MAX = 5.0
+
+_NOT_NOW = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+
+_SORT_MEMORY = "64MB"
+_INDEX_MEMORY = "256MB"
+
+_BEGIN = ("", datetime.min.replace(tzinfo=UTC))
+# Behind every organization: its name is ASCII.
+_END = ("\U0010ffff", datetime.max.replace(tzinfo=UTC))
+
+Place = tuple[str, datetime]
+
+
+class Sealed(NamedTuple):
+    """A day that was sealed: how many entries it held, what it took, how many came meanwhile."""
+
+    day: date
+    entries: int
+    late: int
+    seconds: float
+    exchange_seconds: float
+
+
+class SealingPostponed(Exception):
+    """The partition was never free for long enough; the next run tries again."""
+
+
+async def due(session: Session, before: date) -> list[date]:
+    """Return the days before one that ought to be sealed, the newest first."""
+    return [row["day"] for row in await session.fetch(_SQL["due"], before)]
+
+
+async def sweep(session: Session) -> list[str]:
+    """Remove what sealings that were cut off have left; return the names of the tables."""
+    left: list[str] = [row["relname"] for row in await session.fetch(_SQL["unfinished"])]
+    for name in left:
+        await session.execute(_SQL["drop"].format(new=name))
+    return left
+
+
+async def seal(session: Session, day: date, *, rest: float = 0.0) -> Sealed:
+    """Seal a day; after each piece rest for that share of the time it took, for others' sake.
+
+    Raises SealingPostponed when somebody has been at the day's partition all the time.
+    """
+    began, sql = time.monotonic(), _statements(day)
+    await session.execute(sql["create"])
+    try:
+        await session.execute(sql["heads"])
+        await _copy(session, sql, rest)
+        copied = await _build(session, sql)
+        late, exchange_seconds = await _exchange(session, sql, day, copied)
+    except SealingPostponed:
+        await session.execute(sql["drop"])
+        raise
+    return Sealed(day, copied + late, late, time.monotonic() - began, exchange_seconds)
+
+
+def _statements(day: date) -> dict[str, str]:
+    """Return the statements for a day; nothing but the day goes into their text."""
+    leaf = f"audit_entries_{day:%Y%m%d}"
+    names = {
+        "leaf": leaf,
+        "new": f"{leaf}_sealing",
+        "since": f"{day} 00:00:00+00",
+        "until": f"{day + timedelta(days=1)} 00:00:00+00",
+        "columns": ", ".join(COLUMNS),
+        "e_columns": ", ".join(f"e.{column}" for column in COLUMNS),
+    }
+    return {name: statement.format(**names) for name, statement in _SQL.items()}
+
+
+async def _copy(session: Session, sql: dict[str, str], rest: float) -> None:
+    """Copy up to the heads, piece by piece."""
+    place: Place = _BEGIN
+    while place != _END:
+        began = time.monotonic()
+        row = await session.fetchrow(sql["boundary"], *place, PIECE_ROWS)
+        end: Place = _END if row is None else (row["org_id"], row["occurred_at"])
+        async with session.transaction():
+            await session.execute(f"SET LOCAL work_mem = '{_SORT_MEMORY}'")
+            await session.execute(sql["copy"], *place, *end)
+        await asyncio.sleep((time.monotonic() - began) * rest)
+        place = end
+
+
+async def _build(session: Session, sql: dict[str, str]) -> int:
+    """Index the copy, freeze it, and count whether all is there; return the count."""
+    async with session.transaction():
+        await session.execute(f"SET LOCAL maintenance_work_mem = '{_INDEX_MEMORY}'")
+        # One core at most: the other ones have events to store.
+        await session.execute("SET LOCAL max_parallel_maintenance_workers = 0")
+        await session.execute(sql["index"])
+    await session.execute(sql["vacuum"])
+    row = await session.fetchrow(sql["counts"])
+    copied: int = row["copied"]
+    if copied != row["wanted"]:
+        raise RuntimeError(f"{copied} of {row['wanted']} entries were copied")
+    return copied
+
+
+async def _exchange(
+    session: Session, sql: dict[str, str], day: date, copied: int
+) -> tuple[int, float]:
+    """Put the copy in the partition's place; return how many were late, and how long it took."""
+    late = 0
+    for attempt in range(ATTEMPTS_MAX):
+        # Most of what is late is copied before anybody has to wait for it.
+        async with session.transaction():
+            late += await _late(session, sql)
+        try:
+            last, seconds = await _try_exchange(session, sql, day, copied + late)
+        except _NOT_NOW:
+            await asyncio.sleep(min(0.05 * 2**attempt, ATTEMPT_PAUSE_SECONDS_MAX))
+        else:
+            return late + last, seconds
+    raise SealingPostponed(f"{day} was never free for {LOCK_PATIENCE_MS} ms")
+
+
+async def _try_exchange(
+    session: Session, sql: dict[str, str], day: date, copied: int
+) -> tuple[int, float]:
+    """Exchange in one transaction, unless somebody holds a lock for too long."""
+    async with session.transaction():
+        await session.execute(sql["patience"], f"{LOCK_PATIENCE_MS}ms")
+        began = time.monotonic()
+        await session.execute(sql["lock"])
+        late = await _late(session, sql)
+        await session.execute(sql["exchange"])
+        await session.execute(sql["sealed"], day, copied + late)
+    return late, time.monotonic() - began
+
+
+async def _late(session: Session, sql: dict[str, str]) -> int:
+    """Copy what has come since the copy or the last look; return how many."""
+    await session.execute(sql["probes_only"])
+    status: str = await session.execute(sql["late"])
+    return int(status.rpartition(" ")[2])

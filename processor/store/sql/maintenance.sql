@@ -1,0 +1,9 @@
+-- The session of a maintainer.
+
+-- name: lock
+-- One maintainer at a time; the lock is the session's and goes with it.
+SELECT pg_try_advisory_lock(hashtext('hub_audit.maintain'));
+
+-- name: unlock
+-- Let another one work.
+SELECT pg_advisory_unlock(hashtext('hub_audit.maintain'));

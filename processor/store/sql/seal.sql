@@ -1,0 +1,137 @@
+-- Sealing a day. In braces: {leaf} its partition, {new} the table that takes its place, {columns} of
+-- the writer, {since} and {until} its bounds; all made of the day alone.
+
+-- name: due
+-- The days before $1 that hold entries and are not sealed, or have grown by a quarter since; the
+-- newest, which is read most, first.
+SELECT d.day
+FROM partition_days AS d
+JOIN pg_catalog.pg_class AS c ON c.oid = to_regclass(d.parent || '_' || to_char(d.day, 'YYYYMMDD'))
+LEFT JOIN sealed_days AS s ON s.day = d.day
+WHERE d.parent = 'audit_entries' AND d.day < $1 AND (
+    s.day IS NULL AND pg_relation_size(c.oid) > 0
+    OR c.reltuples > s.entries * 1.25 + 1000
+)
+ORDER BY d.day DESC;
+
+-- name: unfinished
+-- What a sealing that was cut off has left behind.
+SELECT relname FROM pg_catalog.pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+AND relname ~ '^audit_entries_[0-9]+_sealing$';
+
+-- name: drop
+-- Remove it.
+DROP TABLE {new};
+
+-- name: create
+-- The table that will take the partition's place: as its own row-level security has it, the
+-- owner's, and with the bounds as a constraint, so that attaching need not read it.
+CREATE TABLE {new} (
+    LIKE audit_entries INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE,
+    CONSTRAINT {new}_bounds CHECK (occurred_at >= '{since}' AND occurred_at < '{until}')
+) WITH (autovacuum_enabled = off);
+ALTER TABLE {new} OWNER TO hub_audit_owner;
+ALTER TABLE {new} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY own_organization ON {new}
+USING (org_id = nullif(current_setting('app.org_id', true), ''));
+
+-- name: heads
+-- Up to where every organization is copied. Whatever carries a number up to here is committed,
+-- because numbers are given out under a lock that is held to commit.
+DROP TABLE IF EXISTS pg_temp.copied_through;
+CREATE TEMPORARY TABLE copied_through AS SELECT org_id, last_seq FROM org_heads;
+ALTER TABLE copied_through ADD PRIMARY KEY (org_id);
+ANALYZE copied_through;
+
+-- name: boundary
+-- Where the next piece ends: so many rows further in the order of reading.
+SELECT org_id, occurred_at FROM audit_entries
+WHERE occurred_at >= '{since}' AND occurred_at < '{until}' AND (org_id, occurred_at) > ($1, $2)
+ORDER BY org_id, occurred_at
+OFFSET $3 LIMIT 1;
+
+-- name: copy
+-- One piece, in the order of reading; by way of the parent, whose row the function takes.
+INSERT INTO {new} ({columns}, search_text)
+SELECT {e_columns}, coalesce(e.search_text, (SELECT t FROM entry_search_text(e) AS t))
+FROM audit_entries AS e
+JOIN pg_temp.copied_through AS h ON h.org_id = e.org_id AND e.seq <= h.last_seq
+WHERE e.occurred_at >= '{since}' AND e.occurred_at < '{until}'
+AND (e.org_id, e.occurred_at) > ($1, $2) AND (e.org_id, e.occurred_at) <= ($3, $4)
+ORDER BY e.org_id, e.occurred_at;
+
+-- name: index
+-- Built at once over sorted rows: an eighth of what they would cost row by row.
+ALTER TABLE {new} ADD CONSTRAINT {new}_pkey PRIMARY KEY (org_id, occurred_at, entry_id);
+ALTER TABLE {new} ADD CONSTRAINT {new}_seq_key UNIQUE (org_id, seq);
+CREATE INDEX {new}_actor ON {new} (org_id, actor_id, occurred_at DESC, entry_id DESC);
+CREATE INDEX {new}_target ON {new} (org_id, target_id, occurred_at DESC, entry_id DESC);
+
+-- name: vacuum
+-- So that no later vacuum has to touch it, and counting needs the index alone. Analyzed is what
+-- conditions are about; the long texts would cost as much as all the rest.
+VACUUM (FREEZE, ANALYZE) {new} (
+    org_id, occurred_at, entry_id, seq, recorded_at, category, action, outcome, actor_type,
+    actor_id, actor_email, target_type, target_id, ip, session_id, request_id, correlation_id
+);
+
+-- name: probes_only
+-- Find the late ones by index probes alone.
+SELECT
+    set_config('enable_hashjoin', 'off', true),
+    set_config('enable_mergejoin', 'off', true),
+    set_config('enable_seqscan', 'off', true),
+    set_config('enable_bitmapscan', 'off', true);
+
+-- name: late
+-- Copy what came since, of the organizations that got anything, and remember up to where. One
+-- statement, one snapshot: nothing falls between the heads that it sees and the rows.
+WITH moved AS MATERIALIZED (
+    SELECT h.org_id, coalesce(c.last_seq, 0) AS after_seq, h.last_seq
+    FROM org_heads AS h LEFT JOIN pg_temp.copied_through AS c ON c.org_id = h.org_id
+    WHERE h.last_seq > coalesce(c.last_seq, 0)
+), remembered AS (
+    INSERT INTO pg_temp.copied_through AS c (org_id, last_seq)
+    SELECT m.org_id, m.last_seq FROM moved AS m
+    ON CONFLICT (org_id) DO UPDATE SET last_seq = excluded.last_seq
+)
+INSERT INTO {new} ({columns})
+SELECT {e_columns}
+FROM moved AS m
+JOIN {leaf} AS e ON e.org_id = m.org_id AND e.seq > m.after_seq AND e.seq <= m.last_seq;
+
+-- name: counts
+-- How many should have been copied, and how many were.
+SELECT
+    (
+        SELECT count(*) FROM {leaf} AS e
+        JOIN pg_temp.copied_through AS h ON h.org_id = e.org_id AND e.seq <= h.last_seq
+    ) AS wanted,
+    (SELECT count(*) FROM {new}) AS copied;
+
+-- name: patience
+-- Whoever comes while we wait for a lock waits behind us: no longer than nobody would notice.
+SELECT set_config('lock_timeout', $1, true);
+
+-- name: lock
+-- First the parent alone, then the leaf: COPY and every reader take them in that order.
+LOCK TABLE ONLY audit_entries IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE {leaf} IN ACCESS EXCLUSIVE MODE;
+
+-- name: exchange
+-- The old partition goes, the new one takes its name and its place: some catalog rows each.
+ALTER TABLE audit_entries DETACH PARTITION {leaf};
+DROP TABLE {leaf};
+ALTER TABLE {new} RENAME TO {leaf};
+ALTER INDEX {new}_pkey RENAME TO {leaf}_pkey;
+ALTER INDEX {new}_seq_key RENAME TO {leaf}_seq_key;
+ALTER INDEX {new}_actor RENAME TO {leaf}_actor;
+ALTER INDEX {new}_target RENAME TO {leaf}_target;
+ALTER TABLE audit_entries ATTACH PARTITION {leaf} FOR VALUES FROM ('{since}') TO ('{until}');
+ALTER TABLE {leaf} DROP CONSTRAINT {new}_bounds, RESET (autovacuum_enabled);
+
+-- name: sealed
+-- Keep the day's name in the books.
+INSERT INTO sealed_days (day, entries) VALUES ($1, $2)
+ON CONFLICT (day) DO UPDATE SET entries = excluded.entries, sealed_at = now();
