@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from processor.commands import maintain
 from processor.commands.frame import (
     EXIT_FAILED,
     Commands,
@@ -56,6 +57,9 @@ def main(ctx: click.Context, config: Path | None) -> None:
 
     ctx.obj = config
     logs.quiet()
+
+
+main.add_command(maintain.command)
 
 
 @main.command()

@@ -137,6 +137,10 @@ LAG_SECONDS = _gauge("lag_seconds", "Age of the last stored record while more wa
 LAST_PROGRESS = _gauge(
     "last_progress_timestamp_seconds", "When the last batch was finished.", "lane"
 )
+FORWARDED = _counter("forwarded_records_total", "Records sent on SIEM topics.")
+FORWARD_LAG = _gauge(
+    "forward_lag_entries", "Entries that the subscription furthest behind lacks.", "shard"
+)
 LANES = _gauge("lanes_held", "Lanes this worker holds.")
 LANE_BATCHES = _counter("transactions_total", "Batches, by how they ended.", "result")
 LANE_RESETS = _counter("lane_resets_total", "Lanes taken over again, by cause.", "cause")
@@ -148,6 +152,13 @@ DAYS_AHEAD = _gauge("days_ahead", "Day partitions that are there beyond today's.
 OLDEST_DAY = _gauge("oldest_day_timestamp_seconds", "When the oldest day partition begins.")
 UNBALANCED = _gauge("unbalanced_partitions", "Raw partitions whose books do not balance.")
 LOOP_LAG = _gauge("loop_lag_seconds", "How late the event loop last woke a timer.")
+MAINTAINED = _gauge("maintained_timestamp_seconds", "When a round of maintenance last went well.")
+PURGED = _counter("purged_days_total", "Days dropped by retention.", "table")
+OVERDUE = _gauge("overdue_days", "Days too old that wait for whoever reads them.")
+UNANNOUNCED = _gauge("unannounced_purges", "Purges their organizations were not told of yet.")
+SEALED = _counter("sealed_entries_total", "Entries in the days that were sealed.")
+SEALING = _counter("sealing_seconds_total", "Time spent on sealing.")
+UNSEALED = _gauge("unsealed_days", "Finished days that could not be sealed in the last round.")
 BUILD = _gauge("build_info", "1, labelled with what runs.", "version", "normalizer")
 
 
@@ -164,6 +175,7 @@ LABELS: Mapping[str, frozenset[str] | None] = {
     "cause": frozenset(("outage", "fenced", "stopped")),
     "redelivery": frozenset(("yes", "no")),
     "state": frozenset(("idle", "busy")),
+    "table": frozenset(("audit_entries", "dead_letters")),
 }
 """Every label, and what it can say; None where the settings or the release decide."""
 
@@ -283,6 +295,16 @@ def source_gap(offsets: int) -> None:
     SOURCE_GAPS.inc(offsets)
 
 
+def forwarded(records: int) -> None:
+    """Count records that were committed on SIEM topics."""
+    FORWARDED.inc(records)
+
+
+def forward_lag(shard: int, entries: int) -> None:
+    """Note how far the slowest subscription of a shard is behind."""
+    FORWARD_LAG.labels(str(shard)).set(entries)
+
+
 def rebalanced(lanes: int) -> None:
     """Note an assignment of so many lanes."""
     REBALANCES.inc()
@@ -300,6 +322,22 @@ def connections(*, idle: int, busy: int) -> None:
     """Note what the connections to Postgres do."""
     CONNECTIONS.labels("idle").set(idle)
     CONNECTIONS.labels("busy").set(busy)
+
+
+def day_sealed(entries: int, seconds: float) -> None:
+    """Count a day that was sealed."""
+    SEALED.inc(entries)
+    SEALING.inc(seconds)
+
+
+def maintained(*, purged: Mapping[str, int], overdue: int, unsealed: int, unannounced: int) -> None:
+    """Note a round of maintenance."""
+    for table, days in purged.items():
+        PURGED.labels(table).inc(days)
+    OVERDUE.set(overdue)
+    UNSEALED.set(unsealed)
+    UNANNOUNCED.set(unannounced)
+    MAINTAINED.set_to_current_time()
 
 
 def started(version: str, normalizer: str) -> None:

@@ -135,6 +135,21 @@ class BatchBounds(Section):
     gather_ms: Annotated[int, Field(ge=0, le=1_000)] = 20
 
 
+class Forward(Section):
+    """How SIEM subscriptions are served."""
+
+    heartbeat_seconds: Annotated[float, Field(ge=1, le=3_600)] = 60.0
+    lease_seconds: Annotated[float, Field(ge=2, le=300)] = 10.0
+
+
+class Maintain(Section):
+    """When and how gently partitions are maintained."""
+
+    interval_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    seal_grace_hours: Annotated[float, Field(ge=0, le=168)] = 2.0
+    rest: Annotated[float, Field(ge=0, le=20)] = 1.0
+
+
 class Http(Section):
     """Where metrics and health are served."""
 
@@ -160,6 +175,8 @@ class Settings(Section):
     topics: Topics = Topics()
     postgres: Postgres = Postgres()
     batch: BatchBounds = BatchBounds()
+    forward: Forward = Forward()
+    maintain: Maintain = Maintain()
     http: Http = Http()
     log: Log = Log()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import TypeAlias
 
 import asyncpg
@@ -48,3 +49,9 @@ async def alone(db: Database) -> AsyncIterator[Session | None]:
             session.terminate()  # whatever it was in, the lock goes with it
             raise
         await session.execute(_SQL["unlock"])
+
+
+async def now(session: Session) -> datetime:
+    """Return the database's time, in UTC: the one clock that all processes share."""
+    at: datetime = await session.fetchval(_SQL["now"])
+    return at

@@ -28,10 +28,21 @@ async def ensure_days(
 
 async def ensure_window(db: Database, retention_days: int) -> list[date]:
     """Create every partition that a record of now can need, and those of the week ahead."""
+    return await ensure_days(db, *await window(db, retention_days))
+
+
+async def missing(db: Database, retention_days: int) -> list[date]:
+    """Return the days of that window that take no entries yet."""
+    first, last = await window(db, retention_days)
+    span = {first + timedelta(days=number) for number in range((last - first).days + 1)}
+    return sorted(span.difference(await days(db)))
+
+
+async def window(db: Database, retention_days: int) -> tuple[date, date]:
+    """Return the first and the last day that have to have partitions."""
     async with db.connection() as connection:
         today: date = await connection.fetchval(_SQL["today"])
-    first = oldest_kept(today, retention_days)
-    return await ensure_days(db, first, today + timedelta(days=DAYS_AHEAD))
+    return oldest_kept(today, retention_days), today + timedelta(days=DAYS_AHEAD)
 
 
 def oldest_kept(today: date, retention_days: int) -> date:

@@ -7,3 +7,7 @@ SELECT pg_try_advisory_lock(hashtext('hub_audit.maintain'));
 -- name: unlock
 -- Let another one work.
 SELECT pg_advisory_unlock(hashtext('hub_audit.maintain'));
+
+-- name: now
+-- The one clock.
+SELECT now();

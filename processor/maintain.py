@@ -1,0 +1,220 @@
+"""``hub-audit maintain``: days ahead are created, finished ones sealed, old ones dropped.
+
+Any number may run: whoever holds the advisory lock works, the others stand by. Each round begins
+with what an earlier one left unfinished, and ends with what matters least if it has to wait:
+
+::
+
+    days ahead -> sweep -> purge what is too old -> tell the organizations -> seal finished days
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from processor import metrics
+from processor.emit.own_events import OwnEvent, OwnEvents
+from processor.errors import BusOutage, Outage
+from processor.health import serve
+from processor.settings import Settings
+from processor.store import retention, seal
+from processor.store.maintenance import Session, alone, maintenance, now
+from processor.store.partitions import DEAD_LETTERS, ENTRIES, ensure_window, missing, oldest_kept
+from processor.store.pool import Database
+from processor.store.survey import vitals
+
+log = logging.getLogger(__name__)
+
+PURGED = "audit.retention.purged.v1"
+TABLES = (ENTRIES, DEAD_LETTERS)
+
+LATE_ROUNDS = 3
+"""After so many intervals without a round that went well, the process is not ready."""
+
+
+@dataclass
+class Round:
+    """What a round of maintenance did, or in a dry run would do."""
+
+    standing_by: bool = False
+    created: list[date] = field(default_factory=list)
+    swept: list[str] = field(default_factory=list)
+    purged: dict[str, list[date]] = field(default_factory=dict)
+    waiting: dict[str, list[date]] = field(default_factory=dict)
+    announced: int = 0
+    unannounced: int = 0
+    sealed: list[seal.Sealed] = field(default_factory=list)
+    unsealed: list[date] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """What a round would do: days to create, to purge with about how many rows, and to seal."""
+
+    create: list[date]
+    purge: Mapping[str, Mapping[str, int]]
+    seal: list[date]
+
+
+async def plan(settings: Settings) -> Plan:
+    """Return what the next round would do, and change nothing."""
+    async with _store(settings) as db, db.connection() as session:
+        at = await now(session)
+        oldest = oldest_kept(at.date(), settings.retention_days)
+        return Plan(
+            await missing(db, settings.retention_days),
+            {table: await _overdue(session, table, oldest) for table in TABLES},
+            await seal.due(session, _finished_before(settings, at)),
+        )
+
+
+async def once(settings: Settings) -> Round:
+    """Do one round, or stand by where another maintainer is at it."""
+    async with _store(settings) as db:
+        return await _round(settings, db)
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Do a round every interval until ``stop`` is set; an outage is waited out."""
+    keeper = Keeper(settings)
+    async with _store(settings) as db, serve(settings.http, keeper.readiness):
+        working = asyncio.create_task(keeper.keep(db))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not working.done():
+            # Whatever is half done is swept up by the next round, here or elsewhere.
+            working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+
+
+class Keeper:
+    """Does round after round, and knows whether they go well."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Begin with no round done."""
+        self._settings = settings
+        self._went_well_at: float | None = None
+        self._why = "the first round is not over yet"
+
+    def readiness(self) -> tuple[bool, str]:
+        """Tell whether a round went well of late; if not, why not."""
+        if self._went_well_at is None:
+            return False, self._why
+        late = time.monotonic() - self._went_well_at
+        if late > LATE_ROUNDS * self._settings.maintain.interval_seconds:
+            return False, f"no round went well for {late:.0f} s: {self._why}"
+        return True, self._why
+
+    async def keep(self, db: Database) -> None:
+        """Do rounds for ever."""
+        while True:
+            try:
+                done = await _round(self._settings, db)
+                self._went_well_at = time.monotonic()
+                self._why = "another maintainer is at work" if done.standing_by else "maintained"
+            except Outage as error:
+                self._why = str(error)
+                log.warning("round_postponed", extra={"error": self._why})
+            await asyncio.sleep(self._settings.maintain.interval_seconds)
+
+
+async def _round(settings: Settings, db: Database) -> Round:
+    """Do one round."""
+    done = Round(created=await ensure_window(db, settings.retention_days))
+    async with alone(db) as session:
+        if session is None:
+            done.standing_by = True
+            return done
+        done.swept = await seal.sweep(session)
+        at = await now(session)
+        for table in TABLES:
+            await _purge(session, table, oldest_kept(at.date(), settings.retention_days), done)
+        await _announce(settings, session, done)
+        for day in await seal.due(session, _finished_before(settings, at)):
+            await _seal(session, day, settings.maintain.rest, done)
+    await _note(db, done)
+    return done
+
+
+def _finished_before(settings: Settings, at: datetime) -> date:
+    """Return the first day that may still get many entries."""
+    return (at - timedelta(hours=settings.maintain.seal_grace_hours)).date()
+
+
+async def _overdue(session: Session, table: str, oldest: date) -> dict[str, int]:
+    """Return the days that are too old, and about how many rows each has."""
+    days = await retention.overdue(session, table, oldest)
+    return {str(day): await retention.rows(session, table, day) for day in days}
+
+
+async def _purge(session: Session, table: str, oldest: date, done: Round) -> None:
+    """Drop every day of a table that is older than the oldest kept."""
+    for day in await retention.overdue(session, table, oldest):
+        gone = await retention.purge(session, table, day)
+        (done.purged if gone else done.waiting).setdefault(table, []).append(day)
+        log.info("day_purged" if gone else "purge_waits", extra={"table": table, "day": str(day)})
+        if not gone:
+            return  # whoever reads this day holds up the next one as well
+
+
+async def _announce(settings: Settings, session: Session, done: Round) -> None:
+    """Tell the organizations what retention took; what cannot be told now is told later."""
+    try:
+        while purges := await retention.unannounced(session):
+            done.unannounced = len(purges)
+            async with OwnEvents.opened(settings) as bus:
+                await bus.publish(_event(purge) for purge in purges)
+            await retention.announced(session, purges)
+            done.announced, done.unannounced = done.announced + len(purges), 0
+    except BusOutage as error:
+        log.warning("purges_not_announced", extra={"error": str(error)})
+    await retention.forget(session, after=timedelta(days=settings.retention_days))
+
+
+def _event(purge: retention.Purge) -> OwnEvent:
+    """Return the event of a purge: told twice it is the same event, and becomes one entry."""
+    data = {
+        "actor": {"type": "system"},
+        "day": str(purge.day),
+        "rows": purge.entries,
+        "first_seq": purge.first_seq,
+        "last_seq": purge.last_seq,
+    }
+    return OwnEvent(f"purged-{purge.day}", PURGED, purge.purged_at, purge.org_id, data)
+
+
+async def _seal(session: Session, day: date, rest: float, done: Round) -> None:
+    """Seal a day, unless it is being read all the time."""
+    try:
+        sealed = await seal.seal(session, day, rest=rest)
+    except seal.SealingPostponed as postponed:
+        done.unsealed.append(day)
+        log.warning("sealing_postponed", extra={"day": str(day), "why": str(postponed)})
+        return
+    done.sealed.append(sealed)
+    metrics.day_sealed(sealed.entries, sealed.seconds)
+    log.info("day_sealed", extra=sealed._asdict() | {"day": str(day)})
+
+
+async def _note(db: Database, done: Round) -> None:
+    """Leave the figures of the round."""
+    metrics.maintained(
+        purged={table: len(days) for table, days in done.purged.items()},
+        overdue=sum(len(days) for days in done.waiting.values()),
+        unsealed=len(done.unsealed),
+        unannounced=done.unannounced,
+    )
+    metrics.store_seen(**(await vitals(db))._asdict())
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[Database]:
+    """Open the store as the maintainer."""
+    async with maintenance(settings.postgres.dsn.get_secret_value()) as db:
+        yield db
