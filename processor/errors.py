@@ -6,6 +6,7 @@
     +-- Outage               the lane resets and tries again; nothing is lost
     |   +-- DatabaseOutage
     |   +-- BusOutage
+    |   |   +-- TopicRefused one topic is at fault, the bus is not
     |   +-- Doubt            a Kafka transaction whose outcome is not known
     +-- Fenced               another worker owns the lane now
     +-- LaneStopped          an operator has to decide; the message says what
@@ -27,6 +28,10 @@ class DatabaseOutage(Outage):
 
 class BusOutage(Outage):
     """Kafka does not answer, or refused a request that may pass later."""
+
+
+class TopicRefused(BusOutage):
+    """A topic that is missing, forbidden or too narrow; records for others would have passed."""
 
 
 class Doubt(Outage):

@@ -1,4 +1,4 @@
-"""The transactional producer of one lane: all of a batch on the bus, or none of it.
+"""A transactional producer: all of a batch on the bus, or none of it.
 
 What the client does by itself and must not (each has a test in ``tests/integration``):
 
@@ -16,14 +16,24 @@ What the client does by itself and must not (each has a test in ``tests/integrat
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
+from aiokafka.errors import (
+    IllegalOperation,
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
 from processor.emit.route import Outgoing, partition_of_key
-from processor.errors import BusOutage, Doubt, Fenced
+from processor.errors import BusOutage, Doubt, Fenced, TopicRefused
 from processor.settings import Settings
 
 RETRY_BACKOFF_SECONDS = 0.5
@@ -58,18 +68,40 @@ outside a transaction: it dereferences a waiter it does not have, or asserts a s
 """
 
 
+Place = tuple[str, int]
+"""Topic, as it is named on Kafka, and partition."""
+
+
+TOPIC_FAULTS = {
+    TopicAuthorizationFailedError: "Hub Audit may not write to the topic: its ACL is missing",
+    UnknownTopicOrPartitionError: "the topic does not exist",
+    InvalidTopicError: "the topic's name is not one that Kafka takes",
+    MessageSizeTooLargeError: "a record is larger than the topic's max.message.bytes",
+    RecordListTooLargeError: "a record is larger than the topic's segment.bytes",
+}
+"""What is wrong with one topic and not with the bus."""
+
+
 def batch_metadata(batch: int) -> str:
     """Return the text that ties committed offsets to a lane's batch number."""
     return f"batch={batch}"
 
 
-class LaneProducer:
-    """Publishes the batches of one lane; starting it fences whoever held the lane before."""
+class Position(NamedTuple):
+    """What is committed for a partition along with what was published: an offset and a text."""
 
-    def __init__(self, settings: Settings, lane: int) -> None:
-        """Prepare a producer for ``lane``; nothing is sent before ``start``."""
+    offset: int
+    metadata: str
+
+
+class TransactionalProducer:
+    """Publishes batches under one transactional id; starting it fences who had that id before."""
+
+    def __init__(self, settings: Settings, name: str, group: str) -> None:
+        """Prepare a producer; ``name`` ends its id, ``group`` is whose offsets it commits."""
         self._settings = settings
-        self._lane = lane
+        self._id = f"{settings.environment}.{settings.group}.{name}"
+        self._group = group
         self._producer: AIOKafkaProducer | None = None
         self._doubtful = False
         self._transaction_seconds = settings.kafka.transaction_timeout_ms / 1000
@@ -80,7 +112,7 @@ class LaneProducer:
         self._transaction_seconds = min(doubled, TRANSACTION_TIMEOUT_SECONDS_MAX)
 
     async def start(self) -> None:
-        """Fence the lane's previous producer, end its open transaction, and be ready to publish.
+        """Fence the previous producer, end its open transaction, and be ready to publish.
 
         Raises BusOutage when the bus does not answer in time.
         """
@@ -88,7 +120,7 @@ class LaneProducer:
         settings = self._settings
         producer = AIOKafkaProducer(
             **settings.kafka.client_options(),
-            transactional_id=f"{settings.environment}.{settings.group}.{self._lane}",
+            transactional_id=self._id,
             transaction_timeout_ms=int(self._transaction_seconds * 1000),
             request_timeout_ms=settings.kafka.request_timeout_ms,
             retry_backoff_ms=int(RETRY_BACKOFF_SECONDS * 1000),
@@ -107,13 +139,13 @@ class LaneProducer:
         self._producer = producer
         self._doubtful = False
 
-    async def publish(
-        self, outgoing: Iterable[Outgoing], offsets: Mapping[str, int], batch: int
+    async def transact(
+        self, outgoing: Iterable[Outgoing], positions: Mapping[Place, Position]
     ) -> None:
-        """Publish ``outgoing`` and commit ``offsets`` by topic, with ``batch``, in one transaction.
+        """Publish ``outgoing`` and commit ``positions`` in one transaction.
 
         Raises BusOutage when it certainly did not happen, Doubt when that is not known, Fenced when
-        another worker holds the lane. After any of them this object must be started again.
+        another producer has the id. After any of them this object must be started again.
         """
         if self._doubtful or self._producer is None:
             await self.start()
@@ -121,14 +153,14 @@ class LaneProducer:
         if producer is None:
             raise BusOutage("producer is not started")
         try:
-            await self._send(producer, outgoing, offsets, batch)
+            await self._send(producer, outgoing, positions)
             await self._commit(producer)
         except (BusOutage, asyncio.CancelledError):
             await self.abandon()
             raise
         except ProducerFenced as error:
             await self.abandon()
-            raise Fenced(f"lane {self._lane} has another producer") from error
+            raise Fenced(f"{self._id} has another producer") from error
 
     async def abandon(self) -> None:
         """End the producer, whatever its state; an open transaction is left to the successor."""
@@ -140,22 +172,22 @@ class LaneProducer:
         self,
         producer: AIOKafkaProducer,
         outgoing: Iterable[Outgoing],
-        offsets: Mapping[str, int],
-        batch: int,
+        positions: Mapping[Place, Position],
     ) -> None:
         batches = self._batches(producer, outgoing)
-        metadata = batch_metadata(batch)
         committed = {
-            TopicPartition(topic, self._lane): OffsetAndMetadata(offset, metadata)
-            for topic, offset in offsets.items()
+            TopicPartition(*place): OffsetAndMetadata(*position)
+            for place, position in positions.items()
         }
         try:
             async with asyncio.timeout(self._transaction_seconds):
                 await producer.begin_transaction()
                 await self._await_all(producer, batches)
-                await producer.send_offsets_to_transaction(committed, self._settings.group)
+                await producer.send_offsets_to_transaction(committed, self._group)
         except ProducerFenced:
             raise
+        except tuple(TOPIC_FAULTS) as error:
+            raise TopicRefused(TOPIC_FAULTS[type(error)]) from error
         except CLIENT_ERRORS as error:
             raise BusOutage(f"transaction failed before its commit: {error!r}") from error
 
@@ -201,6 +233,25 @@ class LaneProducer:
                 builder.append(timestamp=None, key=key, value=value, headers=headers)
                 packed.append((prefix + topic, at, builder))
         return packed
+
+
+class LaneProducer(TransactionalProducer):
+    """Publishes the batches of one lane; starting it fences whoever held the lane before."""
+
+    def __init__(self, settings: Settings, lane: int) -> None:
+        """Prepare a producer for ``lane``; nothing is sent before ``start``."""
+        super().__init__(settings, str(lane), settings.group)
+        self._lane = lane
+
+    async def publish(
+        self, outgoing: Iterable[Outgoing], offsets: Mapping[str, int], batch: int
+    ) -> None:
+        """Publish a batch, and with it its number and the lane's offsets by topic; see transact."""
+        metadata = batch_metadata(batch)
+        await self.transact(
+            outgoing,
+            {(topic, self._lane): Position(offset, metadata) for topic, offset in offsets.items()},
+        )
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:

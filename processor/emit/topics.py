@@ -92,6 +92,34 @@ async def check(settings: Settings) -> list[str]:
     return list(problems(settings, found))
 
 
+async def names(settings: Settings) -> frozenset[str]:
+    """Return the names of all topics there are; raises BusOutage."""
+    async with _connected(settings) as admin:
+        return frozenset(await admin.list_topics())
+
+
+async def create_siem(settings: Settings, name: str) -> bool:
+    """Create the topic of a SIEM subscription; False when there is one of that name already.
+
+    It has one partition, since its order is that of ``seq``.
+    """
+    options = {CLEANUP: "delete", RETENTION: str(settings.retention_days * DAY_MS)}
+    topic = Topic(name, 1, options)
+    async with _connected(settings) as admin:
+        if name in await _look(admin, [name]):
+            return False
+        await _make(admin, [topic], settings.kafka.replication_factor)
+        await _until_led(admin, [topic])
+    return True
+
+
+async def delete(settings: Settings, name: str) -> None:
+    """Delete a topic with all that is on it; nothing happens when there is none."""
+    async with _connected(settings) as admin:
+        if name in await admin.list_topics():
+            await admin.delete_topics([name])
+
+
 async def create(settings: Settings, *, raise_partitions: bool = False) -> Created:
     """Create the topics that lack, and wait until all are led.
 

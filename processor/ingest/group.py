@@ -1,7 +1,7 @@
 """Where the consumer group stands, seen from outside: for doctor, recover and the topics' owner."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -53,15 +53,28 @@ async def members(settings: Settings) -> int:
 
 async def committed(settings: Settings) -> dict[Place, Committed | None]:
     """Return what the group has committed for every raw partition; None is a sure nothing."""
-    places = [TopicPartition(*place) for place in _places(settings)]
+    found = await _offsets(settings, settings.group, _places(settings))
+    return {place: _committed(answer) for place, answer in found.items()}
 
-    async def ask(admin: AIOKafkaAdminClient) -> dict[Place, Committed | None]:
+
+async def metadata(settings: Settings, group: str, places: Sequence[Place]) -> dict[Place, str]:
+    """Return the texts that a group has committed along with offsets; what has none is missing."""
+    found = await _offsets(settings, group, places)
+    return {place: text for place, (offset, text) in found.items() if offset >= 0}
+
+
+async def _offsets(
+    settings: Settings, group: str, places: Sequence[Place]
+) -> dict[Place, tuple[int, str]]:
+    wanted = [TopicPartition(*place) for place in places]
+
+    async def ask(admin: AIOKafkaAdminClient) -> dict[Place, tuple[int, str]]:
         """Read the offsets of all places, or fail as a whole."""
-        answer = await admin.list_consumer_group_offsets(settings.group, partitions=places)
-        if not all(place in answer for place in places):
+        answer = await admin.list_consumer_group_offsets(group, partitions=wanted)
+        if not all(place in answer for place in wanted):
             # While its coordinator loads, a group is answered as if it had no partitions.
             raise GroupLoadInProgressError
-        return {tuple(place): _committed(answer[place]) for place in places}
+        return {tuple(place): answer[place] for place in wanted}
 
     return await _asked(settings, ask)
 

@@ -13,7 +13,13 @@ from processor.store.sql import migrations, text
 _ADVISORY_LOCK = 0x48554241
 _WAIT_FOR_OTHER_SECONDS = 60
 
-_ROLES = ("hub_audit_owner", "hub_audit_writer", "hub_audit_reader", "hub_audit_maintenance")
+_ROLES = (
+    "hub_audit_owner",
+    "hub_audit_writer",
+    "hub_audit_reader",
+    "hub_audit_forwarder",
+    "hub_audit_maintenance",
+)
 _OWNER = _ROLES[0]
 
 _JOURNAL = """
@@ -77,7 +83,9 @@ async def _migrate(connection: asyncpg.Connection) -> list[str]:
 async def _prepare_roles(connection: asyncpg.Connection) -> None:
     """Create the roles, and let the owner create tables; or say in one message who has to."""
     ready = await connection.fetchval(
-        "SELECT count(*) = 4 FROM pg_roles WHERE rolname = ANY($1::text[])", _ROLES
+        "SELECT count(*) = $2 FROM pg_roles WHERE rolname = ANY($1::text[])",
+        _ROLES,
+        len(_ROLES),
     )
     try:
         if not ready:

@@ -11,6 +11,7 @@ from processor.errors import DatabaseOutage, StartRefused
 
 WRITER = "hub_audit_writer"
 READER = "hub_audit_reader"
+FORWARDER = "hub_audit_forwarder"
 MAINTENANCE = "hub_audit_maintenance"
 
 CONNECT_TIMEOUT_SECONDS = 5.0

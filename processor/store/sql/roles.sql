@@ -1,4 +1,4 @@
--- The four group roles. They are cluster-wide and carry no login: an administrator grants them to
+-- The five group roles. They are cluster-wide and carry no login: an administrator grants them to
 -- login users (GRANT hub_audit_writer TO app_user). BYPASSRLS needs a superuser, and is needed
 -- because COPY FROM is refused on a table whose row-level security applies to the role.
 DO $$
@@ -9,6 +9,7 @@ BEGIN
         ['hub_audit_owner', 'NOLOGIN'],
         ['hub_audit_writer', 'NOLOGIN BYPASSRLS'],
         ['hub_audit_reader', 'NOLOGIN'],
+        ['hub_audit_forwarder', 'NOLOGIN BYPASSRLS'],
         ['hub_audit_maintenance', 'NOLOGIN BYPASSRLS']
     ] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted[1]) THEN

@@ -185,6 +185,23 @@ COMMENT ON COLUMN public.dead_letters.raw IS 'the record''s value; null is a tom
 
 COMMENT ON COLUMN public.dead_letters.headers IS 'array of [name, base64 or null], in order';
 
+CREATE TABLE public.forward_shards (
+    shard integer NOT NULL,
+    owner uuid,
+    lease_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE public.forward_shards OWNER TO hub_audit_owner;
+
+CREATE TABLE public.forwarders (
+    instance uuid NOT NULL,
+    seen_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE public.forwarders OWNER TO hub_audit_owner;
+
 CREATE TABLE public.identity (
     singleton boolean DEFAULT true NOT NULL,
     environment text NOT NULL,
@@ -278,11 +295,40 @@ ALTER TABLE public.source_gaps OWNER TO hub_audit_owner;
 
 COMMENT ON COLUMN public.source_gaps.to_offset IS 'the first offset that is there again';
 
+CREATE TABLE public.subscriptions (
+    org_id text NOT NULL COLLATE pg_catalog."C",
+    format text NOT NULL,
+    shard integer NOT NULL,
+    filter json NOT NULL,
+    paused boolean DEFAULT false NOT NULL,
+    forwarded_through bigint NOT NULL,
+    told_through bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    delivered_at timestamp with time zone,
+    error text,
+    error_at timestamp with time zone,
+    replay_id uuid,
+    replay_after bigint,
+    replay_through bigint,
+    test_id uuid
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.subscriptions FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.subscriptions OWNER TO hub_audit_owner;
+
 ALTER TABLE ONLY public.audit_entries
     ADD CONSTRAINT audit_entries_pkey PRIMARY KEY (org_id, occurred_at, entry_id);
 
 ALTER TABLE ONLY public.dead_letters
     ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (topic, partition, "offset", recorded_at);
+
+ALTER TABLE ONLY public.forward_shards
+    ADD CONSTRAINT forward_shards_pkey PRIMARY KEY (shard);
+
+ALTER TABLE ONLY public.forwarders
+    ADD CONSTRAINT forwarders_pkey PRIMARY KEY (instance);
 
 ALTER TABLE ONLY public.identity
     ADD CONSTRAINT identity_pkey PRIMARY KEY (singleton);
@@ -305,9 +351,14 @@ ALTER TABLE ONLY public.sealed_days
 ALTER TABLE ONLY public.source_offsets
     ADD CONSTRAINT source_offsets_pkey PRIMARY KEY (topic, partition);
 
+ALTER TABLE ONLY public.subscriptions
+    ADD CONSTRAINT subscriptions_pkey PRIMARY KEY (org_id, format);
+
 CREATE INDEX purges_unannounced ON public.purges USING btree (purged_at) WHERE (announced_at IS NULL);
 
 CREATE INDEX seq_gaps_org_id ON public.seq_gaps USING btree (org_id);
+
+CREATE INDEX subscriptions_shard ON public.subscriptions USING btree (shard);
 
 ALTER TABLE public.audit_entries ENABLE ROW LEVEL SECURITY;
 
@@ -325,15 +376,20 @@ CREATE POLICY own_organization ON public.purges USING ((org_id = NULLIF(current_
 
 CREATE POLICY own_organization ON public.seq_gaps USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
 
+CREATE POLICY own_organization ON public.subscriptions USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
+
 ALTER TABLE public.purges ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.seq_gaps ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.subscriptions ENABLE ROW LEVEL SECURITY;
 
 REVOKE ALL ON FUNCTION public.ensure_days(parent text, first date, last date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ensure_days(parent text, first date, last date) TO hub_audit_writer;
 
 GRANT SELECT,INSERT ON TABLE public.audit_entries TO hub_audit_writer;
 GRANT SELECT ON TABLE public.audit_entries TO hub_audit_reader;
+GRANT SELECT ON TABLE public.audit_entries TO hub_audit_forwarder;
 
 REVOKE ALL ON FUNCTION public.entry_search_text(e public.audit_entries) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.entry_search_text(e public.audit_entries) TO hub_audit_reader;
@@ -353,6 +409,10 @@ GRANT SELECT,INSERT ON TABLE public.dead_letters TO hub_audit_writer;
 
 GRANT UPDATE(redriven_at) ON TABLE public.dead_letters TO hub_audit_writer;
 
+GRANT SELECT,UPDATE ON TABLE public.forward_shards TO hub_audit_forwarder;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.forwarders TO hub_audit_forwarder;
+
 GRANT SELECT,INSERT ON TABLE public.identity TO hub_audit_writer;
 GRANT SELECT ON TABLE public.identity TO hub_audit_reader;
 
@@ -360,6 +420,7 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.lanes TO hub_audit_writer;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.org_heads TO hub_audit_writer;
 GRANT SELECT ON TABLE public.org_heads TO hub_audit_reader;
+GRANT SELECT ON TABLE public.org_heads TO hub_audit_forwarder;
 
 GRANT SELECT ON TABLE public.partition_days TO hub_audit_writer;
 GRANT SELECT ON TABLE public.partition_days TO hub_audit_reader;
@@ -373,7 +434,10 @@ GRANT SELECT ON TABLE public.sealed_days TO hub_audit_reader;
 
 GRANT SELECT ON TABLE public.seq_gaps TO hub_audit_writer;
 GRANT SELECT ON TABLE public.seq_gaps TO hub_audit_reader;
+GRANT SELECT ON TABLE public.seq_gaps TO hub_audit_forwarder;
 
 GRANT SELECT,INSERT ON TABLE public.source_gaps TO hub_audit_writer;
 GRANT SELECT ON TABLE public.source_gaps TO hub_audit_reader;
 
+GRANT SELECT ON TABLE public.subscriptions TO hub_audit_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.subscriptions TO hub_audit_forwarder;

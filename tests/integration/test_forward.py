@@ -1,0 +1,383 @@
+"""SIEM subscriptions on a real Kafka and Postgres: in order, exactly once, whatever happens."""
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+
+from processor.emit import topics
+from processor.errors import Fenced
+from processor.forward.forwarder import Forwarder
+from processor.forward.shard import Shard
+from processor.settings import Settings
+from processor.store import subscriptions as store
+from processor.store.load import load
+from processor.store.pool import FORWARDER, WRITER, Database
+from processor.store.subscriptions import Leases, Subscription
+from schemas.subscription import Filter, FormatName, topic_of
+from tests.integration import bus
+from tests.integration.ops import cleaned, configure, settings_of
+from tests.integration.store import an_entry
+
+pytestmark = pytest.mark.timeout(90)
+
+ORG = "acme"
+SHARD = 0
+
+
+class Subscriber:
+    """An organization's SIEM, as one that reads committed records of its topic."""
+
+    def __init__(self, settings: Settings, org_id: str = ORG, name: FormatName = "hub") -> None:
+        """Remember whose topic it is."""
+        self.topic = settings.topic(topic_of(org_id, name))
+        self._bootstrap = settings.kafka.bootstrap_servers
+
+    def records(self) -> list[dict[str, str]]:
+        """Return the headers of all records, and their values under an empty name."""
+        return [
+            {name: value.decode() for name, value in bus.headers_of(record).items()}
+            | {"": bus.value_of(record).decode()}
+            for record in bus.read(self._bootstrap, [self.topic])
+        ]
+
+    def live(self) -> list[dict[str, str]]:
+        """Return the records of entries that were sent for the first time."""
+        return [
+            record
+            for record in self.records()
+            if not {"hub_replay", "hub_test", "hub_heartbeat"} & record.keys()
+        ]
+
+    def seqs(self) -> list[int]:
+        """Return the numbers of the entries in the order in which they came."""
+        return [int(record["hub_seq"]) for record in self.live()]
+
+    def assert_complete(self, through: int) -> None:
+        """Check that no record is missing in the chain, and that it reaches ``through``."""
+        chain = [
+            (int(record["hub_previous_seq"]), int(record["hub_through_seq"]))
+            for record in self.records()
+            if not {"hub_replay", "hub_test"} & record.keys()
+        ]
+        for (_, told), (previous, _) in itertools.pairwise(chain):
+            assert previous == told
+        assert chain[-1][1] == through
+
+
+class World:
+    """One environment: a database, topics with a prefix of their own, shards at hand."""
+
+    def __init__(self, settings: Settings, writer: Database, forwarder: Database) -> None:
+        """Keep what a test needs."""
+        self.settings, self._writer, self.db = settings, writer, forwarder
+        self._stored = 0
+
+    async def subscribe(
+        self, org_id: str = ORG, name: FormatName = "hub", wanted: Filter | None = None
+    ) -> Subscriber:
+        """Create a subscription and its topic."""
+        topic = self.settings.topic(topic_of(org_id, name))
+        await topics.create_siem(self.settings, topic)
+        assert await store.create(self.db, org_id, name, SHARD, wanted or Filter())
+        return Subscriber(self.settings, org_id, name)
+
+    async def happen(self, count: int, org_id: str = ORG, **entry: Any) -> None:
+        """Store so many entries of an organization."""
+        first = self._stored
+        self._stored += count
+        made = [an_entry(org_id, f"evt-{first + n}", **entry) for n in range(count)]
+        assert await load(self._writer, made) == count
+
+    async def standing(self, org_id: str = ORG, name: FormatName = "hub") -> Subscription:
+        """Return how a subscription stands in Postgres."""
+        (found,) = [each for each in await store.listed(self.db, org_id) if each.format == name]
+        return found
+
+    async def rounds(self, shard: Shard) -> None:
+        """Have a shard do all there is to do."""
+        while await shard.round():
+            pass
+
+    async def execute(self, sql: str, *given: object) -> None:
+        """Change the forwarder's tables by hand."""
+        async with self.db.connection() as connection:
+            await connection.execute(sql, *given)
+
+
+@pytest.fixture
+async def world(kafka: str, postgres_dsn: str) -> AsyncIterator[World]:
+    """Give an environment of the test's own."""
+    settings = settings_of(kafka, postgres_dsn, FORWARD_HEARTBEAT_SECONDS="3600")
+    writer = await Database.open(postgres_dsn, role=WRITER)
+    forwarder = await Database.open(postgres_dsn, role=FORWARDER)
+    with cleaned(settings):
+        yield World(settings, writer, forwarder)
+        await forwarder.close()
+        await writer.close()
+
+
+@asynccontextmanager
+async def begun(world: World) -> AsyncIterator[Shard]:
+    """Have a shard that has begun, for the length of a block."""
+    shard = Shard(world.settings, world.db, SHARD)
+    await shard.begin()
+    try:
+        yield shard
+    finally:
+        await shard.end()
+
+
+@pytest.fixture
+async def shard(world: World) -> AsyncIterator[Shard]:
+    """Give a shard that has begun."""
+    async with begun(world) as shard:
+        yield shard
+
+
+async def test_entries_come_in_order_and_each_says_what_was_before_it(
+    world: World, shard: Shard
+) -> None:
+    """A subscriber gets every entry from its subscription on, with the whole entry as value."""
+    await world.happen(3)
+    siem = await world.subscribe()
+    await world.happen(5)
+    await world.rounds(shard)
+    await world.happen(2)
+    await world.rounds(shard)
+    assert siem.seqs() == [4, 5, 6, 7, 8, 9, 10]
+    first = siem.records()[0]
+    assert orjson.loads(first[""])["seq"] == 4
+    del first[""]
+    assert first == {
+        "content-type": "application/json",
+        "hub_entry_id": first["hub_entry_id"],
+        "hub_seq": "4",
+        "hub_action": "auth.login_success",
+        "hub_previous_seq": "3",
+        "hub_through_seq": "4",
+    }
+    siem.assert_complete(10)
+    standing = await world.standing()
+    assert (standing.forwarded_through, standing.told_through) == (10, 10)
+    assert standing.delivered_at is not None
+
+
+async def test_filter_leaves_holes_that_the_chain_explains(world: World, shard: Shard) -> None:
+    """What a filter holds back is in no record, and no doubt is left by that."""
+    siem = await world.subscribe(wanted=Filter(actions=("user.created",)))
+    await world.happen(4)
+    await world.happen(1, action="user.created", category="users", severity=4)
+    await world.happen(3)
+    await world.rounds(shard)
+    assert siem.seqs() == [5]
+    assert [r["hub_previous_seq"] for r in siem.live()] == ["0"]
+    standing = await world.standing()
+    assert (standing.forwarded_through, standing.told_through) == (8, 5)
+
+
+async def test_silence_is_broken_by_a_heartbeat(world: World) -> None:
+    """A subscriber for whom nothing passes its filter still learns how far that is."""
+    world.settings = world.settings.model_copy(
+        update={"forward": world.settings.forward.model_copy(update={"heartbeat_seconds": 0.01})}
+    )
+    siem = await world.subscribe(wanted=Filter(actions=("user.created",)))
+    await world.happen(4)
+    async with begun(world) as shard:
+        async with asyncio.timeout(10):
+            while not siem.records():
+                await shard.round()
+    beat = siem.records()[-1]
+    assert orjson.loads(beat[""]) == {
+        "hub_heartbeat": {"org_id": ORG, "through_seq": 4, "previous_seq": 0, "gaps": []}
+    }
+    assert (beat["hub_heartbeat"], beat["hub_through_seq"]) == ("true", "4")
+
+
+async def test_place_is_kafkas_when_postgres_lags_behind(world: World, shard: Shard) -> None:
+    """A forwarder that died before Postgres heard of its delivery repeats nothing."""
+    siem = await world.subscribe()
+    await world.happen(5)
+    await world.rounds(shard)
+    await world.execute("UPDATE subscriptions SET forwarded_through = 0, told_through = 0")
+    async with begun(world) as successor:
+        await world.happen(2)
+        await world.rounds(successor)
+    assert siem.seqs() == [1, 2, 3, 4, 5, 6, 7]
+    siem.assert_complete(7)
+
+
+async def test_place_is_postgress_when_kafka_forgot_it(world: World, shard: Shard) -> None:
+    """A topic that was made anew gets what comes, not what the old one had."""
+    siem = await world.subscribe()
+    await world.happen(5)
+    await world.rounds(shard)
+    bus.delete(world.settings.kafka.bootstrap_servers, [siem.topic])
+    await topics.create_siem(world.settings, siem.topic)
+    await world.happen(2)
+    async with begun(world) as successor:
+        await world.rounds(successor)
+    assert siem.seqs() == [6, 7]
+    siem.assert_complete(7)
+
+
+async def test_woken_predecessor_sends_nothing(world: World, shard: Shard) -> None:
+    """A forwarder that slept while another took its shard over is fenced by the bus."""
+    siem = await world.subscribe()
+    await world.happen(3)
+    await world.rounds(shard)
+    async with begun(world) as successor:
+        await world.happen(3)
+        await world.rounds(successor)
+        await world.happen(1)
+        with pytest.raises(Fenced):
+            await shard.round()
+        await world.rounds(successor)
+    assert siem.seqs() == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_pause_keeps_the_place(world: World, shard: Shard) -> None:
+    """A paused subscription gets nothing, and everything when it goes on."""
+    siem = await world.subscribe()
+    await world.happen(2)
+    await world.rounds(shard)
+    assert await store.set_paused(world.db, ORG, "hub", paused=True)
+    await world.happen(3)
+    await world.rounds(shard)
+    assert siem.seqs() == [1, 2]
+    assert await store.set_paused(world.db, ORG, "hub", paused=False)
+    await world.rounds(shard)
+    assert siem.seqs() == [1, 2, 3, 4, 5]
+
+
+async def test_replay_is_a_chain_of_its_own_and_moves_nothing(world: World, shard: Shard) -> None:
+    """Entries that are wanted again come again once, say so, and leave the live place alone."""
+    siem = await world.subscribe()
+    await world.happen(6)
+    await world.rounds(shard)
+    assert await store.order_replay(world.db, ORG, "hub", 2, 5) == 5
+    await world.happen(1)
+    await world.rounds(shard)
+    async with begun(world) as successor:
+        await world.rounds(successor)
+    assert siem.seqs() == [1, 2, 3, 4, 5, 6, 7]
+    replayed = [record for record in siem.records() if "hub_replay" in record]
+    assert len({record["hub_replay"] for record in replayed}) == 1
+    marks = [(r["hub_previous_seq"], r["hub_seq"], r["hub_through_seq"]) for r in replayed]
+    assert marks == [("2", "3", "3"), ("3", "4", "4"), ("4", "5", "5")]
+    originals = {record["hub_seq"]: record["hub_entry_id"] for record in siem.live()}
+    assert all(originals[record["hub_seq"]] == record["hub_entry_id"] for record in replayed)
+    siem.assert_complete(7)
+    assert (await world.standing()).replay is None
+
+
+async def test_test_event_says_what_it_is_and_comes_once(world: World, shard: Shard) -> None:
+    """A test event needs no entry, has the number that no entry has, and moves nothing."""
+    siem = await world.subscribe()
+    assert await store.order_test(world.db, ORG, "hub")
+    await world.rounds(shard)
+    async with begun(world) as successor:
+        await world.rounds(successor)
+    (sent,) = siem.records()
+    assert "hub_test" in sent
+    assert sent["hub_seq"] == "0"
+    assert (sent["hub_previous_seq"], sent["hub_through_seq"]) == ("0", "0")
+    assert (await world.standing()).test_id is None
+
+
+async def test_subscription_without_a_topic_hurts_no_other(world: World, shard: Shard) -> None:
+    """A missing topic is said to be missing; everybody else is served, and later so is it."""
+    siem, poor = await world.subscribe(), await world.subscribe(org_id="globex")
+    bus.delete(world.settings.kafka.bootstrap_servers, [poor.topic])
+    await world.happen(2)
+    await world.happen(2, org_id="globex")
+    await world.rounds(shard)
+    assert siem.seqs() == [1, 2]
+    assert (await world.standing("globex")).error == f"topic {poor.topic} does not exist"
+    await topics.create_siem(world.settings, poor.topic)
+    async with begun(world) as successor:
+        await world.rounds(successor)
+    assert poor.seqs() == [1, 2]
+    assert (await world.standing("globex")).error is None
+
+
+async def test_topic_that_refuses_hurts_no_other(world: World, shard: Shard) -> None:
+    """An entry that is too large for its topic stops its own subscription alone."""
+    siem, narrow = await world.subscribe(), await world.subscribe(org_id="globex")
+    configure(world.settings.kafka.bootstrap_servers, narrow.topic, "max.message.bytes", "300")
+    await world.happen(2)
+    await world.happen(2, org_id="globex")
+    await world.rounds(shard)
+    assert siem.seqs() == [1, 2]
+    said = (await world.standing("globex")).error
+    assert said == "a record is larger than the topic's max.message.bytes"
+    assert (await world.standing("globex")).forwarded_through == 0
+
+
+async def test_numbers_that_are_gone_are_named(world: World, shard: Shard) -> None:
+    """What retention removed before it was forwarded is a hole that a heartbeat explains."""
+    siem = await world.subscribe()
+    await world.happen(4)
+    await lift_head(world, ORG, 3)
+    await world.happen(2)
+    await world.rounds(shard)
+    assert siem.seqs() == [1, 2, 3, 4, 8, 9]
+    (beat,) = [record for record in siem.records() if "hub_heartbeat" in record]
+    assert orjson.loads(beat[""])["hub_heartbeat"]["gaps"] == [
+        {"first_seq": 5, "last_seq": 7, "reason": "recovered"}
+    ]
+    siem.assert_complete(9)
+
+
+async def test_forwarders_share_the_shards_and_take_over(world: World) -> None:
+    """Two forwarders hold half each; when one leaves, the other holds all."""
+    ids = [uuid.UUID(int=n) for n in (1, 2)]
+    one, two = (Leases(world.db, instance, 5.0) for instance in ids)
+    assert len(await one.refresh()) == 8
+    held = await two.refresh()
+    assert held == frozenset()
+    lost = frozenset(range(8)) - await one.refresh()
+    await one.release(lost)
+    assert await two.refresh() == lost
+    assert len(lost) == 4
+    await two.leave()
+    assert len(await one.refresh()) == 8
+
+
+async def test_forwarder_delivers_live_until_it_is_told_to_stop(world: World) -> None:
+    """A whole forwarder picks up subscriptions and entries as they come, and leaves in order."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(Forwarder(world.settings, world.db, uuid.UUID(int=7)).run(stop))
+    siem = await world.subscribe()
+    await world.happen(20)
+    async with asyncio.timeout(30):
+        while (await world.standing()).forwarded_through < 20:  # noqa: ASYNC110 - in Postgres
+            await asyncio.sleep(0.05)
+    stop.set()
+    await running
+    assert siem.seqs() == list(range(1, 21))
+    async with world.db.connection() as connection:
+        assert await connection.fetchval("SELECT count(owner) FROM forward_shards") == 0
+
+
+async def lift_head(world: World, org_id: str, numbers: int) -> None:
+    """Skip numbers of an organization, as recovering from lost commits does."""
+    admin = await asyncpg.connect(world.settings.postgres.dsn.get_secret_value())
+    try:
+        head = await admin.fetchval("SELECT last_seq FROM org_heads WHERE org_id = $1", org_id)
+        await admin.execute(
+            "INSERT INTO seq_gaps (org_id, reason, seqs) SELECT $1, 'recovered', "
+            "int8multirange(int8range($2::bigint + 1, $2::bigint + $3::bigint, '[]'))",
+            *(org_id, head, numbers),
+        )
+        await admin.execute(
+            "UPDATE org_heads SET last_seq = last_seq + $2 WHERE org_id = $1", org_id, numbers
+        )
+    finally:
+        await admin.close()
