@@ -154,11 +154,11 @@ UNBALANCED = _gauge("unbalanced_partitions", "Raw partitions whose books do not 
 LOOP_LAG = _gauge("loop_lag_seconds", "How late the event loop last woke a timer.")
 MAINTAINED = _gauge("maintained_timestamp_seconds", "When a round of maintenance last went well.")
 PURGED = _counter("purged_days_total", "Days dropped by retention.", "table")
-OVERDUE = _gauge("overdue_days", "Days too old that wait for whoever reads them.")
+OVERDUE = _gauge("overdue_partitions", "Days too old that wait for whoever reads them.")
 UNANNOUNCED = _gauge("unannounced_purges", "Purges their organizations were not told of yet.")
 SEALED = _counter("sealed_entries_total", "Entries in the days that were sealed.")
 SEALING = _counter("sealing_seconds_total", "Time spent on sealing.")
-UNSEALED = _gauge("unsealed_days", "Finished days that could not be sealed in the last round.")
+UNSEALED = _gauge("unsealed_partitions", "Finished days that could not be sealed in the last round.")
 BUILD = _gauge("build_info", "1, labelled with what runs.", "version", "normalizer")
 
 

@@ -43,6 +43,7 @@ async def alone(db: Database) -> AsyncIterator[Session | None]:
         if not await session.fetchval(_SQL["lock"]):
             yield None
             return
+        await session.execute(_SQL["row_security_off"])
         try:
             yield session
         except BaseException:

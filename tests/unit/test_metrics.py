@@ -13,7 +13,7 @@ from schemas.rejection import DeadLetter, Reason, Rejection, Stage
 
 PREFIX = "hub_audit_"
 UNITS = re.compile(
-    r"_(seconds|records|offsets|batches|total|info|held|ahead|connections|partitions)$"
+    r"_(seconds|records|offsets|batches|total|info|held|ahead|connections|partitions|purges|entries)$"
 )
 
 
