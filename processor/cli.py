@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from processor.commands import maintain
+from processor.commands import forward, maintain, subscriptions
 from processor.commands.frame import (
     EXIT_FAILED,
     Commands,
@@ -59,7 +59,9 @@ def main(ctx: click.Context, config: Path | None) -> None:
     logs.quiet()
 
 
+main.add_command(forward.command)
 main.add_command(maintain.command)
+main.add_command(subscriptions.command)
 
 
 @main.command()

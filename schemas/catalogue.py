@@ -11,7 +11,11 @@ from typing import Literal, NamedTuple
 Category = Literal[
     "authentication", "users", "roles", "product_access", "permissions", "billing", "audit"
 ]
+Outcome = Literal["success", "failure"]
 Syslog = Literal["info", "notice", "warning"]
+
+FormatName = Literal["hub", "ocsf", "ecs", "cef", "syslog"]
+"""What SIEMs get: Hub JSON, OCSF 1.8, Elastic Common Schema, CEF, and CEF in RFC 5424."""
 
 CATEGORY_LABELS: dict[str, str] = {
     "authentication": "Authentication",

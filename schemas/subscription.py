@@ -3,17 +3,12 @@
 There is at most one subscription of a format per organization, and its topic is named after both.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas.catalogue import CATALOGUE, Category
+from schemas.catalogue import CATALOGUE, Category, FormatName, Outcome
 from schemas.entry import Entry
-
-FormatName = Literal["hub", "ocsf", "ecs", "cef", "syslog"]
-"""Hub JSON, OCSF 1.8, Elastic Common Schema, CEF, and CEF in RFC 5424."""
-
-Outcome = Literal["success", "failure"]
 
 
 class Filter(BaseModel):

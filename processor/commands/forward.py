@@ -5,7 +5,7 @@ import click
 from processor.commands.frame import settings_of
 
 
-@click.command()
+@click.command("forward")
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Deliver SIEM subscriptions until SIGTERM or Ctrl-C; start as many as you like."""

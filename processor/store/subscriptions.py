@@ -14,8 +14,9 @@ import orjson
 from processor.store.pool import Database
 from processor.store.rows import decode
 from processor.store.sql import statements
+from schemas.catalogue import FormatName
 from schemas.entry import Entry
-from schemas.subscription import Filter, FormatName
+from schemas.subscription import Filter
 
 _SQL = statements("subscriptions.sql")
 
@@ -126,11 +127,14 @@ async def note_failed(db: Database, org_id: str, name: str, error: str) -> None:
 # --- orders ------------------------------------------------------------------------------------
 
 
-async def create(db: Database, org_id: str, name: FormatName, shard: int, wanted: Filter) -> bool:
-    """Create a subscription that begins with the next entry; False when there is one already."""
+async def create(db: Database, org_id: str, name: FormatName, hashed: int, wanted: Filter) -> bool:
+    """Create a subscription that begins with the next entry; False when there is one already.
+
+    ``hashed`` is a number of the organization's by which shards are chosen.
+    """
     text = wanted.model_dump_json(exclude_defaults=True)
     async with db.connection() as connection:
-        row = await connection.fetchrow(_SQL["create"], org_id, name, shard, text)
+        row = await connection.fetchrow(_SQL["create"], org_id, name, hashed, text)
     return row is not None
 
 

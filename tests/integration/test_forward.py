@@ -20,7 +20,8 @@ from processor.store import subscriptions as store
 from processor.store.load import load
 from processor.store.pool import FORWARDER, WRITER, Database
 from processor.store.subscriptions import Leases, Subscription
-from schemas.subscription import Filter, FormatName, topic_of
+from schemas.catalogue import FormatName
+from schemas.subscription import Filter, topic_of
 from tests.integration import bus
 from tests.integration.ops import cleaned, configure, settings_of
 from tests.integration.store import an_entry

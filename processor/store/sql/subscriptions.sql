@@ -88,7 +88,7 @@ WHERE owner = $1 AND shard = ANY($2::integer[]);
 -- name: create
 -- A new subscription, from the next entry on; nothing when there is one of this format already.
 INSERT INTO subscriptions (org_id, format, shard, filter, forwarded_through, told_through)
-SELECT $1, $2, $3 % (SELECT count(*)::integer FROM forward_shards), $4, h.seq, h.seq
+SELECT $1, $2, ($3::bigint % (SELECT count(*) FROM forward_shards))::integer, $4, h.seq, h.seq
 FROM (SELECT coalesce((SELECT last_seq FROM org_heads WHERE org_id = $1), 0) AS seq) AS h
 ON CONFLICT DO NOTHING
 RETURNING org_id, format;

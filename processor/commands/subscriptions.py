@@ -1,0 +1,167 @@
+"""``hub-audit subscriptions``: the SIEM subscriptions of organizations, for operators."""
+
+import getpass
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+import click
+
+from processor.commands.frame import as_json, ask, run, settings_of, show_json, yes
+from schemas.catalogue import FormatName, Outcome
+
+if TYPE_CHECKING:
+    from processor.forward.control import Control
+    from processor.store.subscriptions import Subscription
+
+Answer = TypeVar("Answer")
+
+organization = click.argument("org_id", metavar="ORGANIZATION")
+in_format = click.argument("name", metavar="FORMAT", type=click.Choice(get_args(FormatName)))
+
+
+@click.group("subscriptions")
+def command() -> None:
+    """Deliver an organization's entries to its SIEM: create, pause, replay, test, delete."""
+
+
+@command.command("list")
+@click.argument("org_id", metavar="[ORGANIZATION]", required=False)
+@as_json
+@click.pass_context
+def listed(ctx: click.Context, org_id: str | None, *, as_json: bool) -> None:
+    """List subscriptions with their state, place and lag."""
+    found = _ordered(ctx, lambda control: control.listed(org_id))
+    if as_json:
+        show_json([_row(each) for each in found])
+        return
+    for each in found:
+        row = _row(each)
+        click.echo(
+            f"{row['topic']:<32} {row['state']:<8} through {row['through_seq']:>8} "
+            f"lag {row['lag_entries']:>6}  last delivered {row['delivered_at'] or 'never'}"
+            + (f"  {each.error}" if each.error else "")
+        )
+    if not found:
+        click.echo("no subscriptions")
+
+
+@command.command()
+@organization
+@in_format
+@click.option("--action", "actions", multiple=True, help="Only such entries; may be repeated.")
+@click.option("--category", "categories", multiple=True, help="Only such entries.")
+@click.option("--outcome", "outcomes", multiple=True, type=click.Choice(get_args(Outcome)))
+@click.option("--severity-min", type=click.IntRange(0, 10), default=0, help="Only from here up.")
+@click.pass_context
+def create(ctx: click.Context, /, org_id: str, name: FormatName, **wanted: Any) -> None:
+    """Begin to deliver, from the next entry on; prints what lets the SIEM read the topic."""
+    from pydantic import ValidationError
+
+    from schemas.subscription import Filter
+
+    try:
+        passing = Filter(**wanted)
+    except ValidationError as error:
+        raise click.UsageError(
+            "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
+        ) from error
+    made = _ordered(ctx, lambda control: control.create(org_id, name, passing))
+    click.echo(f"{made.topic} is delivered to, if hub-audit forward runs")
+    click.echo("where the bus has an authorizer, let the SIEM read it:")
+    for acl in made.acls:
+        click.echo(f"  {acl}")
+
+
+@command.command()
+@organization
+@in_format
+@click.pass_context
+def pause(ctx: click.Context, org_id: str, name: FormatName) -> None:
+    """Stop, and keep the place."""
+    _ordered(ctx, lambda control: control.pause(org_id, name))
+    click.echo("paused")
+
+
+@command.command()
+@organization
+@in_format
+@click.pass_context
+def resume(ctx: click.Context, org_id: str, name: FormatName) -> None:
+    """Go on from where it was paused."""
+    _ordered(ctx, lambda control: control.resume(org_id, name))
+    click.echo("resumed")
+
+
+@command.command()
+@organization
+@in_format
+@click.option("--after", type=click.IntRange(0), help="Entries above this sequence number.")
+@click.option("--since", type=click.DateTime(), help="Entries recorded from then on (UTC).")
+@click.option("--through", type=click.IntRange(1), help="Up to this sequence number.")
+@click.pass_context
+def replay(
+    ctx: click.Context,
+    org_id: str,
+    name: FormatName,
+    *,
+    after: int | None,
+    since: datetime | None,
+    through: int | None,
+) -> None:
+    """Deliver entries again, marked as a replay; the live place stays where it is."""
+    if (after is None) == (since is None):
+        raise click.UsageError("say either --after or --since")
+    begin: int | datetime = since.replace(tzinfo=UTC) if since else after or 0
+    last = _ordered(ctx, lambda control: control.replay(org_id, name, begin, through))
+    click.echo(f"entries up to {last} are delivered again")
+
+
+@command.command()
+@organization
+@in_format
+@click.pass_context
+def test(ctx: click.Context, org_id: str, name: FormatName) -> None:
+    """Deliver a test event."""
+    _ordered(ctx, lambda control: control.test(org_id, name))
+    click.echo("a test event is delivered")
+
+
+@command.command()
+@organization
+@in_format
+@yes
+@click.pass_context
+def delete(ctx: click.Context, org_id: str, name: FormatName, *, yes: bool) -> None:
+    """End a subscription and delete its topic."""
+    ask(f"delete the subscription and the topic siem.{org_id}.{name}?", yes=yes)
+    _ordered(ctx, lambda control: control.delete(org_id, name))
+    click.echo("deleted")
+
+
+def _ordered(ctx: click.Context, order: "Callable[[Control], Awaitable[Answer]]") -> Answer:
+    """Have an order carried out in the name of whoever is logged in here."""
+    from processor.forward.control import Control
+
+    async def carry_out() -> Answer:
+        """Connect, and do it."""
+        actor = {"type": "service", "id": f"operator:{getpass.getuser()}"}
+        async with Control.opened(settings_of(ctx), actor) as control:
+            return await order(control)
+
+    return run(carry_out())
+
+
+def _row(each: "Subscription") -> dict[str, Any]:
+    from schemas.subscription import topic_of
+
+    state = "paused" if each.paused else "failing" if each.error else "active"
+    return {
+        "topic": topic_of(each.org_id, each.format),
+        "state": state,
+        "filter": each.filter.model_dump(exclude_defaults=True),
+        "through_seq": each.forwarded_through,
+        "lag_entries": max(0, each.last_seq - each.forwarded_through),
+        "delivered_at": each.delivered_at,
+        "error": each.error,
+    }

@@ -1,0 +1,116 @@
+"""Orders for SIEM subscriptions, from the command line to the topic and the log of the log."""
+
+import json
+from collections.abc import Iterator
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+from confluent_kafka.admin import AdminClient
+
+from processor.cli import main
+from processor.settings import Settings
+from tests.integration import bus
+from tests.integration.ops import cleaned, settings_of
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@pytest.fixture
+def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
+    """Give an environment with the topic of Hub Audit's own events."""
+    settings = settings_of(kafka, postgres_dsn)
+    with cleaned(settings):
+        bus.create(kafka, [settings.topic("raw.audit")], 3)
+        yield settings
+
+
+def ordered(settings: Settings, *arguments: str) -> Result:
+    """Run ``hub-audit subscriptions`` in that environment."""
+    env = {
+        "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "HUB_AUDIT_KAFKA_TOPIC_PREFIX": settings.kafka.topic_prefix,
+        "HUB_AUDIT_POSTGRES_DSN": settings.postgres.dsn.get_secret_value(),
+        "HUB_AUDIT_GROUP": settings.group,
+        "HUB_AUDIT_LANES": "3",
+    }
+    return CliRunner(env=env).invoke(main, ["subscriptions", *arguments])
+
+
+def told(settings: Settings) -> list[dict[str, object]]:
+    """Return what the log of the log was told of subscriptions."""
+    records = bus.read(settings.kafka.bootstrap_servers, [settings.topic("raw.audit")])
+    assert all(
+        bus.headers_of(record)["ce_type"] == b"audit.subscription.changed.v1" for record in records
+    )
+    return [orjson.loads(bus.value_of(record)) for record in records]
+
+
+def test_subscription_is_created_once_and_shown(settings: Settings) -> None:
+    """Creating makes the topic, prints who must be let in, and tells the organization."""
+    made = ordered(settings, "create", "acme", "hub", "--action", "user.created")
+    assert made.exit_code == 0, made.output
+    topic = settings.topic("siem.acme.hub")
+    assert f"--operation Read --operation Describe --topic {topic}" in made.output
+    assert "--operation Read --group siem.acme" in made.output
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    assert len(admin.list_topics(timeout=10).topics[topic].partitions) == 1
+    again = ordered(settings, "create", "acme", "hub")
+    assert (again.exit_code, again.output) == (1, "hub-audit: siem.acme.hub exists already\n")
+    (shown,) = json.loads(ordered(settings, "list", "acme", "--json").output)
+    assert shown == {
+        "topic": "siem.acme.hub",
+        "state": "active",
+        "filter": {"actions": ["user.created"]},
+        "through_seq": 0,
+        "lag_entries": 0,
+        "delivered_at": None,
+        "error": None,
+    }
+    (event,) = told(settings)
+    assert event["subscription"] == {"id": "siem.acme.hub"}
+    assert event["after"] == {"state": "active", "filter": {"actions": ["user.created"]}}
+
+
+def test_orders_are_carried_out_and_told(settings: Settings) -> None:
+    """Pausing, resuming, testing and deleting each change the subscription and are in the log."""
+    assert ordered(settings, "create", "acme", "hub").exit_code == 0
+    for order, state in (("pause", "paused"), ("resume", "active"), ("test", "active")):
+        assert ordered(settings, order, "acme", "hub").exit_code == 0
+        (shown,) = json.loads(ordered(settings, "list", "--json").output)
+        assert shown["state"] == state
+    assert ordered(settings, "delete", "acme", "hub", "--yes").exit_code == 0
+    assert ordered(settings, "list").output == "no subscriptions\n"
+    assert len(told(settings)) == 5
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    assert settings.topic("siem.acme.hub") not in admin.list_topics(timeout=10).topics
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("pause", "acme", "hub"), "there is no subscription siem.acme.hub"),
+        (("create", "acme", "xml"), "'xml' is not one of"),
+        (("create", "acme", "hub", "--action", "user.bought"), "no such action: user.bought"),
+        (
+            ("create", "acme", "hub", "--action", "auth.logout", "--severity-min", "9"),
+            "no entry can pass this filter",
+        ),
+        (("replay", "acme", "hub"), "say either --after or --since"),
+    ],
+)
+def test_orders_that_make_no_sense_are_refused(
+    settings: Settings, arguments: tuple[str, ...], complaint: str
+) -> None:
+    """What cannot be done is said in a line, changes nothing and is not told."""
+    refused = ordered(settings, *arguments)
+    assert refused.exit_code in (1, 2)
+    assert complaint in refused.output
+    assert told(settings) == []
+
+
+def test_replay_of_what_was_never_delivered_is_refused(settings: Settings) -> None:
+    """There is nothing to repeat before anything was delivered."""
+    assert ordered(settings, "create", "acme", "hub").exit_code == 0
+    refused = ordered(settings, "replay", "acme", "hub", "--after", "0")
+    assert refused.output == ("hub-audit: nothing after 0 has been delivered: the last one is 0\n")
