@@ -28,7 +28,8 @@ ROWS = (
     "SELECT to_jsonb(e) - ARRAY['search_text', 'search_behalf_id', 'search_behalf_email',"
     " 'search_target_email', 'search_target_name'] FROM audit_entries AS e ORDER BY org_id, seq"
 )
-WAITING = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
+WAITING = """SELECT count(*) > 0 FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+             WHERE NOT l.granted AND d.datname = current_database()"""
 UNLOCKED = """SELECT count(*) = 0 FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
               WHERE l.locktype = 'advisory' AND d.datname = current_database()"""
 TABLES = """SELECT relname FROM pg_class WHERE relkind IN ('r', 'i') AND relname LIKE %s
@@ -160,7 +161,7 @@ async def test_locks_are_taken_in_the_order_of_writers(
     await load(db, entries(10))
     copy = f"LOCK TABLE {LEAF} IN ROW EXCLUSIVE MODE"
     with psycopg.connect(postgres_dsn) as writer:
-        writer.execute("SET lock_timeout = '2s'")
+        writer.execute("SET lock_timeout = '500ms'")
         writer.execute("LOCK TABLE ONLY audit_entries IN ROW EXCLUSIVE MODE")
         task = asyncio.create_task(seal(session, DAY))
         await until(postgres_dsn, WAITING)

@@ -13,7 +13,8 @@ from schemas.rejection import DeadLetter, Reason, Rejection, Stage
 
 PREFIX = "hub_audit_"
 UNITS = re.compile(
-    r"_(seconds|records|offsets|batches|total|info|held|ahead|connections|partitions|purges|entries)$"
+    r"_(seconds|records|offsets|batches|total|info|held|ahead|connections|partitions|purges"
+    r"|entries)$"
 )
 
 
