@@ -14,6 +14,7 @@ from processor.emit import topics
 from processor.emit.own_events import OwnEvent, OwnEvents
 from processor.emit.route import murmur2
 from processor.errors import HubAuditError
+from processor.normalize import known_org
 from processor.settings import Settings
 from processor.store import subscriptions as store
 from processor.store.pool import FORWARDER, Database
@@ -58,6 +59,8 @@ class Control:
 
     async def create(self, org_id: str, name: FormatName, wanted: Filter) -> Created:
         """Begin a subscription with the next entry, and make its topic."""
+        if known_org(org_id) is None:
+            raise SubscriptionError("an organization is 1 to 128 characters of A-Z a-z 0-9 _ -")
         if await self._find(org_id, name) is not None:
             raise SubscriptionError(f"{topic_of(org_id, name)} exists already")
         after = {"state": "active", "filter": wanted.model_dump(exclude_defaults=True)}
