@@ -39,30 +39,37 @@ class Span(NamedTuple):
 
 
 class _Column(NamedTuple):
-    """Where a word is looked for, and how it is written there."""
+    """Where a word is looked for, and how it is written there; ``equal`` takes one word or many."""
 
     equal: str
     begins: str
     written: Callable[[str], str] = str
+    many: bool = True
 
 
 _PLAIN = ("{e} = ANY({p}::text[])", "starts_with({e}, {p}::text)")
-_CASELESS = (
-    "lower({e}) IN (SELECT lower(w) FROM unnest({p}::text[]) AS w)",
-    "starts_with(lower({e}), lower({p}::text))",
-)
+_CASELESS = ("{e} = lower({p}::text)", "starts_with({e}, lower({p}::text))")
+# Sealing copies what can be looked up out of the JSON; rows that were not sealed have it there
+# alone. No more than this may stand in such a condition, or no index serves it.
+_UNSEALED = "(e.search_text IS NULL AND {c})"
 
 
 def _plain(expression: str, written: Callable[[str], str] = str) -> _Column:
     """Return a column that holds what words are compared with."""
-    equal, begins = _PLAIN
-    return _Column(equal.replace("{e}", expression), begins.replace("{e}", expression), written)
+    equal, begins = (fragment.replace("{e}", expression) for fragment in _PLAIN)
+    return _Column(equal, begins, written)
 
 
 def _caseless(expression: str) -> _Column:
-    """Return a column that is compared without letter case, by the database's own rules."""
-    equal, begins = _CASELESS
-    return _Column(equal.replace("{e}", expression), begins.replace("{e}", expression))
+    """Return a column in lower case, by the database's own rules."""
+    equal, begins = (fragment.replace("{e}", expression) for fragment in _CASELESS)
+    return _Column(equal, begins, many=False)
+
+
+def _unsealed(column: _Column) -> _Column:
+    """Return a column of the rows that were not sealed."""
+    equal, begins = (_UNSEALED.replace("{c}", fragment) for fragment in column[:2])
+    return column._replace(equal=equal, begins=begins)
 
 
 # Actions, kinds and e-mail addresses are stored in lower case.
@@ -70,17 +77,21 @@ _COLUMNS: dict[Field, tuple[_Column, ...]] = {
     Field.ACTION: (_plain("e.action", str.lower),),
     Field.CATEGORY: (_plain("e.category", str.lower),),
     Field.OUTCOME: (_plain("e.outcome", str.lower),),
-    Field.TARGET_TYPE: (_caseless("e.target_type"),),
+    Field.TARGET_TYPE: (_plain("e.target_type", str.lower),),
     Field.ACTOR: (
         _plain("e.actor_id"),
         _plain("e.actor_email", str.lower),
-        _plain("(e.context #>> '{actor_on_behalf_of,id}')"),
-        _plain("(e.context #>> '{actor_on_behalf_of,email}')", str.lower),
+        _plain("e.search_behalf_id"),
+        _plain("e.search_behalf_email", str.lower),
+        _unsealed(_plain("(e.context #>> '{actor_on_behalf_of,id}')")),
+        _unsealed(_plain("(e.context #>> '{actor_on_behalf_of,email}')", str.lower)),
     ),
     Field.TARGET: (
         _plain("e.target_id"),
-        _plain("(e.context ->> 'target_email')", str.lower),
-        _caseless("(e.context ->> 'target_name')"),
+        _plain("e.search_target_email", str.lower),
+        _caseless("e.search_target_name"),
+        _unsealed(_plain("(e.context ->> 'target_email')", str.lower)),
+        _unsealed(_caseless("lower(e.context ->> 'target_name')")),
     ),
     Field.SESSION: (_plain("e.session_id"),),
     Field.REQUEST: (_plain("e.request_id"),),
@@ -163,8 +174,9 @@ def _words(columns: Sequence[_Column], words: Sequence[Word], bound: _Parameters
     whole = [word.text for word in words if not word.prefix]
     beginnings = [word.text for word in words if word.prefix]
     for column in columns:
-        if whole:
-            yield _with(column.equal, bound.bind([column.written(text) for text in whole]))
+        texts = [column.written(text) for text in whole]
+        for value in [texts] if column.many and texts else texts:
+            yield _with(column.equal, bound.bind(value))
         for text in beginnings:
             yield _with(column.begins, bound.bind(column.written(text)))
 

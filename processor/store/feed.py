@@ -7,15 +7,14 @@ any more are explained.
 from datetime import date, datetime
 from typing import NamedTuple
 
-from processor.store.reader import Reader
+from processor.store.reader import Reader, reading
 from processor.store.rows import decode
-from processor.store.sql import statements
 from schemas.entry import Entry
 
 RANGE_SEQS = 10_000
 """How many sequence numbers one range spans."""
 
-_SQL = statements("feed.sql")
+_SQL = reading("feed.sql")
 
 
 class Gap(NamedTuple):

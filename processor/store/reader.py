@@ -8,9 +8,17 @@ from typing import Self
 import asyncpg
 
 from processor.store.pool import READER, Database
+from processor.store.rows import COLUMNS
 from processor.store.sql import statements
 
+_COLUMNS = ", ".join(f"e.{column}" for column in COLUMNS)
 _SQL = statements("search.sql")
+
+
+def reading(name: str) -> dict[str, str]:
+    """Return the statements of a .sql file, ``/*columns*/`` being what ``rows.decode`` takes."""
+    texts = statements(name).items()
+    return {heading: text.replace("/*columns*/", _COLUMNS) for heading, text in texts}
 
 
 class Reader:

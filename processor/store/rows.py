@@ -41,6 +41,15 @@ COLUMNS = (
     "context",
 )
 
+SEALED_COLUMNS = (
+    "search_text",
+    "search_behalf_id",
+    "search_behalf_email",
+    "search_target_email",
+    "search_target_name",
+)
+"""What sealing adds to a row; the entry is whole without."""
+
 # The binary COPY format: signature, flags, length of the header's extension; -1 ends the rows.
 COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 COPY_TRAILER = b"\xff\xff"

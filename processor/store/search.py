@@ -11,16 +11,15 @@ from uuid import UUID
 import asyncpg
 
 from processor.store.conditions import embedded_time, where
-from processor.store.reader import Reader
+from processor.store.reader import Reader, reading
 from processor.store.rows import decode
-from processor.store.sql import statements
 from processor.store.walk import Walk, Window, reach
 from schemas.entry import Entry
 from schemas.query import Query
 
 __all__ = ["Found", "Key", "entry", "newer", "page", "where"]
 
-_SQL = statements("search.sql")
+_SQL = reading("search.sql")
 _WHERE = "/*where*/"
 _OLDEST_ID = UUID(int=0)
 

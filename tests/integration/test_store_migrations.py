@@ -136,7 +136,7 @@ def test_writer_writes_every_column(postgres_dsn: str) -> None:
              GROUP BY 1"""
     tables = query(postgres_dsn, sql)
     assert len(tables) == 100
-    assert {tuple(columns) for _, columns in tables} == {(*rows.COLUMNS, "search_text")}
+    assert {tuple(columns) for _, columns in tables} == {(*rows.COLUMNS, *rows.SEALED_COLUMNS)}
 
 
 async def test_user_without_rights_is_told_what_to_do(

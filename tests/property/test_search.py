@@ -159,7 +159,11 @@ class Log:
 
         await self.writer.copy_to_table(ENTRIES, source=source(), columns=COLUMNS, format="binary")
         await self.writer.execute(
-            "UPDATE audit_entries AS e SET search_text = entry_text(e) WHERE e.org_id = $1"
+            "UPDATE audit_entries AS e SET search_text = entry_text(e),"
+            " search_behalf_id = e.context #>> '{actor_on_behalf_of,id}',"
+            " search_behalf_email = e.context #>> '{actor_on_behalf_of,email}',"
+            " search_target_email = e.context ->> 'target_email',"
+            " search_target_name = lower(e.context ->> 'target_name') WHERE e.org_id = $1"
             " AND extract(day FROM e.occurred_at AT TIME ZONE 'UTC')::integer % 2 = 0",
             entries[0]["org_id"],
         )

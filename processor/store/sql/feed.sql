@@ -6,7 +6,7 @@ SELECT last_seq FROM org_heads WHERE org_id = $1;
 
 -- name: feed
 -- What follows a number, up to the head as it was read before.
-SELECT e.*
+SELECT /*columns*/
 FROM audit_entries AS e
 WHERE e.org_id = $1 AND e.seq > $2 AND e.seq <= $3
 ORDER BY e.seq

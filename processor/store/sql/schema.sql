@@ -72,7 +72,11 @@ CREATE TABLE public.audit_entries (
     correlation_id text,
     details json NOT NULL,
     context json NOT NULL,
-    search_text text
+    search_text text,
+    search_behalf_id text,
+    search_behalf_email text,
+    search_target_email text,
+    search_target_name text
 )
 PARTITION BY RANGE (occurred_at);
 
@@ -85,6 +89,8 @@ COMMENT ON COLUMN public.audit_entries.details IS 'as rendered: json keeps its t
 COMMENT ON COLUMN public.audit_entries.context IS 'the fields of the entry that have no column';
 
 COMMENT ON COLUMN public.audit_entries.search_text IS 'entry_text of the row, written by sealing';
+
+COMMENT ON COLUMN public.audit_entries.search_target_name IS 'in lower case; like the other three written by sealing';
 
 CREATE FUNCTION public.entry_search_text(e public.audit_entries) RETURNS SETOF text
     LANGUAGE sql STABLE ROWS 1 PARALLEL SAFE
@@ -113,7 +119,7 @@ SELECT lower(concat_ws(
         FROM json_each_text(e.context) AS f
         WHERE f.key <> ALL (ARRAY['schema_version', 'event_version', 'ip_port', 'raw_sha256'])
     )
-))
+) COLLATE "default")
 $_$;
 
 ALTER FUNCTION public.entry_search_text(e public.audit_entries) OWNER TO hub_audit_owner;

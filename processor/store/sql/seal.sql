@@ -53,8 +53,14 @@ OFFSET $3 LIMIT 1;
 
 -- name: copy
 -- One piece, in the order of reading; by way of the parent, whose row the function takes.
-INSERT INTO {new} ({columns}, search_text)
-SELECT {e_columns}, coalesce(e.search_text, (SELECT t FROM entry_search_text(e) AS t))
+INSERT INTO {new} (
+    {columns}, search_text, search_behalf_id, search_behalf_email, search_target_email,
+    search_target_name
+)
+SELECT
+    {e_columns}, coalesce(e.search_text, (SELECT t FROM entry_search_text(e) AS t)),
+    e.context #>> '{{actor_on_behalf_of,id}}', e.context #>> '{{actor_on_behalf_of,email}}',
+    e.context ->> 'target_email', lower(e.context ->> 'target_name')
 FROM audit_entries AS e
 JOIN pg_temp.copied_through AS h ON h.org_id = e.org_id AND e.seq <= h.last_seq
 WHERE e.occurred_at >= '{since}' AND e.occurred_at < '{until}'
@@ -66,14 +72,26 @@ ORDER BY e.org_id, e.occurred_at;
 ALTER TABLE {new} ADD CONSTRAINT {new}_pkey PRIMARY KEY (org_id, occurred_at, entry_id);
 ALTER TABLE {new} ADD CONSTRAINT {new}_seq_key UNIQUE (org_id, seq);
 CREATE INDEX {new}_actor ON {new} (org_id, actor_id, occurred_at DESC, entry_id DESC);
+CREATE INDEX {new}_actor_email ON {new} (org_id, actor_email, occurred_at DESC, entry_id DESC);
+CREATE INDEX {new}_behalf_id ON {new} (org_id, search_behalf_id) WHERE search_behalf_id IS NOT NULL;
+CREATE INDEX {new}_behalf_email ON {new} (org_id, search_behalf_email)
+WHERE search_behalf_email IS NOT NULL;
 CREATE INDEX {new}_target ON {new} (org_id, target_id, occurred_at DESC, entry_id DESC);
+CREATE INDEX {new}_target_email ON {new} (org_id, search_target_email)
+WHERE search_target_email IS NOT NULL;
+CREATE INDEX {new}_target_name ON {new} (org_id, search_target_name)
+WHERE search_target_name IS NOT NULL;
+-- Who looks up an actor or a target has to find those as well that came after the sealing.
+CREATE INDEX {new}_late ON {new} (org_id, occurred_at DESC, entry_id DESC)
+WHERE search_text IS NULL;
 
 -- name: vacuum
 -- So that no later vacuum has to touch it, and counting needs the index alone. Analyzed is what
 -- conditions are about; the long texts would cost as much as all the rest.
 VACUUM (FREEZE, ANALYZE) {new} (
     org_id, occurred_at, entry_id, seq, recorded_at, category, action, outcome, actor_type,
-    actor_id, actor_email, target_type, target_id, ip, session_id, request_id, correlation_id
+    actor_id, actor_email, target_type, target_id, ip, session_id, request_id, correlation_id,
+    search_behalf_id, search_behalf_email, search_target_email, search_target_name
 );
 
 -- name: probes_only
@@ -127,7 +145,13 @@ ALTER TABLE {new} RENAME TO {leaf};
 ALTER INDEX {new}_pkey RENAME TO {leaf}_pkey;
 ALTER INDEX {new}_seq_key RENAME TO {leaf}_seq_key;
 ALTER INDEX {new}_actor RENAME TO {leaf}_actor;
+ALTER INDEX {new}_actor_email RENAME TO {leaf}_actor_email;
+ALTER INDEX {new}_behalf_id RENAME TO {leaf}_behalf_id;
+ALTER INDEX {new}_behalf_email RENAME TO {leaf}_behalf_email;
 ALTER INDEX {new}_target RENAME TO {leaf}_target;
+ALTER INDEX {new}_target_email RENAME TO {leaf}_target_email;
+ALTER INDEX {new}_target_name RENAME TO {leaf}_target_name;
+ALTER INDEX {new}_late RENAME TO {leaf}_late;
 ALTER TABLE audit_entries ATTACH PARTITION {leaf} FOR VALUES FROM ('{since}') TO ('{until}');
 ALTER TABLE {leaf} DROP CONSTRAINT {new}_bounds, RESET (autovacuum_enabled);
 

@@ -16,7 +16,7 @@ SELECT now();
 
 -- name: page
 -- The newest entries before a key, within a window of time.
-SELECT e.*
+SELECT /*columns*/
 FROM audit_entries AS e
 WHERE e.occurred_at >= $1 AND e.occurred_at < $2 AND e.occurred_at <= $3
 AND (e.occurred_at, e.entry_id) < ($3, $4::uuid) AND /*where*/
@@ -25,7 +25,7 @@ LIMIT $5;
 
 -- name: newer
 -- What was stored after a sequence number, in the order in which it was.
-SELECT e.*
+SELECT /*columns*/
 FROM audit_entries AS e
 WHERE e.seq > $1 AND /*where*/
 ORDER BY e.seq
@@ -33,6 +33,6 @@ LIMIT $2;
 
 -- name: entry
 -- One entry by its key.
-SELECT e.*
+SELECT /*columns*/
 FROM audit_entries AS e
 WHERE e.org_id = $1 AND e.occurred_at = $2 AND e.entry_id = $3;
