@@ -1,0 +1,227 @@
+"""The query grammar: whatever can be asked can be written, and reads back as the same."""
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.query import QueryError, parse, render, suggest, with_term, without
+from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
+from schemas.query import Field, Numbers, Period, Query, Term, Value, Word
+
+TEXTS = st.text(min_size=1, max_size=12)
+WORDS = st.builds(Word, TEXTS, st.booleans())
+INSTANTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1)).map(  # noqa: DTZ001
+    lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000, tzinfo=UTC)
+)
+AGO = st.integers(0, 999_999).map(lambda seconds: timedelta(seconds=seconds))
+NUMBERS = st.integers(0, 2**63 - 1)
+
+
+def periods() -> st.SearchStrategy[Period]:
+    """Draw periods that do not end before they begin and have at least one end."""
+    fixed = st.tuples(INSTANTS, INSTANTS).filter(lambda ends: ends[0] < ends[1])
+    relative = st.tuples(AGO, AGO).filter(lambda ends: ends[0] > ends[1])
+    return st.one_of(
+        fixed.map(lambda ends: Period(*ends)),
+        relative.map(lambda ends: Period(*ends)),
+        INSTANTS.map(lambda at: Period(at, None)),
+        INSTANTS.map(lambda at: Period(None, at + timedelta(milliseconds=1))),
+        AGO.map(lambda ago: Period(ago, None)),
+        AGO.map(lambda ago: Period(None, ago)),
+        st.builds(Period, AGO, INSTANTS),
+    )
+
+
+def ranges() -> st.SearchStrategy[Numbers]:
+    """Draw ranges of sequence numbers."""
+    return st.one_of(
+        st.tuples(NUMBERS, NUMBERS).map(lambda ends: Numbers(min(ends), max(ends))),
+        NUMBERS.map(lambda n: Numbers(n, None)),
+        NUMBERS.map(lambda n: Numbers(None, n)),
+    )
+
+
+def networks() -> st.SearchStrategy[Value]:
+    """Draw networks of both families."""
+    four = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32))
+    six = st.tuples(st.integers(0, 2**128 - 1), st.integers(0, 128)).map(
+        lambda drawn: (drawn[0].to_bytes(16, "big"), drawn[1])
+    )
+    return st.one_of(four, six).map(lambda drawn: ip_network(drawn, strict=False))
+
+
+VALUES: dict[Field, st.SearchStrategy[Value]] = {
+    **dict.fromkeys(
+        (Field.ACTOR, Field.TARGET, Field.TARGET_TYPE, Field.SESSION, Field.REQUEST), WORDS
+    ),
+    Field.TEXT: TEXTS.map(Word),
+    Field.CORRELATION: WORDS,
+    Field.ACTION: st.one_of(
+        st.sampled_from(sorted(CATALOGUE)).map(Word), st.just(Word("user.", prefix=True))
+    ),
+    Field.CATEGORY: st.sampled_from(sorted(CATEGORY_LABELS)).map(Word),
+    Field.OUTCOME: st.sampled_from(("success", "failure")).map(Word),
+    Field.IP: networks(),
+    Field.ID: st.uuids().map(lambda id_: Word(str(id_))),
+    Field.SEQ: ranges(),
+    Field.CREATED: periods(),
+    Field.RECORDED: periods(),
+}
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> Query:
+    """Draw queries of every kind of term."""
+    fields = draw(st.lists(st.sampled_from(Field), max_size=4))
+    return Query(
+        tuple(
+            Term(
+                field,
+                tuple(draw(st.lists(VALUES[field], min_size=1, max_size=3, unique=True))),
+                draw(st.booleans()),
+            )
+            for field in fields
+        )
+    )
+
+
+@given(queries())
+def test_what_is_rendered_reads_back_as_the_same(query: Query) -> None:
+    """Parsing what was rendered gives the same query, and rendering it again the same text."""
+    text = render(query)
+    assert parse(text) == query
+    assert render(parse(text)) == text
+
+
+@given(st.text(max_size=40) | st.text(alphabet='-:",*. ab\\0123456789T/', max_size=30))
+def test_any_text_is_a_query_or_says_where_it_is_not(text: str) -> None:
+    """No text raises anything but QueryError, whose place lies within the text or at its end."""
+    try:
+        query = parse(text)
+    except QueryError as error:
+        assert 0 <= error.column <= len(text)
+        assert error.caret().splitlines()[-1].endswith("^")
+    else:
+        assert parse(render(query)) == query
+
+
+@given(st.text(max_size=30), st.integers(-3, 40))
+def test_suggestions_never_fail(text: str, cursor: int) -> None:
+    """Whatever was typed, and wherever the cursor is, there is a list."""
+    assert len(suggest(text, cursor)) <= 10
+
+
+def at(*parts: int) -> datetime:
+    """Return an instant."""
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "term"),
+    [
+        ("ada", Term(Field.TEXT, (Word("ada"),))),
+        ("ada*", Term(Field.TEXT, (Word("ada"),))),
+        ('"ada lovelace"', Term(Field.TEXT, (Word("ada lovelace"),))),
+        ("10:30", Term(Field.TEXT, (Word("10:30"),))),
+        ("a,b", Term(Field.TEXT, (Word("a,b"),))),
+        ("-ada", Term(Field.TEXT, (Word("ada"),), negated=True)),
+        ("ACTION:User.Created", Term(Field.ACTION, (Word("user.created"),))),
+        ("action:user.*", Term(Field.ACTION, (Word("user.", prefix=True),))),
+        (
+            "-actor:ada@example.com,usr_1",
+            Term(Field.ACTOR, (Word("ada@example.com"), Word("usr_1")), negated=True),
+        ),
+        ('target:"Sales team"*', Term(Field.TARGET, (Word("Sales team", prefix=True),))),
+        (r'actor:"a\"b\\c"', Term(Field.ACTOR, (Word(r"a\"b\c".replace('\\"', '"')),))),
+        ("ip:192.0.2.7/24", Term(Field.IP, (ip_network("192.0.2.0/24"),))),
+        ("ip:2001:db8::1", Term(Field.IP, (ip_network("2001:db8::1"),))),
+        (
+            "id:01A207D9217B828AA13781CAA759C1BE",
+            Term(Field.ID, (Word(str(UUID("01a207d9-217b-828a-a137-81caa759c1be"))),)),
+        ),
+        ("seq:7", Term(Field.SEQ, (Numbers(7, 7),))),
+        ("seq:7..", Term(Field.SEQ, (Numbers(7, None),))),
+        ("created:30d", Term(Field.CREATED, (Period(timedelta(days=30), None),))),
+        (
+            "created:2026-11-01..2026-11-30",
+            Term(Field.CREATED, (Period(at(2026, 11, 1), at(2026, 12, 1)),)),
+        ),
+        (
+            "created:2026-11-30",
+            Term(Field.CREATED, (Period(at(2026, 11, 30), at(2026, 12, 1)),)),
+        ),
+        (
+            "created:2026-11-30T12:00+01:00..",
+            Term(Field.CREATED, (Period(at(2026, 11, 30, 11), None),)),
+        ),
+    ],
+)
+def test_text_means(text: str, term: Term) -> None:
+    """Each form of a condition means what the documentation says."""
+    assert parse(text) == Query((term,))
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "reason"),
+    [
+        ("actoin:user.created", 0, "there is no field 'actoin', did you mean action?"),
+        ("a -actoin:x", 3, "there is no field 'actoin'"),
+        ("action:user.craeted", 7, "there is no action 'user.craeted', did you mean user.created?"),
+        ("action:bought*", 7, "no action begins with 'bought'"),
+        ("outcome:fail*", 8, "outcome: takes whole words, not beginnings"),
+        ("ip:10.0.0.0/99", 3, "an address is 192.0.2.1"),
+        ("id:7", 3, "an id is a UUID"),
+        ("seq:9..1", 4, "this range ends before it begins"),
+        ("created:2026-02-30", 8, "a time is 2026-11-30"),
+        ("created:2026-11-30..2026-11-01", 8, "this period ends before it begins"),
+        ('x "open', 2, "this quote is never closed"),
+        ('actor:""', 6, "there is nothing between these quotes"),
+        ("actor:", 6, "a value is missing here"),
+        ("actor:a, b", 8, "a value is missing here"),
+        ('"a"b', 3, "a space is missing here"),
+        ("-", 0, "a - stands before what is not wanted"),
+        ("x" * 2_001, 2_000, "a query has 2,000 characters at most, not 2,001"),
+        ("x " * 51, 100, "a query has 50 conditions at most"),
+        ("seq:" + ",".join(map(str, range(101))), 294, "a condition has 100 values at most"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(text: str, column: int, reason: str) -> None:
+    """An error names the column of what is wrong and what would be right."""
+    with pytest.raises(QueryError) as raised:
+        parse(text)
+    assert raised.value.column == column
+    assert raised.value.reason.startswith(reason)
+
+
+def test_caret_points_at_the_place() -> None:
+    """The picture of an error is the text and a caret below the place."""
+    with pytest.raises(QueryError) as raised:
+        parse("ada action:user.craeted")
+    assert raised.value.caret() == "ada action:user.craeted\n           ^"
+
+
+def test_conditions_are_put_in_and_taken_out() -> None:
+    """A condition replaces one of its kind on the same field, and goes as a whole."""
+    query = parse("ada action:user.created -action:user.removed")
+    (_, old, _), (new,) = query.terms, parse("action:user.updated").terms
+    assert render(with_term(query, new)) == "ada -action:user.removed action:user.updated"
+    assert render(without(query, old)) == "ada -action:user.removed"
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [
+        ("act", "action:"),
+        ("x -act", "x -action:"),
+        ("action:user.c", "action:user.created"),
+        ("action:user.created,user.r", "action:user.created,user.removed"),
+        ("outcome:f", "outcome:failure"),
+    ],
+)
+def test_suggestions_complete_the_word(typed: str, first: str) -> None:
+    """The likeliest completion begins with what was typed and leaves the rest alone."""
+    assert suggest(typed)[0].text == first
