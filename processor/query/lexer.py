@@ -1,8 +1,9 @@
 """Text to terms, before anything is known of their meaning: ``-field:value,"another value"*``.
 
 White space separates terms, a comma the values of a qualified one. A word without a known form of
-qualifier is free text as it stands. Quotes keep everything together; within them ``\\"`` is a quote
-and ``\\\\`` a backslash. A star behind a value asks for everything that begins with it.
+qualifier is free text as it stands. Quotes keep everything together; within them a backslash takes
+the next character, a quote or a backslash, as it is. A star behind a value asks for everything that
+begins with it.
 """
 
 import re
