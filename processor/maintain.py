@@ -68,7 +68,7 @@ async def plan(settings: Settings) -> Plan:
         return Plan(
             await missing(db, settings.retention_days),
             {table: await _overdue(session, table, oldest) for table in TABLES},
-            await seal.due(session, _finished_before(settings, at)),
+            await _unsealed(settings, session, at),
         )
 
 
@@ -133,18 +133,21 @@ async def _round(settings: Settings, db: Database) -> Round:
             return done
         done.swept = await seal.sweep(session)
         at = await now(session)
+        oldest = oldest_kept(at.date(), settings.retention_days)
         for table in TABLES:
-            await _purge(session, table, oldest_kept(at.date(), settings.retention_days), done)
+            await _purge(session, table, oldest, done)
         await _announce(settings, session, done)
-        for day in await seal.due(session, _finished_before(settings, at)):
+        for day in await _unsealed(settings, session, at):
             await _seal(session, day, settings.maintain.rest, done)
     await _note(db, done)
     return done
 
 
-def _finished_before(settings: Settings, at: datetime) -> date:
-    """Return the first day that may still get many entries."""
-    return (at - timedelta(hours=settings.maintain.seal_grace_hours)).date()
+async def _unsealed(settings: Settings, session: Session, at: datetime) -> list[date]:
+    """Return the days that ought to be sealed: finished, and not about to go."""
+    finished = (at - timedelta(hours=settings.maintain.seal_grace_hours)).date()
+    oldest = oldest_kept(at.date(), settings.retention_days)
+    return [day for day in await seal.due(session, finished) if day >= oldest]
 
 
 async def _overdue(session: Session, table: str, oldest: date) -> dict[str, int]:
