@@ -18,11 +18,12 @@ from datetime import date, datetime, timedelta
 
 from processor import metrics
 from processor.emit.own_events import OwnEvent, OwnEvents
-from processor.errors import BusOutage, Outage
+from processor.errors import BusOutage, Outage, StartRefused
 from processor.health import serve
 from processor.settings import Settings
 from processor.store import retention, seal
 from processor.store.maintenance import Session, alone, maintenance, now
+from processor.store.migrations import pending
 from processor.store.partitions import DEAD_LETTERS, ENTRIES, ensure_window, missing, oldest_kept
 from processor.store.pool import Database
 from processor.store.survey import vitals
@@ -218,6 +219,8 @@ async def _note(db: Database, done: Round) -> None:
 
 @asynccontextmanager
 async def _store(settings: Settings) -> AsyncIterator[Database]:
-    """Open the store as the maintainer."""
+    """Open the store as the maintainer; raises StartRefused when it is not up to date."""
     async with maintenance(settings.postgres.dsn.get_secret_value()) as db:
+        if await pending(db):
+            raise StartRefused(["the database is not up to date: run hub-audit migrate"])
         yield db

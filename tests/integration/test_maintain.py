@@ -6,26 +6,31 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from pydantic import SecretStr
 
 from processor import maintain
 from processor.cli import main
 from processor.emit import own_events, topics
+from processor.errors import StartRefused
 from processor.ingest.decode import decode
+from processor.local.port import free_port
 from processor.normalize import normalize
 from processor.settings import Settings
 from processor.store import retention, seal
 from processor.store.load import load
 from processor.store.maintenance import alone, maintenance
 from processor.store.partitions import ENTRIES, days
-from processor.store.pool import Database
+from processor.store.pool import MAINTENANCE, Database
 from processor.worker import limits_of
 from schemas.record import RawRecord
 from tests.integration import bus
 from tests.integration.ops import cleaned, settings_of
-from tests.integration.store import StoringLane, an_entry, opened, query
+from tests.integration.store import StoringLane, an_entry, opened, query, until
+from tests.integration.test_store_migrations import login_user
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 KEPT = TODAY - timedelta(days=90)
@@ -200,6 +205,54 @@ async def test_second_maintainer_stands_by(
     assert sum(len(done.purged.get(ENTRIES, [])) for done in rounds) == 1
     assert sum(done.announced for done in rounds) == 2
     assert sum(len(done.sealed) for done in rounds) == 1
+
+
+async def test_plain_user_with_the_role_does_all_of_it(
+    settings: Settings, postgres_dsn: str, db: Database
+) -> None:
+    """No superuser is needed to purge, to tell and to seal; without the role there is no start."""
+    with login_user(postgres_dsn, MAINTENANCE) as dsn:
+        done = await maintain.once(with_dsn(settings, dsn))
+    assert (done.purged, done.announced) == ({ENTRIES: [OLD_DAY]}, 2)
+    assert [sealed.day for sealed in done.sealed] == [KEPT.date()]
+    with login_user(postgres_dsn) as dsn, pytest.raises(StartRefused, match=MAINTENANCE):
+        await maintain.once(with_dsn(settings, dsn))
+
+
+async def test_database_that_is_not_up_to_date_is_refused(
+    settings: Settings, empty_postgres_dsn: str
+) -> None:
+    """Before the tables are there, there is nothing to maintain."""
+    with pytest.raises(StartRefused, match="hub-audit migrate"):
+        await maintain.once(with_dsn(settings, empty_postgres_dsn))
+
+
+def with_dsn(settings: Settings, dsn: str) -> Settings:
+    """Return the settings for another way into a database."""
+    postgres = settings.postgres.model_copy(update={"dsn": SecretStr(dsn)})
+    return settings.model_copy(update={"postgres": postgres})
+
+
+async def test_maintainer_goes_round_until_it_is_stopped(
+    settings: Settings, postgres_dsn: str, db: Database
+) -> None:
+    """It maintains at once, says that it is ready, and ends when it is told to, also in between."""
+    http = settings.http.model_copy(update={"port": free_port()})
+    settings = settings.model_copy(update={"http": http})
+    stop = asyncio.Event()
+    running = asyncio.create_task(maintain.run(settings, stop))
+    await until(postgres_dsn, "SELECT count(*) = 1 FROM sealed_days")
+    await until_ready(f"http://127.0.0.1:{http.port}/readyz")
+    stop.set()
+    async with asyncio.timeout(5):
+        await running
+
+
+async def until_ready(url: str) -> None:
+    """Wait until a process says that it is ready."""
+    async with asyncio.timeout(20), httpx.AsyncClient() as client:
+        while (await client.get(url)).status_code != 200:  # noqa: ASYNC110 - it is another server
+            await asyncio.sleep(0.05)
 
 
 def invoke(settings: Settings, *arguments: str) -> Result:
