@@ -102,8 +102,9 @@ _TEXT = (
     "strpos(coalesce(e.search_text, (SELECT t FROM entry_search_text(e) AS t)),"
     " lower({p}::text)) > 0"
 )
-_BEGINNING_OF_ID = "starts_with(e.entry_id::text, lower({p}::text))"
-_BEGINNING_OF_CHECKSUM = "starts_with(e.context ->> 'raw_sha256', lower({p}::text))"
+# Found in the text of the JSON, as rows are encoded: to parse it costs four times as much.
+_CHECKSUM = "strpos(e.context::text, {p}::text) > 0"
+_CHECKSUM_MEMBER = '"raw_sha256":"'
 
 
 class _Parameters:
@@ -183,11 +184,13 @@ def _words(columns: Sequence[_Column], words: Sequence[Word], bound: _Parameters
 
 def _occurrences(text: str, bound: _Parameters) -> Iterator[str]:
     """Yield the text's occurring in any field; in checksums, at the beginning."""
-    p = bound.bind(text)
-    yield _with(_TEXT, p)
-    if len(text) >= _HEXADECIMAL_LENGTH_MIN and _HEXADECIMAL.issuperset(text.lower()):
-        yield _with(_BEGINNING_OF_ID, p)
-        yield _with(_BEGINNING_OF_CHECKSUM, p)
+    yield _with(_TEXT, bound.bind(text))
+    digits = text.lower()
+    if len(digits) >= _HEXADECIMAL_LENGTH_MIN and _HEXADECIMAL.issuperset(digits):
+        yield _with(_CHECKSUM, bound.bind(_CHECKSUM_MEMBER + digits))
+        first, last = (UUID((digits.replace("-", "") + 32 * end)[:32]) for end in "0f")
+        if str(first).startswith(digits):
+            yield f"(e.entry_id BETWEEN {bound.bind(first)} AND {bound.bind(last)})"
 
 
 def _identities(texts: Sequence[str], bound: _Parameters) -> str:

@@ -97,7 +97,8 @@ def texts_of(value: Any) -> Iterator[str]:
 def words(draw: st.DrawFn, entries: list[Entry]) -> Word:
     """Draw a word that may well match: often a part of what is there, in any case."""
     found = sorted({text for an_entry in entries for text in texts_of(an_entry)})
-    text = draw(st.sampled_from(found) | TEXTS)
+    own = [text for e in entries for text in (e["entry_id"], e["raw_sha256"])]
+    text = draw(st.sampled_from(found) | TEXTS | st.sampled_from(own))
     start = draw(st.integers(0, 2)) if draw(st.booleans()) else 0
     end = draw(st.integers(1, 12)) if draw(st.booleans()) else None
     text = text[start:][:end].replace("\n", "") or draw(TEXTS)
