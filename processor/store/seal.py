@@ -121,6 +121,7 @@ async def _build(session: Session, sql: dict[str, str]) -> int:
         # One core at most: the other ones have events to store.
         await session.execute("SET LOCAL max_parallel_maintenance_workers = 0")
         await session.execute(sql["index"])
+    await session.execute(sql["sample"])
     await session.execute(sql["vacuum"])
     row = await session.fetchrow(sql["counts"])
     copied: int = row["copied"]
@@ -158,7 +159,9 @@ async def _try_exchange(
         late = await _late(session, sql)
         await session.execute(sql["exchange"])
         await session.execute(sql["sealed"], day, copied + late)
-    return late, time.monotonic() - began
+        # To the commit, which lets go of the locks before it removes the old files.
+        seconds = time.monotonic() - began
+    return late, seconds
 
 
 async def _late(session: Session, sql: dict[str, str]) -> int:

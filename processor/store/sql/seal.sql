@@ -52,14 +52,16 @@ ORDER BY org_id, occurred_at
 OFFSET $3 LIMIT 1;
 
 -- name: copy
--- One piece, in the order of reading; by way of the parent, whose row the function takes.
+-- One piece, in the order of reading; by way of the parent, whose row the function takes. Most have
+-- no actor on behalf of another: to find that out in the text costs less than to take it apart.
 INSERT INTO {new} (
     {columns}, search_text, search_behalf_id, search_behalf_email, search_target_email,
     search_target_name
 )
 SELECT
     {e_columns}, coalesce(e.search_text, (SELECT t FROM entry_search_text(e) AS t)),
-    e.context #>> '{{actor_on_behalf_of,id}}', e.context #>> '{{actor_on_behalf_of,email}}',
+    CASE WHEN strpos(e.context::text, '"actor_on_behalf_of"') > 0 THEN e.context #>> '{{actor_on_behalf_of,id}}' END,
+    CASE WHEN strpos(e.context::text, '"actor_on_behalf_of"') > 0 THEN e.context #>> '{{actor_on_behalf_of,email}}' END,
     e.context ->> 'target_email', lower(e.context ->> 'target_name')
 FROM audit_entries AS e
 JOIN pg_temp.copied_through AS h ON h.org_id = e.org_id AND e.seq <= h.last_seq
@@ -84,6 +86,10 @@ WHERE search_target_name IS NOT NULL;
 -- Who looks up an actor or a target has to find those as well that came after the sealing.
 CREATE INDEX {new}_late ON {new} (org_id, occurred_at DESC, entry_id DESC)
 WHERE search_text IS NULL;
+
+-- name: sample
+-- A third of the default: for a hundred thousand rows it says as much, and costs 2 us a row, not 8.
+SELECT set_config('default_statistics_target', '30', false);
 
 -- name: vacuum
 -- So that no later vacuum has to touch it, and counting needs the index alone. Analyzed is what
