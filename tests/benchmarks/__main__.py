@@ -1,4 +1,4 @@
-"""Measure P1 to P8 and write RESULTS.md and results.json beside this file.
+"""Measure P1 to P12 and write RESULTS.md and results.json beside this file.
 
 ``python -m tests.benchmarks --events 2000000 --runs 3 --only P1 P4``
 
@@ -8,6 +8,7 @@ HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS and HUB_AUDIT_POSTGRES_DSN name others.
 """
 
 import argparse
+import asyncio
 import json
 import signal
 import sys
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import latency, peers, report, throughput
+from tests.benchmarks import latency, peers, reading, report, throughput
 from tests.benchmarks.events import events
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.stage import Bus
@@ -89,6 +90,12 @@ def compared(measurement: Measurement) -> None:
         measurement.note("peers", runs, asked.peer_events)
 
 
+def read(measurement: Measurement) -> None:
+    """P9 to P12."""
+    count = measurement.asked.entries
+    asyncio.run(reading.measure(measurement.servers, count, measurement.note))
+
+
 def grown(measurement: Measurement) -> None:
     """P7 over many more events, on one run."""
     asked = measurement.asked
@@ -102,6 +109,7 @@ STEPS: list[tuple[set[str], Callable[[Measurement], None]]] = [
     ({"P4"}, late),
     ({"P5"}, compared),
     ({"P8"}, killed),
+    ({"P9", "P10", "P11", "P12"}, read),
 ]
 
 
@@ -118,6 +126,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=1_000_000, help="of P1, P2, P3, P6, P7")
     parser.add_argument("--peer-events", type=int, default=500_000, help="of P5")
     parser.add_argument("--memory-events", type=int, default=0, help="P7 once over so many")
+    parser.add_argument("--entries", type=int, default=6_000_000, help="of P9 to P12")
     parser.add_argument("--seconds", type=float, default=30, help="of sending, for P4")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", nargs="+", default=names, choices=names, metavar="P")

@@ -98,6 +98,32 @@ def _seconds(results: Results) -> str:
     return f"**{of(results, 'take_over', 'seconds'):.1f}**"
 
 
+def _paged(results: Results) -> str:
+    runs = results["pages"]["runs"]
+    first = next(run for run in runs if run["filter"] == "first")
+    slowest = max(runs, key=lambda run: run["p50"])
+    shown = (
+        f"{run['p50']:.0f} / {run['p99']:.0f}{label}"
+        for run, label in ((first, " first page"), (slowest, f" {slowest['filter']}, the slowest"))
+    )
+    return "**" + "**; **".join(shown) + "**"
+
+
+def _texts(results: Results) -> str:
+    shown = (
+        f"{run['word']} **{run['p50']:,.0f} / {run['p99']:,.0f}** ({run['days']:.0f} days)"
+        for run in results["text"]["runs"]
+    )
+    return ", ".join(shown)
+
+
+def _sealed(results: Results) -> str:
+    per_row, slowdown, exchange = (
+        of(results, "sealing", name) for name in ("us_per_row", "slowdown", "exchange_ms_max")
+    )
+    return f"**{per_row:.0f}**, **{slowdown:.0%}**; exchange at most {exchange:.0f} ms"
+
+
 FIGURES = (
     Figure("P1", "events/s, the full path, one worker", "18,000", "28,000", "one", _rate),
     Figure("P2", "two workers, as a multiple of one", "1.2", "1.5", "two", _twice),
@@ -120,6 +146,16 @@ FIGURES = (
         "15",
         "take_over",
         _seconds,
+    ),
+    Figure("P9", "ms for a page of 50, filtered too, p50 / p99", "150", "20", "pages", _paged),
+    Figure("P10", "ms for free text over 90 days, p50 / p99", "2,000", "900", "text", _texts),
+    Figure(
+        "P12",
+        "us per row sealed; slowdown of storing meanwhile",
+        "30",
+        "20, 10 %",
+        "sealing",
+        _sealed,
     ),
 )
 
