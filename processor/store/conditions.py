@@ -49,9 +49,6 @@ class _Column(NamedTuple):
 
 _PLAIN = ("{e} = ANY({p}::text[])", "starts_with({e}, {p}::text)")
 _CASELESS = ("{e} = lower({p}::text)", "starts_with({e}, lower({p}::text))")
-# Sealing copies what can be looked up out of the JSON; rows that were not sealed have it there
-# alone. No more than this may stand in such a condition, or no index serves it.
-_UNSEALED = "(e.search_text IS NULL AND {c})"
 
 
 def _plain(expression: str, written: Callable[[str], str] = str) -> _Column:
@@ -66,12 +63,6 @@ def _caseless(expression: str) -> _Column:
     return _Column(equal, begins, many=False)
 
 
-def _unsealed(column: _Column) -> _Column:
-    """Return a column of the rows that were not sealed."""
-    equal, begins = (_UNSEALED.replace("{c}", fragment) for fragment in column[:2])
-    return column._replace(equal=equal, begins=begins)
-
-
 # Actions, kinds and e-mail addresses are stored in lower case.
 _COLUMNS: dict[Field, tuple[_Column, ...]] = {
     Field.ACTION: (_plain("e.action", str.lower),),
@@ -83,19 +74,29 @@ _COLUMNS: dict[Field, tuple[_Column, ...]] = {
         _plain("e.actor_email", str.lower),
         _plain("e.search_behalf_id"),
         _plain("e.search_behalf_email", str.lower),
-        _unsealed(_plain("(e.context #>> '{actor_on_behalf_of,id}')")),
-        _unsealed(_plain("(e.context #>> '{actor_on_behalf_of,email}')", str.lower)),
     ),
     Field.TARGET: (
         _plain("e.target_id"),
         _plain("e.search_target_email", str.lower),
         _caseless("e.search_target_name"),
-        _unsealed(_plain("(e.context ->> 'target_email')", str.lower)),
-        _unsealed(_caseless("lower(e.context ->> 'target_name')")),
     ),
     Field.SESSION: (_plain("e.session_id"),),
     Field.REQUEST: (_plain("e.request_id"),),
     Field.CORRELATION: (_plain("e.correlation_id"),),
+}
+
+# Sealing copies what can be looked up out of the JSON; other rows have it there alone. Their part
+# of a condition has to begin with this, or no index serves the whole.
+_UNSEALED = "(e.search_text IS NULL AND ({c}))"
+_UNSEALED_COLUMNS: dict[Field, tuple[_Column, ...]] = {
+    Field.ACTOR: (
+        _plain("(e.context #>> '{actor_on_behalf_of,id}')"),
+        _plain("(e.context #>> '{actor_on_behalf_of,email}')", str.lower),
+    ),
+    Field.TARGET: (
+        _plain("(e.context ->> 'target_email')", str.lower),
+        _caseless("lower(e.context ->> 'target_name')"),
+    ),
 }
 
 _TEXT = (
@@ -168,6 +169,9 @@ def _of_words(field: Field, words: Sequence[Word], bound: _Parameters) -> Iterat
         yield _identities([word.text for word in words], bound)
     else:
         yield from _words(_COLUMNS[field], words, bound)
+        unsealed = _words(_UNSEALED_COLUMNS.get(field, ()), words, bound)
+        if condition := " OR ".join(unsealed):
+            yield _UNSEALED.replace("{c}", condition)
 
 
 def _words(columns: Sequence[_Column], words: Sequence[Word], bound: _Parameters) -> Iterator[str]:

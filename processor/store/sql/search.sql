@@ -15,10 +15,10 @@ SELECT
 SELECT now();
 
 -- name: page
--- The newest entries before a key, within a window of time.
+-- The newest entries before a key, within a window of time that ends no later than the key.
 SELECT /*columns*/
 FROM audit_entries AS e
-WHERE e.occurred_at >= $1 AND e.occurred_at < $2 AND e.occurred_at <= $3
+WHERE e.occurred_at >= $1 AND e.occurred_at < $2
 AND (e.occurred_at, e.entry_id) < ($3, $4::uuid) AND /*where*/
 ORDER BY e.occurred_at DESC, e.entry_id DESC
 LIMIT $5;
