@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +14,9 @@ from typing import Any
 
 import psycopg
 
+from processor.store.export import SIX, Extent, csv
 from processor.store.facets import facets, histogram
+from processor.store.feed import head
 from processor.store.load import load
 from processor.store.migrations import migrate
 from processor.store.pool import Database
@@ -21,7 +24,7 @@ from processor.store.reader import Reader
 from processor.store.search import Found, page
 from schemas.query import Field, Period, Query, Term, Word
 from tests.benchmarks.history import DAYS, LARGEST, RARE, entries, fill, seal_all
-from tests.benchmarks.servers import Servers
+from tests.benchmarks.servers import Servers, resident_mb
 
 DATABASE = "hub_audit_bench_reading"
 LIMIT = 50
@@ -34,6 +37,7 @@ LIVE = 100_000
 """Entries of today that are stored before, and again while days are sealed."""
 
 SEALED_MEANWHILE = 20
+EXPORTS = 3
 
 Figures = dict[str, Any]
 _BUSY = f"person.0003@{LARGEST}.example.com"
@@ -92,6 +96,7 @@ async def measure(
             note("pages", await pages(reader), count)
             note("text", await texts(reader), count)
             note("overview", [await overview(reader)], count)
+            note("export", [await exporting(reader, dsn) for _ in range(EXPORTS)], count)
         finally:
             await reader.close()
 
@@ -166,8 +171,28 @@ async def overview(reader: Reader) -> Figures:
     return {"facets_ms": await _timed(values), "histogram_ms": await _timed(bars)}
 
 
-def psql_rows_per_second(dsn: str, rows: int) -> float:
-    """Return how fast psql writes the six columns of the largest organization's rows."""
+async def exporting(reader: Reader, dsn: str) -> Figures:
+    """Return how fast everything is exported as CSV, next to psql, and the memory it takes."""
+    now = await reader.now()
+    extent = Extent(now - timedelta(days=DAYS + 1), await head(reader, LARGEST))
+    before_mb, peak_mb, rows = resident_mb(os.getpid()), 0.0, 0
+    began = time.monotonic()
+    async for piece in csv(reader, LARGEST, Query(), extent, list(SIX)):
+        rows += piece.rows
+        peak_mb = max(peak_mb, resident_mb(os.getpid()))
+    ours = rows / (time.monotonic() - began)
+    psql = await asyncio.to_thread(_psql_rows_per_second, dsn, rows)
+    return {
+        "rows": rows,
+        "rows_per_second": ours,
+        "psql_rows_per_second": psql,
+        "share_of_psql": ours / psql,
+        "growth_mb": peak_mb - before_mb,
+    }
+
+
+def _psql_rows_per_second(dsn: str, rows: int) -> float:
+    """Return how fast psql writes the same columns of the same rows."""
     began = time.monotonic()
     subprocess.run(["psql", "-X", "-q", "-d", dsn, "-c", _PSQL], check=True)
     return rows / (time.monotonic() - began)

@@ -117,6 +117,13 @@ def _texts(results: Results) -> str:
     return ", ".join(shown)
 
 
+def _exported(results: Results) -> str:
+    rate, share, growth = (
+        of(results, "export", name) for name in ("rows_per_second", "share_of_psql", "growth_mb")
+    )
+    return f"**{rate:,.0f}**, **{share:.0%}** of psql's, {growth:+.0f} MB"
+
+
 def _sealed(results: Results) -> str:
     per_row, slowdown, exchange = (
         of(results, "sealing", name) for name in ("us_per_row", "slowdown", "exchange_ms_max")
@@ -149,6 +156,14 @@ FIGURES = (
     ),
     Figure("P9", "ms for a page of 50, filtered too, p50 / p99", "150", "20", "pages", _paged),
     Figure("P10", "ms for free text over 90 days, p50 / p99", "2,000", "900", "text", _texts),
+    Figure(
+        "P11",
+        "rows/s as CSV; share of psql's COPY; growth of memory",
+        "200,000, 64 MB",
+        "80 %",
+        "export",
+        _exported,
+    ),
     Figure(
         "P12",
         "us per row sealed; slowdown of storing meanwhile",
