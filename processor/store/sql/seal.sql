@@ -1,5 +1,5 @@
--- Sealing a day. In braces: {leaf} its partition, {new} the table that takes its place, {columns} of
--- the writer, {since} and {until} its bounds; all made of the day alone.
+-- Sealing a day. In braces: {leaf} its partition, {new} the table that takes its place, {columns}
+-- of the writer, {since} and {until} its bounds; all made of the day alone.
 
 -- name: due
 -- The days before $1 that hold entries and are not sealed, or have grown by a quarter since; the
@@ -60,11 +60,16 @@ INSERT INTO {new} (
 )
 SELECT
     {e_columns}, coalesce(e.search_text, (SELECT t FROM entry_search_text(e) AS t)),
-    CASE WHEN strpos(e.context::text, '"actor_on_behalf_of"') > 0 THEN e.context #>> '{{actor_on_behalf_of,id}}' END,
-    CASE WHEN strpos(e.context::text, '"actor_on_behalf_of"') > 0 THEN e.context #>> '{{actor_on_behalf_of,email}}' END,
+    o.behalf ->> 'id', o.behalf ->> 'email',
     e.context ->> 'target_email', lower(e.context ->> 'target_name')
 FROM audit_entries AS e
 JOIN pg_temp.copied_through AS h ON h.org_id = e.org_id AND e.seq <= h.last_seq
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN strpos(e.context::text, '"actor_on_behalf_of"') > 0
+        THEN e.context -> 'actor_on_behalf_of'
+    END AS behalf
+) AS o
 WHERE e.occurred_at >= '{since}' AND e.occurred_at < '{until}'
 AND (e.org_id, e.occurred_at) > ($1, $2) AND (e.org_id, e.occurred_at) <= ($3, $4)
 ORDER BY e.org_id, e.occurred_at;
