@@ -15,6 +15,9 @@ _SQL = statements("maintenance.sql")
 STATEMENT_TIMEOUT_SECONDS = 3_600.0
 """Of building an index or freezing a day of many millions of entries."""
 
+FROZEN_AFTER = "120s"
+"""So long idle amid a round, a maintainer is frozen or cut off: the database ends its session."""
+
 Session: TypeAlias = asyncpg.Connection
 
 
@@ -43,12 +46,14 @@ async def alone(db: Database) -> AsyncIterator[Session | None]:
         if not await session.fetchval(_SQL["lock"]):
             yield None
             return
-        await session.execute(_SQL["row_security_off"])
+        await session.execute(_SQL["see_all"])
+        await session.execute(_SQL["idle_at_most"], FROZEN_AFTER)
         try:
             yield session
         except BaseException:
             session.terminate()  # whatever it was in, the lock goes with it
             raise
+        await session.execute(_SQL["idle_at_most"], "0")
         await session.execute(_SQL["unlock"])
 
 

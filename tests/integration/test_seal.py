@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from processor.errors import DatabaseOutage
+from processor.store import maintenance as maintaining
 from processor.store import seal as sealing
 from processor.store.load import load
 from processor.store.maintenance import Session, alone, maintenance
@@ -247,6 +248,30 @@ async def test_only_one_maintains(postgres_dsn: str) -> None:
                 await first.execute("SELECT 1")
         async with alone(other) as second:
             assert second is not None
+
+
+async def test_frozen_maintainer_loses_its_place(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that does nothing amid its round is ended by the database, and another one works."""
+    monkeypatch.setattr(maintaining, "FROZEN_AFTER", "200ms")
+    async with maintenance(postgres_dsn) as store, maintenance(postgres_dsn) as other:
+        with pytest.raises(DatabaseOutage):
+            await freeze(postgres_dsn, store, other)
+        async with alone(store) as awake:
+            assert awake is not None
+        async with store.connection() as idle:
+            assert await idle.fetchval("SHOW idle_session_timeout") == "0"
+
+
+async def freeze(dsn: str, store: Database, other: Database) -> None:
+    """Do nothing amid a round until another one could begin, and go on as if nothing was."""
+    async with alone(store) as frozen:
+        assert frozen is not None
+        await until(dsn, UNLOCKED)
+        async with alone(other) as second:
+            assert second is not None
+        await frozen.execute("SELECT 1")
 
 
 async def kill(dsn: str, session: Session) -> None:

@@ -12,6 +12,10 @@ SELECT pg_advisory_unlock(hashtext('hub_audit.maintain'));
 -- The one clock.
 SELECT now();
 
--- name: row_security_off
+-- name: see_all
 -- Not to see too little: row security that applies to us is an error, not fewer rows.
 SELECT set_config('row_security', 'off', false);
+
+-- name: idle_at_most
+-- A maintainer that is frozen must not keep the others from working.
+SELECT set_config('idle_session_timeout', $1, false);
