@@ -104,22 +104,19 @@ SELECT lower(concat_ws(
     host(e.ip), e.session_id, e.request_id, e.correlation_id, e.source_topic,
     (
         SELECT string_agg(v #>> '{}', E'\n')
-        FROM jsonb_path_query(
-            e.details::jsonb, 'strict $.** ? (@.type() != "object" && @.type() != "array")'
-        ) AS v
+        FROM jsonb_path_query(e.details::jsonb, 'strict $.**') AS v
+        WHERE jsonb_typeof(v) NOT IN ('object', 'array')
     ),
-    (
-        SELECT string_agg(
-            CASE
-                WHEN f.key = 'actor_on_behalf_of'
-                THEN concat_ws(E'\n', f.value::json ->> 'id', f.value::json ->> 'email')
-                ELSE f.value
-            END,
-            E'\n')
-        FROM json_each_text(e.context) AS f
-        WHERE f.key <> ALL (ARRAY['schema_version', 'event_version', 'ip_port', 'raw_sha256'])
-    )
+    c.org_name, c.outcome_reason, c.ip_raw, c.user_agent, c.trace_id, c.span_id,
+    c.actor_name, c.actor_on_behalf_of ->> 'id', c.actor_on_behalf_of ->> 'email',
+    c.target_name, c.target_email, c.service, c.event_type, c.event_id, c.occurred_at_quality,
+    c.normalizer
 ) COLLATE "default")
+FROM json_to_record(e.context) AS c (
+    org_name text, outcome_reason text, ip_raw text, user_agent text, trace_id text, span_id text,
+    actor_name text, actor_on_behalf_of json, target_name text, target_email text, service text,
+    event_type text, event_id text, occurred_at_quality text, normalizer text
+)
 $_$;
 
 ALTER FUNCTION public.entry_search_text(e public.audit_entries) OWNER TO hub_audit_owner;
