@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from processor.commands import forward, maintain, subscriptions
+from processor.commands import forward, maintain, serve, subscriptions
 from processor.commands.frame import (
     EXIT_FAILED,
     Commands,
@@ -61,6 +61,7 @@ def main(ctx: click.Context, config: Path | None) -> None:
 
 main.add_command(forward.command)
 main.add_command(maintain.command)
+main.add_command(serve.command)
 main.add_command(subscriptions.command)
 
 

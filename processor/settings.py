@@ -150,6 +150,32 @@ class Maintain(Section):
     rest: Annotated[float, Field(ge=0, le=20)] = 1.0
 
 
+class Access(Section):
+    """Whose word is taken for who somebody is; all of it is fixed, nothing comes from a token."""
+
+    issuer: str = ""
+    jwks_url: str = ""
+    audience: str = "hub-audit"
+    client_id: str = "hub-audit"
+    authorize_url: str = ""
+    token_url: str = ""
+    client_secret: SecretStr | None = None
+    token_seconds_max: Annotated[int, Field(ge=30, le=86_400)] = 300
+
+
+class Serve(Section):
+    """The page and the API."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8_080
+    public_url: str = "http://127.0.0.1:8080"
+    cursor_secret: SecretStr | None = None
+    search_seconds: Annotated[float, Field(ge=0.1, le=30)] = 2.0
+    requests_per_second: Annotated[float, Field(ge=0.1, le=10_000)] = 20.0
+    burst_requests: Annotated[int, Field(ge=1, le=100_000)] = 100
+    connections: Annotated[int, Field(ge=1, le=64)] = 8
+
+
 class Http(Section):
     """Where metrics and health are served."""
 
@@ -177,6 +203,8 @@ class Settings(Section):
     batch: BatchBounds = BatchBounds()
     forward: Forward = Forward()
     maintain: Maintain = Maintain()
+    access: Access = Access()
+    serve: Serve = Serve()
     http: Http = Http()
     log: Log = Log()
 

@@ -1,0 +1,98 @@
+"""Who asks, for which organization, and what they may do.
+
+The organization comes from the token alone. A token is short-lived, so that what somebody loses at
+the issuer is lost here within minutes, and at once when the issuer's role claim says so.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from fastapi import Request
+
+from processor.api.problems import Problem
+from processor.normalize import known_org
+
+VIEW, EXPORT, SUBSCRIBE = "audit.view", "audit.export", "audit.subscribe"
+ROLES = {
+    "owner": frozenset({VIEW, EXPORT, SUBSCRIBE}),
+    "admin": frozenset({VIEW, EXPORT, SUBSCRIBE}),
+    "auditor": frozenset({VIEW, EXPORT}),
+}
+COOKIE = "hub_audit_session"
+SERVICE_PREFIX = "hubaudit_"
+CLAIM_CHARACTERS_MAX = 256
+
+
+class Viewer(NamedTuple):
+    """Who asks: always of one organization."""
+
+    org_id: str
+    subject: str
+    email: str | None
+    name: str | None
+    role: str
+    permissions: frozenset[str]
+    type: str = "user"
+
+    @property
+    def actor(self) -> dict[str, str]:
+        """The viewer as the actor of an event."""
+        known = {"type": self.type, "id": self.subject, "email": self.email, "name": self.name}
+        return {name: value for name, value in known.items() if value}
+
+
+def viewer_of(claims: Any) -> Viewer:
+    """Return who a token's claims speak of; raises Problem when they name no organization."""
+    org_id = known_org(claims.get("org_id"))
+    if org_id is None:
+        raise Problem("token_invalid", "the token names no organization")
+    role = str(claims.get("role", ""))[:CLAIM_CHARACTERS_MAX]
+    return Viewer(
+        org_id=org_id,
+        subject=claims["sub"],
+        email=_text(claims.get("email")),
+        name=_text(claims.get("name")),
+        role=role,
+        permissions=ROLES.get(role.lower(), frozenset()),
+    )
+
+
+def require(permission: str) -> Callable[[Request], Awaitable[Viewer]]:
+    """Return the dependency that lets those pass who have a permission, and tells of the others."""
+
+    async def permitted(request: Request) -> Viewer:
+        """Return who asks; raises Problem."""
+        viewer = await identified(request)
+        services = request.app.state.services
+        services.limits.take(f"{viewer.org_id}/{viewer.subject}")
+        if permission not in viewer.permissions:
+            await services.self_audit.denied(viewer, permission, request.url.path)
+            raise Problem(
+                "permission_missing",
+                f"{permission} is missing: Owners and Admins of {viewer.org_id} have it, and can "
+                "make you one or an Auditor",
+                permission=permission,
+            )
+        return viewer
+
+    return permitted
+
+
+async def identified(request: Request) -> Viewer:
+    """Return who asks, by the header or the page's cookie; raises Problem."""
+    services = request.app.state.services
+    token = _bearer(request) or request.cookies.get(COOKIE)
+    if not token:
+        raise Problem("token_missing", headers={"WWW-Authenticate": "Bearer"})
+    if token.startswith(SERVICE_PREFIX):
+        return await services.service_viewer(token)  # type: ignore[no-any-return]
+    return viewer_of(await services.verifier.verify(token))
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _text(claim: object) -> str | None:
+    return claim[:CLAIM_CHARACTERS_MAX] if isinstance(claim, str) and claim else None

@@ -1,0 +1,102 @@
+"""The application: routes, problems, headers, health, and what is measured of every request."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Annotated
+
+from fastapi import FastAPI, Path, Request
+from starlette.responses import PlainTextResponse, Response
+
+from processor import metrics
+from processor.api import entries, export, login, page, problems
+from processor.api.problems import Problem
+from processor.api.services import Services
+from processor.errors import Outage
+from processor.settings import Settings
+from schemas.generate import documents
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+Next = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; it connects when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        """Be connected for as long as the application runs."""
+        async with Services.opened(settings) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title="Hub Audit",
+        version=version("hub-audit"),
+        summary="An organization's audit log: read, search, export, subscribe.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    problems.install(app)
+    app.middleware("http")(_answered)
+    for module in (export, entries, login, page):
+        app.include_router(module.router)
+    app.mount("/static", page.STATIC, name="static")
+    _add_health(app)
+    return app
+
+
+async def _answered(request: Request, call_next: Next) -> Response:
+    """Answer, whatever happens; count it by route, never by what was asked."""
+    began = time.perf_counter()
+    try:
+        answer = await call_next(request)
+    except problems.HANDLED as error:
+        answer = problems.response(problems.of(error))
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    route = request.scope.get("route")
+    template = getattr(route, "path", "none")
+    metrics.requested(template, answer.status_code, time.perf_counter() - began)
+    return answer
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/livez", include_in_schema=False)
+    async def livez() -> Response:
+        """Answer at all: the loop turns."""
+        return PlainTextResponse("ok\n")
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz(request: Request) -> Response:
+        """Say whether the store answers."""
+        try:
+            await request.app.state.services.reader.now()
+        except Outage:
+            return PlainTextResponse("the database does not answer\n", status_code=503)
+        return PlainTextResponse("ok\n")
+
+    @app.get("/metrics", include_in_schema=False)
+    async def exposition() -> Response:
+        """Return every metric."""
+        return Response(metrics.rendered(), media_type=metrics.CONTENT_TYPE)
+
+    @app.get("/schemas/{name}", tags=["contracts"])
+    async def schema(name: Annotated[str, Path(max_length=100)]) -> Response:
+        """Return a JSON Schema of the contracts by its file name."""
+        text = documents().get(name)
+        if text is None:
+            raise Problem("not_found")
+        return Response(text, media_type="application/schema+json")

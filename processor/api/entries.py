@@ -1,0 +1,267 @@
+"""The log over HTTP: pages, one entry, the feed, counts, and what is new as it comes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from processor.api.access import VIEW, Viewer, require
+from processor.api.problems import Problem
+from processor.api.services import Services
+from processor.query import parse, render, suggest
+from processor.store import facets, feed, search
+from processor.store.search import Found
+from schemas import query as asked
+from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
+from schemas.entry import render as render_entry
+
+router = APIRouter(tags=["log"])
+
+ENTRIES_MAX, ENTRIES_DEFAULT = 10_000, 50
+SEQ_MAX = 2**63 - 1
+BARS_MAX = 60
+TAIL_SECONDS = 1.0
+TAIL_MINUTES_MAX = 15
+NDJSON_TYPE = "application/x-ndjson"
+
+Reading = Annotated[Viewer, Depends(require(VIEW))]
+Filter = Annotated[str, Query(max_length=2_000, description="the query, as in the search box")]
+
+
+def services_of(request: Request) -> Services:
+    """Return what the process works with."""
+    services: Services = request.app.state.services
+    return services
+
+
+Serving = Annotated[Services, Depends(services_of)]
+
+
+@router.get("/v1/audit-entries")
+async def entries(
+    viewer: Reading,
+    services: Serving,
+    filter: Filter = "",
+    limit: Annotated[int, Query(ge=1, le=ENTRIES_MAX)] = ENTRIES_DEFAULT,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    accept: Annotated[str, Header(max_length=500)] = "",
+) -> Response:
+    """Return a page of entries, newest first; ``next`` is the cursor of the one behind it.
+
+    When the time for a search ends first, ``searched_back_to`` says how far it came, and ``next``
+    goes on from there. Hub Audit's own entries are left out unless they are asked for.
+    """
+    query = parse(filter)
+    found, following = await look(services, viewer, query, limit=limit, cursor=cursor)
+    await services.self_audit.viewed(viewer, query, len(found.entries))
+    lines = [render_entry(entry) for entry in found.entries]
+    if NDJSON_TYPE in accept:
+        headers = {"X-Hub-Next-Cursor": following} if following else {}
+        body = b"".join(line + b"\n" for line in lines)
+        return Response(body, media_type=NDJSON_TYPE, headers=headers)
+    return _json(
+        {
+            "entries": [orjson.Fragment(line) for line in lines],
+            "next": following,
+            "searched_back_to": found.searched_back_to,
+            "complete_up_to": await services.complete_up_to(),
+            "filter": render(query),
+        }
+    )
+
+
+async def look(
+    services: Services, viewer: Viewer, query: asked.Query, *, limit: int, cursor: str | None
+) -> tuple[Found, str | None]:
+    """Return a page of a query's entries and the cursor of the next page."""
+    now, oldest = await services.oldest()
+    text = render(query)
+    before = services.cursors.read(viewer.org_id, text, cursor) if cursor else None
+    found = await search.page(
+        services.reader,
+        viewer.org_id,
+        query.at(now),
+        before=before,
+        limit=limit,
+        budget_seconds=services.settings.serve.search_seconds,
+        oldest=oldest,
+    )
+    key = found.older
+    return found, services.cursors.made(viewer.org_id, text, key) if key else None
+
+
+@router.get("/v1/audit-entries/{entry_id}")
+async def entry(viewer: Reading, services: Serving, entry_id: UUID) -> Response:
+    """Return one entry by its id."""
+    found = await search.entry(services.reader, viewer.org_id, entry_id)
+    query = asked.Query((asked.Term(asked.Field.ID, (asked.Word(str(entry_id)),)),))
+    await services.self_audit.viewed(viewer, query, int(found is not None))
+    if found is None:
+        raise Problem("not_found", "your organization has no entry of this id")
+    return Response(render_entry(found), media_type="application/json")
+
+
+@router.get("/v1/feed")
+async def read_feed(
+    viewer: Reading,
+    services: Serving,
+    after: Annotated[int, Query(ge=0, le=SEQ_MAX)] = 0,
+    limit: Annotated[int, Query(ge=1, le=ENTRIES_MAX)] = 1_000,
+) -> Response:
+    """Return the entries that follow a sequence number: who has n has everything below n.
+
+    ``head_seq`` is the last number there is; numbers without an entry are explained in ``gaps``.
+    """
+    found = await feed.feed(services.reader, viewer.org_id, after=after, limit=limit)
+    await services.self_audit.polled(viewer, "feed")
+    return _json(
+        {
+            "entries": [orjson.Fragment(render_entry(entry)) for entry in found.entries],
+            "head_seq": found.head_seq,
+            "gaps": [gap._asdict() for gap in found.gaps],
+            "complete_up_to": await services.complete_up_to(),
+        }
+    )
+
+
+@router.get("/v1/ranges")
+async def ranges(viewer: Reading, services: Serving) -> Response:
+    """Return how many entries there are per day and per range of numbers, to check a copy by."""
+    found = await feed.ranges(services.reader, viewer.org_id)
+    await services.self_audit.polled(viewer, "ranges")
+    parts = ("days", "seqs", "gaps")
+    answer = {part: [row._asdict() for row in getattr(found, part)] for part in parts}
+    return _json(answer | {"head_seq": found.head_seq})
+
+
+@router.get("/v1/facets")
+async def read_facets(viewer: Reading, services: Serving, filter: Filter = "") -> Response:
+    """Return the commonest values of a query's entries; a count of 1001 means more than 1,000."""
+    query = parse(filter)
+    now, oldest = await services.oldest()
+    seconds = services.settings.serve.search_seconds
+    counted = await facets.facets(
+        services.reader, viewer.org_id, query.at(now), budget_seconds=seconds, oldest=oldest
+    )
+    await services.self_audit.viewed(viewer, query, 0)
+    found = {
+        field.value: [{"value": each.value, "count": each.count} for each in counts]
+        for field, counts in counted.items()
+    }
+    return _json({"facets": found, "searched_back_to": counted.searched_back_to})
+
+
+@router.get("/v1/histogram")
+async def read_histogram(
+    viewer: Reading,
+    services: Serving,
+    filter: Filter = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
+    bars: Annotated[int, Query(ge=1, le=BARS_MAX)] = BARS_MAX,
+) -> Response:
+    """Return how many of a query's entries there are in equal stretches of time."""
+    query = parse(filter)
+    now, oldest = await services.oldest()
+    begin, end = _aware(since) or oldest, _aware(until) or now
+    if begin >= end:
+        raise Problem("request_invalid", "until lies before since")
+    counted = await facets.histogram(
+        services.reader,
+        viewer.org_id,
+        query.at(now),
+        since=max(begin, oldest),
+        until=max(end, oldest),
+        bars=bars,
+        budget_seconds=services.settings.serve.search_seconds,
+    )
+    await services.self_audit.viewed(viewer, query, 0)
+    found = [{"since": bar.since, "until": bar.until, "count": bar.count} for bar in counted]
+    return _json({"bars": found, "searched_back_to": counted.searched_back_to})
+
+
+@router.get("/v1/tail", response_class=StreamingResponse)
+async def tail(
+    request: Request,
+    viewer: Reading,
+    services: Serving,
+    filter: Filter = "",
+    after: Annotated[int | None, Query(ge=0, le=SEQ_MAX)] = None,
+) -> StreamingResponse:
+    """Send new entries as they come, as server-sent events; an event's id is its ``seq``."""
+    query = parse(filter)
+    await services.self_audit.polled(viewer, "tail")
+    resumed = request.headers.get("last-event-id", "")
+    if resumed.isascii() and resumed.isdecimal():
+        after = min(int(resumed), SEQ_MAX)
+    if after is None:
+        after = await feed.head(services.reader, viewer.org_id)
+    events = _tail(services, viewer.org_id, query, after)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+
+async def _tail(
+    services: Services, org_id: str, query: asked.Query, after: int
+) -> AsyncIterator[bytes]:
+    """Yield events for a while: then the token may be old, and the client comes back by itself."""
+    yield b"retry: 2000\n\n"
+    deadline = asyncio.get_running_loop().time() + TAIL_MINUTES_MAX * 60
+    while asyncio.get_running_loop().time() < deadline:
+        now = await services.reader.now()
+        found = await search.newer(
+            services.reader, org_id, query.at(now), after_seq=after, limit=500
+        )
+        for each in found:
+            after = each["seq"]
+            yield b"id: %d\ndata: %b\n\n" % (after, render_entry(each))
+        if not found:
+            yield b": nothing new\n\n"
+        await asyncio.sleep(TAIL_SECONDS)
+
+
+@router.get("/v1/suggest")
+async def suggestions(
+    viewer: Reading, text: Filter = "", cursor: Annotated[int | None, Query(ge=0, le=2_000)] = None
+) -> Response:
+    """Return completions for the search box."""
+    del viewer  # who may not read needs no suggestions
+    return _json({"suggestions": [each._asdict() for each in suggest(text, cursor)]})
+
+
+@router.get("/v1/catalogue")
+async def catalogue() -> Response:
+    """Return every action there is: what it is called, its category, severity and topic."""
+    actions = [
+        {
+            "action": action.name,
+            "label": action.label,
+            "category": action.category,
+            "severity": action.severity,
+            "targets": action.targets,
+            "topic": action.topic,
+        }
+        for action in CATALOGUE.values()
+    ]
+    return _json({"actions": actions, "categories": CATEGORY_LABELS})
+
+
+def _json(answer: Mapping[str, Any]) -> Response:
+    option = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+    headers = {"Cache-Control": "no-store"}
+    return Response(orjson.dumps(answer, option=option), headers=headers, media_type=_JSON)
+
+
+_JSON = "application/json"
+
+
+def _aware(instant: datetime | None) -> datetime | None:
+    """Return an instant with its zone; without one it is UTC."""
+    if instant is None or instant.tzinfo is not None:
+        return instant
+    return instant.replace(tzinfo=UTC)

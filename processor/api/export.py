@@ -1,0 +1,176 @@
+"""Exports over HTTP: streamed, without a limit, with what proves that nothing was cut off.
+
+Six columns stay six, so the proof is not in the file: a download names the address of its manifest,
+which has the row count, the SHA-256 and the sequence numbers of exactly that export. The manifest
+is worked out by making the export again, so that any instance can give it.
+"""
+
+import re
+import zlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import StreamingResponse
+
+from processor.api.access import EXPORT, Viewer, require
+from processor.api.problems import Problem
+from processor.api.services import Services
+from processor.query import parse
+from processor.store import export, feed
+from processor.store.export import Extent, Piece
+
+router = APIRouter(tags=["export"])
+
+SEQ_MAX = 2**63 - 1
+MANIFEST_HOURS = 24
+"""So long is a manifest given: later, days may have been purged that the export still had."""
+
+MEDIA_TYPES = {
+    "csv": "text/csv; charset=utf-8; header=present",
+    "ndjson": "application/x-ndjson",
+}
+RULE = "take one apostrophe away from the beginning of a cell that begins with one"
+_GZIP_WINDOW = 31
+_GZIP = re.compile(r"(?:^|[,\s])gzip\s*(?:,|$|;\s*q=(?!0(?:\.0*)?\s*(?:,|$)))", re.IGNORECASE)
+
+Exporter = Annotated[Viewer, Depends(require(EXPORT))]
+Filter = Annotated[str, Query(max_length=2_000, description="the query, as in the search box")]
+Form = Literal["csv", "ndjson"]
+Columns = Literal["six", "all"]
+
+
+class Order(NamedTuple):
+    """What makes an export what it is; the same order is the same bytes."""
+
+    filter: str
+    form: Form
+    columns: Columns
+    at: datetime
+    through_seq: int
+
+    def pieces(self, services: Services, org_id: str) -> AsyncIterator[Piece]:
+        """Make the export; raises QueryError."""
+        query = parse(self.filter).at(self.at)
+        oldest = self.at - timedelta(days=services.settings.retention_days)
+        extent = Extent(oldest, self.through_seq)
+        if self.form == "ndjson":
+            return export.ndjson(services.reader, org_id, query, extent)
+        columns = export.SIX if self.columns == "six" else export.ALL
+        return export.csv(services.reader, org_id, query, extent, columns)
+
+    def described(self) -> dict[str, Any]:
+        """Return the order as it is asked for in an address."""
+        return self._asdict() | {"at": self.at.isoformat().replace("+00:00", "Z")}
+
+
+@router.get("/v1/audit-entries.csv", response_class=StreamingResponse)
+async def as_csv(
+    request: Request, viewer: Exporter, filter: Filter = "", columns: Columns = "six"
+) -> StreamingResponse:
+    """Download entries as CSV: the six columns of the product page, or all; newest first.
+
+    The header ``Link`` has the address of the manifest, to check that nothing was cut off.
+    """
+    return await _download(request, viewer, filter, "csv", columns)
+
+
+@router.get("/v1/audit-entries.ndjson", response_class=StreamingResponse)
+async def as_ndjson(request: Request, viewer: Exporter, filter: Filter = "") -> StreamingResponse:
+    """Download entries as lines of JSON, without any loss; newest first."""
+    return await _download(request, viewer, filter, "ndjson", "all")
+
+
+def _order(
+    at: datetime,
+    through_seq: Annotated[int, Query(ge=0, le=SEQ_MAX)],
+    form: Form = "csv",
+    columns: Columns = "six",
+    filter: Filter = "",
+) -> Order:
+    """Return the export that is asked about."""
+    return Order(filter, form, columns, at if at.tzinfo else at.replace(tzinfo=UTC), through_seq)
+
+
+@router.get("/v1/exports/manifest")
+async def manifest(
+    request: Request, viewer: Exporter, order: Annotated[Order, Depends(_order)]
+) -> dict[str, Any]:
+    """Return what a complete export has: rows, SHA-256 of its bytes when unpacked, numbers."""
+    services = _services(request)
+    await _insist_on_recent(services, order.at)
+    await services.self_audit.viewed(viewer, parse(order.filter), 0)
+    return await _summed(order, services, viewer.org_id)
+
+
+async def _summed(order: Order, services: Services, org_id: str) -> dict[str, Any]:
+    """Return the manifest of an export."""
+    rows, digest, firsts, lasts = 0, sha256(), [], []
+    async for piece in order.pieces(services, org_id):
+        rows += piece.rows
+        digest.update(piece.text)
+        if piece.first_seq is not None and piece.last_seq is not None:
+            firsts.append(piece.first_seq)
+            lasts.append(piece.last_seq)
+    return {
+        "org_id": org_id,
+        **order.described(),
+        "rows": rows,
+        "sha256": digest.hexdigest(),
+        "first_seq": min(firsts, default=None),
+        "last_seq": max(lasts, default=None),
+        "apostrophes": RULE if order.form == "csv" else None,
+    }
+
+
+async def _insist_on_recent(services: Services, at: datetime) -> None:
+    """Refuse a manifest that may not fit any more."""
+    now = await services.reader.now()
+    if not now - timedelta(hours=MANIFEST_HOURS) <= at <= now:
+        raise Problem("request_invalid", f"a manifest is given for {MANIFEST_HOURS} hours")
+
+
+async def _download(
+    request: Request, viewer: Viewer, text: str, form: Form, columns: Columns
+) -> StreamingResponse:
+    """Begin an export, after the log has been told of it."""
+    services, query = _services(request), parse(text)
+    now, head = await services.reader.now(), await feed.head(services.reader, viewer.org_id)
+    order = Order(text, form, columns, now, head)
+    await services.self_audit.exported(viewer, query, form)
+    texts: AsyncIterator[bytes] = (
+        piece.text async for piece in order.pieces(services, viewer.org_id)
+    )
+    headers = _headers(order, viewer.org_id)
+    if _GZIP.search(request.headers.get("accept-encoding", "")):
+        texts = _compressed(texts)
+        headers["Content-Encoding"] = "gzip"
+    return StreamingResponse(texts, headers=headers, media_type=MEDIA_TYPES[form])
+
+
+def _headers(order: Order, org_id: str) -> dict[str, str]:
+    """Return what a download says of itself."""
+    name = f"hub-audit-{org_id}-{order.at:%Y%m%dT%H%M%SZ}.{order.form}"
+    address = f"/v1/exports/manifest?{urlencode(order.described())}"
+    return {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Link": f'<{address}>; rel="describedby"; type="application/json"',
+        "Cache-Control": "no-store",
+        "Vary": "Accept-Encoding",
+    }
+
+
+async def _compressed(texts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield a gzip stream, flushed piece by piece so that a download moves."""
+    packer = zlib.compressobj(1, wbits=_GZIP_WINDOW)
+    async for text in texts:
+        yield packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH)
+    yield packer.flush()
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services

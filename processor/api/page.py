@@ -1,0 +1,256 @@
+"""The audit log page, rendered here: it works without any script."""
+
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from processor.api import entries, problems, view
+from processor.api.access import EXPORT, VIEW, Viewer, identified, require
+from processor.api.problems import Problem
+from processor.api.services import Services
+from processor.errors import Outage
+from processor.query import QueryError, parse, render, with_term, without
+from processor.store import facets, search
+from schemas import query as asked
+from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
+from schemas.query import Field, Term
+
+HERE = Path(__file__).parent
+STATIC = StaticFiles(directory=HERE / "static")
+ROWS = 50
+DELAYED_SECONDS = 60
+FORM_FIELDS = (Field.ACTION, Field.ACTOR, Field.TARGET, Field.TEXT)
+
+router = APIRouter(include_in_schema=False)
+_pages = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+Text = Annotated[str, Query(max_length=2_000)]
+
+
+@router.get("/")
+async def first() -> Response:
+    """Go to the log."""
+    return RedirectResponse("/log", 303)
+
+
+@router.get("/log")
+async def log(request: Request, q: Text = "", cursor: Text = "") -> Response:
+    """Show the log: filters, histogram, facets, and a page of entries."""
+    viewer: Viewer | None = None
+    try:
+        viewer = await require(VIEW)(request)
+        query = parse(q)
+        if merged := _with_fields(request, query):
+            return RedirectResponse(view.log_url(merged), 303)
+        return await _log(request, viewer, view.bounded(query), cursor)
+    except (*problems.HANDLED,) as error:
+        return await _refused(request, viewer, q, error)
+
+
+@router.get("/log/{entry_id}")
+async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
+    """Show one entry: every field, what changed, and the JSON."""
+    viewer: Viewer | None = None
+    try:
+        viewer = await require(VIEW)(request)
+        services = entries.services_of(request)
+        query = view.bounded(parse(q))
+        found = await search.entry(services.reader, viewer.org_id, entry_id)
+        by_id = asked.Query((Term(Field.ID, (asked.Word(str(entry_id)),)),))
+        await services.self_audit.viewed(viewer, by_id, int(found is not None))
+        if found is None:
+            raise Problem("not_found", "Your organization has no entry of this id.")
+        return _page(
+            "entry.html",
+            viewer,
+            title=CATALOGUE[found["action"]].label,
+            entry=found,
+            label=CATALOGUE[found["action"]].label,
+            facts=view.facts(query, found),
+            changes=view.changes(found),
+            raw=orjson.dumps(found, option=orjson.OPT_INDENT_2).decode(),
+            back=view.log_url(query),
+            api=f"{services.settings.serve.public_url}/v1/audit-entries/{entry_id}",
+        )
+    except (*problems.HANDLED,) as error:
+        return await _refused(request, viewer, q, error)
+
+
+async def _log(request: Request, viewer: Viewer, query: asked.Query, cursor: str) -> Response:
+    services = entries.services_of(request)
+    now, oldest = await services.oldest()
+    found, following = await entries.look(
+        services, viewer, query, limit=ROWS, cursor=cursor or None
+    )
+    budget = services.settings.serve.search_seconds / 2
+    fixed = query.at(now)
+    counted = await facets.facets(
+        services.reader, viewer.org_id, fixed, budget_seconds=budget, oldest=oldest
+    )
+    span = view.period_of(fixed)
+    since = span.since if span and span.since else oldest
+    until = span.until if span and span.until else now
+    bars = await facets.histogram(
+        services.reader,
+        viewer.org_id,
+        fixed,
+        since=max(_instant(since), oldest),
+        until=max(_instant(until), oldest),
+        budget_seconds=budget,
+    )
+    await services.self_audit.viewed(viewer, query, len(found.entries))
+    return _page(
+        "log.html",
+        viewer,
+        title="Audit log",
+        query=query,
+        **_search_box(query),
+        rows=[view.row(query, entry) for entry in found.entries],
+        older=view.log_url(query, cursor=following) if following else None,
+        newest=view.log_url(query) if cursor else None,
+        searched_back_to=found.searched_back_to and view.instant(found.searched_back_to),
+        facets=[
+            (label, view.facet(query, field, counted[field]))
+            for field, label in view.FACET_LABELS.items()
+            if counted[field]
+        ],
+        shapes=list(view.shapes(query, bars)),
+        counted=sum(bar.count for bar in bars),
+        bars=bars,
+        begins=view.instant(_instant(since)),
+        ends=view.instant(_instant(until)),
+        oldest=view.instant(oldest),
+        beyond_retention=_instant(since) < oldest,
+        complete=await _completeness(services),
+        culprits=await _culprits(services, viewer, query) if not found.entries else [],
+        may_export=EXPORT in viewer.permissions,
+        export="/v1/audit-entries.csv?" + _filter(query),
+        export_all="/v1/audit-entries.csv?columns=all&" + _filter(query),
+        export_json="/v1/audit-entries.ndjson?" + _filter(query),
+        api=f"{services.settings.serve.public_url}/v1/audit-entries?{_filter(query)}",
+        shows_own=query.shows_own,
+        own=view.log_url(with_term(query, parse("category:audit").terms[0])),
+    )
+
+
+async def _culprits(
+    services: Services, viewer: Viewer, query: asked.Query
+) -> list[tuple[str, str]]:
+    """Return the conditions without any one of which the search would have found something."""
+    now, oldest = await services.oldest()
+    guilty = []
+    for term in query.terms[:10]:
+        rest = without(query, term)
+        found = await search.page(
+            services.reader,
+            viewer.org_id,
+            rest.at(now),
+            before=None,
+            limit=1,
+            budget_seconds=0.2,
+            oldest=oldest,
+        )
+        if found.entries:
+            guilty.append((render(asked.Query((term,))), view.log_url(rest)))
+    return guilty
+
+
+async def _completeness(services: Services) -> dict[str, Any]:
+    """Return up to when the log is complete, and whether that is late."""
+    at = await services.complete_up_to()
+    now, _ = await services.oldest()
+    late = at is None or (now - at).total_seconds() > DELAYED_SECONDS
+    return {"at": at and view.instant(at), "late": late}
+
+
+async def _refused(request: Request, viewer: Viewer | None, q: str, error: Exception) -> Response:
+    """Show what went wrong, in the page's own words and with the right status."""
+    problem = problems.of(error)
+    if problem.code in ("token_missing", "token_invalid") and not request.headers.get(
+        "authorization"
+    ):
+        return RedirectResponse(f"/login?{_next(request)}", 303)
+    if viewer is None and problem.code == "permission_missing":
+        viewer = await identified(request)
+    status = problem.kind.status
+    if isinstance(error, QueryError) and viewer is not None:
+        return _page(
+            "syntax.html", viewer, status=status, title="Audit log", error=error, q=q,
+            **_search_box(asked.Query(), q),
+        )  # fmt: skip
+    template = "forbidden.html" if problem.code == "permission_missing" else "problem.html"
+    again = isinstance(error, (Outage, TimeoutError))
+    return _page(
+        template, viewer, status=status, title=problem.kind.title, problem=problem, again=again
+    )
+
+
+def _search_box(query: asked.Query, text: str | None = None) -> dict[str, Any]:
+    return {
+        "q": render(query) if text is None else text,
+        "filled": view.filled(query),
+        "presets": view.presets(query),
+        "chips": view.chips(query),
+        "actions": [
+            (label, [a for a in CATALOGUE.values() if a.category == category])
+            for category, label in CATEGORY_LABELS.items()
+        ],
+    }
+
+
+def _with_fields(request: Request, query: asked.Query) -> asked.Query | None:
+    """Return the query with what the form's fields ask for; None when the form was not sent."""
+    given = request.query_params
+    if "form" not in given:
+        return None
+    for field in FORM_FIELDS:
+        text = given.get(field.value, "").strip()[:500]
+        kept = [term for term in query.terms if term.field is not field or term.negated]
+        query = asked.Query(tuple(kept))
+        if text:
+            query = with_term(query, _condition(field, text))
+    since, until = given.get("since", ""), given.get("until", "")
+    if since or until:
+        (period,) = parse(f"created:{since}..{until}").terms
+        query = with_term(query, period)
+    return query
+
+
+def _condition(field: Field, text: str) -> Term:
+    if field is Field.TEXT:
+        return Term(field, (asked.Word(text),))
+    prefix = text.endswith("*") and len(text) > 1
+    if field is Field.ACTION:
+        return parse(f"action:{text}").terms[0]
+    return Term(field, (asked.Word(text.removesuffix("*") if prefix else text, prefix),))
+
+
+def _page(template: str, viewer: Viewer | None, *, status: int = 200, **given: Any) -> Response:
+    text = _pages.get_template(template).render(viewer=viewer, **given)
+    return HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})
+
+
+def _filter(query: asked.Query) -> str:
+    return urlencode({"filter": render(query)})
+
+
+def _next(request: Request) -> str:
+    query = f"?{request.url.query}" if request.url.query else ""
+    return urlencode({"next": request.url.path + query})
+
+
+def _instant(at: Any) -> Any:
+    return at

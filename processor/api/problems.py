@@ -1,0 +1,141 @@
+"""What went wrong, as RFC 9457 problem documents with a stable code each."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from processor.errors import BusOutage, DatabaseOutage, Outage
+from processor.query import QueryError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+
+
+class Kind(NamedTuple):
+    """A kind of problem: its status, what it is, and what to do about it."""
+
+    status: int
+    title: str
+    fix: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "token_missing": Kind(401, "Not logged in", "Send an access token, or log in on the page."),
+    "token_invalid": Kind(401, "The token is not accepted", "Get a new access token."),
+    "issuer_away": Kind(503, "Nobody can be identified right now", "Try again soon."),
+    "permission_missing": Kind(
+        403, "Not permitted", "Ask an Owner or Admin of your organization for the permission."
+    ),
+    "not_found": Kind(404, "Not found", "Check the address; what is purged is gone."),
+    "method_not_allowed": Kind(405, "Not possible here", "See /docs for what is."),
+    "filter_invalid": Kind(400, "The filter cannot be understood", "See column and picture."),
+    "cursor_invalid": Kind(400, "The cursor does not fit", "Begin again without a cursor."),
+    "request_invalid": Kind(400, "The request cannot be understood", "See detail."),
+    "csrf": Kind(403, "The request does not come from this page", "Reload the page."),
+    "too_many_requests": Kind(429, "Too many requests", "Wait as long as Retry-After says."),
+    "database_away": Kind(503, "The log cannot be read at the moment", "Try again soon."),
+    "bus_away": Kind(
+        503, "The log cannot be read at the moment",
+        "Who reads the log is in the log; that cannot be written right now. Try again soon.",
+    ),
+    "search_too_slow": Kind(503, "The search took too long", "Narrow it: less time, more filters."),
+    "internal": Kind(500, "An error of ours", "Try again; tell us when it stays."),
+}  # fmt: skip
+"""By code. A code is never given another meaning."""
+
+
+class Problem(Exception):
+    """A refusal or failure that the client is told of."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        """Keep the code, a sentence about this very case, and further members of the document."""
+        self.code, self.detail, self.members = code, detail, members
+        self.headers = dict(headers or {})
+        super().__init__(detail or code)
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of problem."""
+        return KINDS[self.code]
+
+    def document(self) -> dict[str, Any]:
+        """Return the problem document."""
+        kind = self.kind
+        document = {
+            "type": f"urn:hub:audit:problem:{self.code}",
+            "title": kind.title,
+            "status": kind.status,
+            "code": self.code,
+            "detail": self.detail or kind.fix,
+            "fix": kind.fix,
+        }
+        return document | self.members
+
+
+def of(error: Exception) -> Problem:
+    """Return the problem that an exception is to the client; nothing of its inside is told."""
+    match error:
+        case Problem():
+            return error
+        case QueryError():
+            return Problem(
+                "filter_invalid", error.reason, column=error.column + 1, picture=error.caret()
+            )
+        case BusOutage():
+            return Problem("bus_away", headers={"Retry-After": str(RETRY_SECONDS)})
+        case DatabaseOutage() | Outage():
+            return Problem("database_away", headers={"Retry-After": str(RETRY_SECONDS)})
+        case TimeoutError():
+            return Problem("search_too_slow")
+        case RequestValidationError():
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            return Problem("request_invalid", f"{place}: {first['msg']}")
+        case HTTPException():
+            known = {404: "not_found", 405: "method_not_allowed"}
+            return Problem(known.get(error.status_code, "request_invalid"))
+        case _:
+            return Problem("internal")
+
+
+def response(problem: Problem) -> Response:
+    """Return the answer that carries a problem."""
+    return Response(
+        orjson.dumps(problem.document()),
+        status_code=problem.kind.status,
+        media_type=MEDIA_TYPE,
+        headers=problem.headers,
+    )
+
+
+HANDLED = (
+    Problem,
+    QueryError,
+    Outage,
+    TimeoutError,
+    RequestValidationError,
+    HTTPException,
+)
+
+
+def install(app: FastAPI) -> None:
+    """Have every exception that can be foreseen answered by its problem document."""
+
+    async def answer(_request: Request, error: Exception) -> Response:
+        """Answer with the problem."""
+        return response(of(error))
+
+    for kind in HANDLED:
+        app.add_exception_handler(kind, answer)

@@ -1,0 +1,81 @@
+"""The log of the log: who read, searched, exported or was refused is an event on ``raw.audit``.
+
+It is acknowledged by the bus before the answer leaves: what cannot be written down is not done.
+Free text is hashed, so that the log does not tell what somebody searched for. Looking at the same
+thing again is one event a minute, polling one an hour.
+"""
+
+from collections import OrderedDict
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4  # noqa: TID251 - an act has no identity before it happens
+
+from processor.api.access import Viewer
+from processor.api.cursor import Cursors
+from processor.emit.own_events import OwnEvent, OwnEvents
+from processor.query import render
+from schemas.query import Field, Query, Term, Word
+
+VIEW_SECONDS, POLL_SECONDS = 60, 3_600
+REMEMBERED_MAX = 50_000
+
+
+class SelfAudit:
+    """Tells the bus what is done here."""
+
+    def __init__(self, events: OwnEvents, cursors: Cursors) -> None:
+        """Keep where to tell it, and the secret for search terms."""
+        self._events, self._cursors = events, cursors
+        self._told: OrderedDict[tuple[str, ...], int] = OrderedDict()
+
+    async def viewed(self, viewer: Viewer, query: Query, rows: int) -> None:
+        """Tell of a look at the log; raises BusOutage."""
+        shown = self._shown(viewer.org_id, query)
+        await self._once(viewer, "audit.viewed.v1", VIEW_SECONDS, {"filter": shown, "rows": rows})
+
+    async def polled(self, viewer: Viewer, what: str) -> None:
+        """Tell of a reader that comes again and again."""
+        await self._once(viewer, "audit.viewed.v1", POLL_SECONDS, {"filter": {what: True}})
+
+    async def exported(self, viewer: Viewer, query: Query, form: str) -> None:
+        """Tell of an export, every time, before its first byte."""
+        shown = self._shown(viewer.org_id, query)
+        await self._tell(viewer, "audit.exported.v1", {"filter": shown, "format": form})
+
+    async def denied(self, viewer: Viewer, permission: str, path: str) -> None:
+        """Tell of somebody who was refused."""
+        asked = {"asked": path[:256], "reason": f"{permission} is missing"}
+        await self._once(viewer, "audit.denied.v1", VIEW_SECONDS, asked)
+
+    async def _once(self, viewer: Viewer, name: str, seconds: int, data: dict[str, Any]) -> None:
+        now = datetime.now(UTC)  # noqa: TID251 - when it is done
+        period = int(now.timestamp()) // seconds
+        what = {key: value for key, value in data.items() if key != "rows"}
+        key = (viewer.org_id, viewer.subject, name, repr(sorted(what.items())))
+        if self._told.get(key) == period:
+            return
+        await self._tell(viewer, name, data)
+        self._told[key] = period
+        self._told.move_to_end(key)
+        if len(self._told) > REMEMBERED_MAX:
+            self._told.popitem(last=False)
+
+    async def _tell(self, viewer: Viewer, name: str, data: dict[str, Any]) -> None:
+        now = datetime.now(UTC)  # noqa: TID251 - when it is done
+        told = {"actor": viewer.actor, **data}
+        await self._events.publish([OwnEvent(str(uuid4()), name, now, viewer.org_id, told)])
+
+    def _shown(self, org_id: str, query: Query) -> dict[str, str]:
+        """Return a filter as the log shows it."""
+        hidden = Query(tuple(self._hidden(org_id, term) for term in query.terms))
+        return {"query": render(hidden)}
+
+    def _hidden(self, org_id: str, term: Term) -> Term:
+        if term.field is not Field.TEXT:
+            return term
+        words = tuple(
+            Word(f"sha256-{self._cursors.digest(org_id, value.text)}")
+            for value in term.values
+            if isinstance(value, Word)
+        )
+        return Term(term.field, words, term.negated)

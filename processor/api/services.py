@@ -1,0 +1,97 @@
+"""What the routes work with, made once for a process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+from processor.api.access import VIEW, Viewer
+from processor.api.cursor import Cursors
+from processor.api.limits import Limits
+from processor.api.problems import Problem
+from processor.api.self_audit import SelfAudit
+from processor.api.tokens import Verifier
+from processor.emit.own_events import OwnEvents
+from processor.settings import Settings
+from processor.store import service_tokens
+from processor.store.feed import completeness
+from processor.store.pool import FORWARDER, Database
+from processor.store.reader import Reader
+
+COMPLETE_SECONDS = 1.0
+"""How long the answer to "complete up to when" serves everybody who asks."""
+
+
+@dataclass
+class Services:
+    """The store's reader, who may read, and whom to tell of it.
+
+    ``control`` is for what is not an organization's log: whose a token is, subscriptions.
+    """
+
+    settings: Settings
+    reader: Reader
+    control: Database
+    verifier: Verifier
+    cursors: Cursors
+    limits: Limits
+    self_audit: SelfAudit
+    _complete: tuple[float, datetime | None] = (float("-inf"), None)
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, settings: Settings) -> AsyncIterator[Self]:
+        """Connect to the store and the bus for the length of a block."""
+        serve, secret = settings.serve, settings.serve.cursor_secret
+        cursors = Cursors(secret.get_secret_value() if secret else None)
+        reader = await Reader.open(
+            settings.postgres.dsn.get_secret_value(),
+            connections=serve.connections,
+            statement_timeout_seconds=settings.postgres.statement_timeout_seconds,
+        )
+        control = await Database.open(
+            settings.postgres.dsn.get_secret_value(), role=FORWARDER, connections=2
+        )
+        try:
+            async with OwnEvents.opened(settings) as events:
+                yield cls(
+                    settings,
+                    reader,
+                    control,
+                    Verifier(settings.access),
+                    cursors,
+                    Limits(serve.requests_per_second, serve.burst_requests),
+                    SelfAudit(events, cursors),
+                )
+        finally:
+            await control.close()
+            await reader.close()
+
+    async def oldest(self) -> tuple[datetime, datetime]:
+        """Return the database's now, and the instant before which entries count as purged."""
+        now = await self.reader.now()
+        return now, now - timedelta(days=self.settings.retention_days)
+
+    async def complete_up_to(self) -> datetime | None:
+        """Return up to when the log is complete, None while that is not known."""
+        clock = asyncio.get_running_loop().time()
+        if clock - self._complete[0] > COMPLETE_SECONDS:
+            self._complete = clock, await completeness(self.reader)
+        return self._complete[1]
+
+    async def service_viewer(self, token: str) -> Viewer:
+        """Return the program that a service token stands for; raises Problem."""
+        found = await service_tokens.use(self.control, token)
+        if found is None:
+            raise Problem("token_invalid", "the service token is unknown, expired or revoked")
+        return Viewer(
+            org_id=found.org_id,
+            subject=f"service-token:{found.id}",
+            email=None,
+            name=found.name,
+            role="service",
+            permissions=frozenset({VIEW}),
+            type="service",
+        )

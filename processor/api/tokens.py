@@ -1,0 +1,156 @@
+"""OIDC tokens: asymmetric signatures alone, one issuer, keys from one address.
+
+RFC 9068 (JWT access tokens), RFC 8725 (best practices). What a token says about where its key is
+(``jku``, ``x5u``, ``jwk``) is never read. Keys are kept, so that a request asks nobody anything.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import jwt
+
+from processor.api.problems import Problem
+from processor.settings import Access
+
+ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+TOKEN_BYTES_MAX = 8_192
+TYPES = ("at+jwt", "application/at+jwt")
+REQUIRED = ("exp", "iat", "iss", "aud", "sub")
+LEEWAY_SECONDS = 30
+REFRESH_SECONDS_MIN = 30.0
+"""Between two requests for keys: tokens with made-up key ids must not flood the issuer."""
+
+RETRY_SECONDS_MIN = 1.0
+"""The same, as long as there is no key at all and nobody can get in."""
+
+KEYS_SECONDS_MAX = 600.0
+"""Until kept keys are asked for again: one that the issuer took back must not live on here."""
+
+FETCH_SECONDS_MAX = 5.0
+JWKS_BYTES_MAX = 65_536
+SUBJECT_CHARACTERS_MAX = 255
+
+# A header may hold what no parser's depth is made for, and a time what is no number of seconds.
+_REFUSED = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
+
+Keys = Mapping[str, jwt.PyJWK]
+
+
+class Verifier:
+    """Says what a token's claims are, if its word can be taken."""
+
+    def __init__(self, access: Access) -> None:
+        """Keep whom to believe; keys are fetched when the first token needs them."""
+        self._access = access
+        self._keys: Keys = {}
+        self._asked_at = self._fetched_at = float("-inf")
+        self._fetching = asyncio.Lock()
+
+    async def verify(self, token: str) -> Mapping[str, Any]:
+        """Return an access token's claims; raises Problem for whatever is wrong with it."""
+        try:
+            claims = await self._verified(token, self._access.audience, TYPES)
+            if claims["exp"] - claims["iat"] > self._access.token_seconds_max:
+                raise Problem(
+                    "token_invalid",
+                    f"tokens are taken for {self._access.token_seconds_max} s at most: "
+                    "the issuer makes longer ones",
+                )
+        except _REFUSED as error:
+            raise Problem("token_invalid", _said(error)) from error
+        return claims
+
+    async def verify_login(self, token: str, *, nonce: str, subject: str) -> None:
+        """Check that an ID token was made for this very login; raises Problem."""
+        try:
+            claims = await self._verified(token, self._access.client_id, ("", "jwt"))
+        except _REFUSED as error:
+            raise Problem("token_invalid", _said(error)) from error
+        if claims.get("nonce") != nonce or claims["sub"] != subject:
+            raise Problem("token_invalid", "the issuer's answer belongs to another login")
+
+    async def _verified(self, token: str, audience: str, types: tuple[str, ...]) -> dict[str, Any]:
+        if len(token) > TOKEN_BYTES_MAX:
+            raise jwt.DecodeError
+        header = jwt.get_unverified_header(token)
+        algorithm = header.get("alg")
+        if algorithm not in ALGORITHMS or "crit" in header:
+            raise jwt.InvalidAlgorithmError
+        if str(header.get("typ", "")).lower() not in types:
+            raise jwt.InvalidTokenError
+        key = await self._key(header.get("kid"))
+        if key.algorithm_name != algorithm:
+            raise jwt.InvalidAlgorithmError
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            issuer=self._access.issuer,
+            audience=audience,
+            leeway=LEEWAY_SECONDS,
+            options={"require": list(REQUIRED)},
+        )
+        subject = claims["sub"]
+        if not 0 < len(subject) <= SUBJECT_CHARACTERS_MAX or not subject.isprintable():
+            raise jwt.InvalidTokenError
+        return claims
+
+    async def _key(self, kid: object) -> jwt.PyJWK:
+        if not isinstance(kid, str):
+            raise jwt.InvalidTokenError
+        if self._wanting(kid):
+            async with self._fetching:
+                if self._wanting(kid) and self._may_ask():
+                    await self._refresh()
+        if kid not in self._keys:
+            raise jwt.InvalidTokenError
+        return self._keys[kid]
+
+    def _wanting(self, kid: str) -> bool:
+        return kid not in self._keys or time.monotonic() - self._fetched_at > KEYS_SECONDS_MAX
+
+    def _may_ask(self) -> bool:
+        pause = REFRESH_SECONDS_MIN if self._keys else RETRY_SECONDS_MIN
+        return time.monotonic() - self._asked_at >= pause
+
+    async def _refresh(self) -> None:
+        """Fetch the keys; while the issuer is away those that are known go on being taken."""
+        self._asked_at = time.monotonic()
+        try:
+            self._keys = await _fetched(self._access.jwks_url)
+        except (aiohttp.ClientError, TimeoutError, ValueError, jwt.PyJWTError) as error:
+            if not self._keys:
+                raise Problem("issuer_away", headers={"Retry-After": "5"}) from error
+        else:
+            self._fetched_at = self._asked_at
+
+
+async def _fetched(url: str) -> Keys:
+    """Return the issuer's keys that are for signatures; no redirect leads to others."""
+    timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS_MAX)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.get(url, allow_redirects=False) as answer,
+    ):
+        if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
+            raise ValueError(answer.status)
+        text = bytearray()
+        async for chunk in answer.content.iter_chunked(JWKS_BYTES_MAX):
+            text += chunk
+            if len(text) > JWKS_BYTES_MAX:
+                raise ValueError("too long for a set of keys")
+    keys = jwt.PyJWKSet.from_json(text.decode()).keys
+    return {
+        key.key_id: key
+        for key in keys
+        if key.key_id and key.public_key_use != "enc" and key.algorithm_name in ALGORITHMS
+    }
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, jwt.ExpiredSignatureError):
+        return "the token has expired"
+    return "the token is not one of ours"

@@ -1,0 +1,254 @@
+"""An entry, a query and a histogram as the page shows them: words, links and shapes. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import orjson
+
+from processor.query import render, with_term, without
+from processor.store.facets import COUNT_MAX, Bar, Count
+from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
+from schemas.entry import Entry
+from schemas.query import Field, Period, Query, Term, Word
+
+PERIODS = {"1h": 3_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000, "90d": 7_776_000}
+PERIOD_DEFAULT = "7d"
+CHART_HEIGHT, CHART_WIDTH = 56, 960
+FACET_VALUES_MAX = 10
+
+FACET_LABELS = {
+    Field.CATEGORY: "Category",
+    Field.ACTION: "Action",
+    Field.OUTCOME: "Outcome",
+    Field.ACTOR: "Actor",
+    Field.TARGET_TYPE: "Target type",
+    Field.IP: "IP address",
+}
+
+
+class Link(NamedTuple):
+    """Something to click on."""
+
+    text: str
+    url: str
+    current: bool = False
+
+
+class Shape(NamedTuple):
+    """A bar of the histogram, in the units of the drawing."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    url: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class FacetValue:
+    """A value of a facet, how often it comes, and the links that take it in or out."""
+
+    text: str
+    count: str
+    only: str
+    out: str
+    current: bool
+
+
+class Change(NamedTuple):
+    """A member that differs: as it was, as it is."""
+
+    name: str
+    old: str | None
+    new: str | None
+
+
+def log_url(query: Query, **more: str) -> str:
+    """Return the address of a query's page."""
+    given = {"q": render(query), **more}
+    return "/log?" + urlencode({name: value for name, value in given.items() if value})
+
+
+def bounded(query: Query) -> Query:
+    """Return the query with the default period when it has none; an id or number needs none."""
+    named = {Field.CREATED, Field.RECORDED, Field.ID, Field.SEQ}
+    if any(term.field in named and not term.negated for term in query.terms):
+        return query
+    ago = timedelta(seconds=PERIODS[PERIOD_DEFAULT])
+    return Query((*query.terms, Term(Field.CREATED, (Period(ago, None),))))
+
+
+def period_of(query: Query) -> Period | None:
+    """Return the period of a query, if it has exactly one."""
+    found = [term for term in query.terms if term.field is Field.CREATED and not term.negated]
+    if len(found) != 1 or len(found[0].values) != 1:
+        return None
+    (value,) = found[0].values
+    return value if isinstance(value, Period) else None
+
+
+def presets(query: Query) -> list[Link]:
+    """Return the links to the usual periods."""
+    period = period_of(query)
+    links = []
+    for name, seconds in PERIODS.items():
+        wanted = Period(timedelta(seconds=seconds), None)
+        url = log_url(with_term(query, Term(Field.CREATED, (wanted,))))
+        links.append(Link(name, url, current=period == wanted))
+    return links
+
+
+def chips(query: Query) -> list[Link]:
+    """Return each condition with the link that takes it away."""
+    return [
+        Link(
+            render(Query((term,))),
+            log_url(without(query, term)) if len(query.terms) > 1 else "/log",
+        )
+        for term in query.terms
+    ]
+
+
+def filled(query: Query) -> dict[str, str]:
+    """Return what the form's fields hold: conditions of one plain word."""
+    fields = {Field.ACTION, Field.ACTOR, Field.TARGET, Field.TEXT}
+    known: dict[str, str] = {}
+    for term in query.terms:
+        if term.field in fields and not term.negated and len(term.values) == 1:
+            (word,) = term.values
+            if isinstance(word, Word):
+                known[term.field.value] = word.text + ("*" if word.prefix else "")
+    return known
+
+
+def shapes(query: Query, bars: Sequence[Bar]) -> Iterator[Shape]:
+    """Yield the bars of the histogram, each a link that narrows the query to its time."""
+    if not bars:
+        return
+    highest = max(1, *(bar.count for bar in bars)) if len(bars) > 1 else max(1, bars[0].count)
+    step = CHART_WIDTH / len(bars)
+    for number, bar in enumerate(bars):
+        height = CHART_HEIGHT * bar.count / highest
+        if bar.count:
+            height = max(height, 2.0)
+        narrowed = Term(Field.CREATED, (Period(_whole(bar.since), _whole(bar.until)),))
+        yield Shape(
+            x=round(number * step + 1, 2),
+            y=round(CHART_HEIGHT - height, 2),
+            width=round(step - 2, 2),
+            height=round(height, 2),
+            url=log_url(with_term(query, narrowed)),
+            label=f"{bar.count:,} entries from {instant(bar.since)} to {instant(bar.until)}",
+        )
+
+
+def facet(query: Query, field: Field, counts: Sequence[Count]) -> list[FacetValue]:
+    """Return the values of a facet."""
+    chosen = {
+        value.text
+        for term in query.terms
+        if term.field is field and not term.negated
+        for value in term.values
+        if isinstance(value, Word)
+    }
+    return [
+        FacetValue(
+            text=CATEGORY_LABELS.get(each.value, each.value)
+            if field is Field.CATEGORY
+            else each.value,
+            count=f"{COUNT_MAX - 1:,}+" if each.count >= COUNT_MAX else f"{each.count:,}",
+            only=pivot(query, field, each.value),
+            out=pivot(query, field, each.value, negated=True),
+            current=each.value in chosen,
+        )
+        for each in counts[:FACET_VALUES_MAX]
+    ]
+
+
+def pivot(query: Query, field: Field, text: str, *, negated: bool = False) -> str:
+    """Return the address of a query narrowed to a value, or to everything but it."""
+    value = ip_network(text) if field is Field.IP else Word(text)
+    return log_url(with_term(query, Term(field, (value,), negated)))
+
+
+def row(query: Query, entry: Entry) -> dict[str, Any]:
+    """Return an entry as a line of the table."""
+    actor, target = entry["actor"], entry["target"]
+    action = CATALOGUE[entry["action"]]
+    return {
+        "entry": entry,
+        "url": "/log/" + entry["entry_id"] + "?" + urlencode({"q": render(query)}),
+        "time": entry["occurred_at"],
+        "shown_time": entry["occurred_at"].replace("T", " ").replace("Z", ""),
+        "label": action.label,
+        "actor": actor.get("email") or actor.get("name") or actor.get("id") or actor["type"],
+        "target": target.get("name") or target.get("email") or target.get("id") or "",
+    }
+
+
+def changes(entry: Entry) -> list[Change]:
+    """Return the members that differ between old and new."""
+    old, new = entry["details"].get("old", {}), entry["details"].get("new", {})
+    names = dict.fromkeys([*old, *new])
+    return [Change(name, _shown(old, name), _shown(new, name)) for name in names]
+
+
+def facts(query: Query, entry: Entry) -> list[tuple[str, str, str | None]]:
+    """Return an entry's fields with their names, and the link that pivots on each, if any does."""
+    actor, target = entry["actor"], entry["target"]
+    given: list[tuple[str, object, Field | None]] = [
+        ("Happened", entry["occurred_at"], None),
+        ("Arrived", entry["recorded_at"], None),
+        ("Action", entry["action"], Field.ACTION),
+        ("Category", entry["category"], Field.CATEGORY),
+        ("Outcome", entry["outcome"], Field.OUTCOME),
+        ("Reason", entry.get("outcome_reason") or entry["details"].get("reason"), None),
+        ("Severity", entry["severity"], None),
+        ("Actor", actor.get("email"), Field.ACTOR),
+        ("Actor ID", actor.get("id"), Field.ACTOR),
+        ("Actor name", actor.get("name"), None),
+        ("Actor type", actor["type"], None),
+        ("Target type", target["type"], Field.TARGET_TYPE),
+        ("Target ID", target.get("id"), Field.TARGET),
+        ("Target name", target.get("name"), Field.TARGET),
+        ("Target email", target.get("email"), Field.TARGET),
+        (
+            "IP address",
+            entry.get("ip") or entry.get("ip_raw"),
+            Field.IP if entry.get("ip") else None,
+        ),
+        ("User agent", entry.get("user_agent"), None),
+        ("Session", entry.get("session_id"), Field.SESSION),
+        ("Request", entry.get("request_id"), Field.REQUEST),
+        ("Correlation", entry.get("correlation_id"), Field.CORRELATION),
+        ("Sequence number", entry["seq"], None),
+        ("Entry ID", entry["entry_id"], None),
+    ]
+    return [
+        (name, str(value), pivot(query, field, str(value)) if field else None)
+        for name, value, field in given
+        if value not in (None, "")
+    ]
+
+
+def instant(at: datetime) -> str:
+    """Return an instant as people read it, in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def _whole(at: datetime) -> datetime:
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def _shown(members: Mapping[str, Any], name: str) -> str | None:
+    if name not in members:
+        return None
+    value = members[name]
+    if isinstance(value, str):
+        return value
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()

@@ -1,0 +1,159 @@
+"""Exports: everything that a query asks for, newest first, in pieces of constant size.
+
+An export goes back day by day, page by page, each a short transaction of its own, and takes no
+entry above the sequence number at which it began: so it is as consistent as one long snapshot would
+be, which would keep the database from tidying up for as long as somebody's download takes.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from processor.store.conditions import where
+from processor.store.reader import Reader, reading
+from processor.store.rows import decode
+from processor.store.search import Key
+from processor.store.walk import Window, reach
+from schemas.entry import render
+from schemas.query import Query
+
+CSV_ROWS = 5_000
+NDJSON_ROWS = 500
+"""So few, because each of them is put together in this process, which others wait for."""
+
+PAGE_SECONDS_MAX = 120.0
+"""Nobody looks at a screen meanwhile, and free text in a day that is not sealed takes its time."""
+
+_SQL = reading("export.sql")
+_WHERE = "/*where*/"
+_FIRST_PARAMETER = 7
+_NEWEST = Key(datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
+
+# What Excel, LibreOffice and Google Sheets may take for a formula or a command, with the full-width
+# forms (OWASP CSV Injection; ASVS 5.0, 1.2.10); the apostrophe, so that it can be undone.
+TRIGGERS = (
+    "'=+-@|%\t\r\n"
+    "\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
+    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
+)
+
+_TIME = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+# What this program alone writes: it begins with no trigger and needs no quotes.
+_SAFE = {
+    "timestamp": _TIME.format("e.occurred_at"),
+    "action": "e.action",
+    "IP address": "host(e.ip)",
+    "sequence number": "e.seq::text",
+    "entry ID": "e.entry_id::text",
+    "recorded at": _TIME.format("e.recorded_at"),
+    "category": "e.category",
+    "outcome": "e.outcome",
+    "severity": "e.severity::text",
+}
+# An apostrophe keeps a spreadsheet from computing a cell; who reads it takes exactly one away.
+_CELL = """'"' || CASE WHEN {v} <> '' AND strpos($7::text, left({v}, 1)) > 0 THEN '''' ELSE '' END
+|| replace({v}, '"', '""') || '"'"""
+_FREE = {
+    "actor email": "e.actor_email",
+    "target type": "e.target_type",
+    "target ID": "e.target_id",
+    "actor type": "e.actor_type",
+    "actor ID": "e.actor_id",
+    "actor name": "(e.context ->> 'actor_name')",
+    "target name": "(e.context ->> 'target_name')",
+    "target email": "(e.context ->> 'target_email')",
+    "outcome reason": "(e.context ->> 'outcome_reason')",
+    "user agent": "(e.context ->> 'user_agent')",
+    "session ID": "e.session_id",
+    "request ID": "e.request_id",
+    "correlation ID": "e.correlation_id",
+    "details": "(e.details::text)",
+}
+
+SIX = ("timestamp", "actor email", "action", "target type", "target ID", "IP address")
+"""The columns that the product promises, in its order and its words."""
+
+ALL = (*SIX, *(name for name in (*_SAFE, *_FREE) if name not in SIX))
+
+
+class Extent(NamedTuple):
+    """What an export takes in: nothing older, and nothing above a sequence number."""
+
+    oldest: datetime
+    through_seq: int
+
+
+class Piece(NamedTuple):
+    """Some lines of an export: how many entries they are, and their lowest and highest number."""
+
+    rows: int
+    text: bytes
+    first_seq: int | None = None
+    last_seq: int | None = None
+
+
+async def csv(
+    reader: Reader, org_id: str, query: Query, extent: Extent, columns: Sequence[str] = SIX
+) -> AsyncIterator[Piece]:
+    """Yield an export as CSV (RFC 4180), its header line first; the query's periods are fixed."""
+    yield Piece(0, (",".join(columns) + "\r\n").encode())
+    condition = where(query, org_id, first=_FIRST_PARAMETER + 1)
+    statement = _SQL["csv_page"].replace(_WHERE, condition.sql).replace("/*cells*/", _line(columns))
+    for window in _days(query, await reader.now(), extent):
+        before: Key | None = _NEWEST
+        while before is not None:
+            place = (*window, *before, extent.through_seq, CSV_ROWS)
+            async with reader.of(org_id, statement_timeout_seconds=PAGE_SECONDS_MAX) as connection:
+                page = await connection.fetchrow(statement, *place, TRIGGERS, *condition.parameters)
+            if page["rows"]:
+                yield Piece(
+                    page["rows"], page["lines"].encode(), page["first_seq"], page["last_seq"]
+                )
+            full = page["rows"] == CSV_ROWS
+            before = Key(page["occurred_at"], page["entry_id"]) if full else None
+
+
+async def ndjson(reader: Reader, org_id: str, query: Query, extent: Extent) -> AsyncIterator[Piece]:
+    """Yield an export as lines of JSON, each the canonical rendering of an entry."""
+    condition = where(query, org_id, first=_FIRST_PARAMETER)
+    statement = _SQL["json_page"].replace(_WHERE, condition.sql)
+    for window in _days(query, await reader.now(), extent):
+        before: Key | None = _NEWEST
+        while before is not None:
+            place = (*window, *before, extent.through_seq, NDJSON_ROWS)
+            async with reader.of(org_id, statement_timeout_seconds=PAGE_SECONDS_MAX) as connection:
+                rows = await connection.fetch(statement, *place, *condition.parameters)
+            if rows:
+                yield _rendered(rows)
+            full = len(rows) == NDJSON_ROWS
+            before = Key(rows[-1]["occurred_at"], rows[-1]["entry_id"]) if full else None
+
+
+def _rendered(rows: Sequence[Any]) -> Piece:
+    """Return rows as lines of JSON."""
+    seqs = [row["seq"] for row in rows]
+    text = b"".join(render(decode(row)) + b"\n" for row in rows)
+    return Piece(len(rows), text, min(seqs), max(seqs))
+
+
+def _days(query: Query, now: datetime, extent: Extent) -> Iterator[Window]:
+    """Yield the days (UTC) in which the query can find something, the newest first."""
+    since, until = reach(query, now=now, oldest=extent.oldest)
+    # Of days that have not begun there is next to nothing: they go with the newest that has.
+    begin = min(until, now).replace(hour=0, minute=0, second=0, microsecond=0)
+    while until > since:
+        yield Window(max(begin, since), until)
+        begin, until = begin - timedelta(days=1), begin
+
+
+def _line(columns: Sequence[str]) -> str:
+    """Return the expression of a line; the texts in it are the constants of this module."""
+    return " || ',' || ".join(map(_cell, columns)) + " || E'\\r\\n'"
+
+
+def _cell(name: str) -> str:
+    """Return the expression of a cell: between quotes, and no formula, where people wrote it."""
+    if name in _SAFE:
+        return f"coalesce({_SAFE[name]}, '')"
+    return f"coalesce({_CELL.replace('{v}', _FREE[name])}, '')"

@@ -1,0 +1,66 @@
+"""Tokens by which a program reads one organization's log. Of a token only its hash is kept."""
+
+import secrets
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import NamedTuple
+from uuid import UUID
+
+from processor.store.pool import Database
+from processor.store.sql import statements
+
+PREFIX = "hubaudit_"
+"""So that secret scanners know one when they see it."""
+
+SECRET_BYTES = 32
+LIFETIME_MAX = timedelta(days=366)
+
+_SQL = statements("service_tokens.sql")
+
+
+class ServiceToken(NamedTuple):
+    """A token as it is listed: everything but itself."""
+
+    id: UUID
+    org_id: str
+    name: str
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+async def create(
+    db: Database, org_id: str, name: str, lifetime: timedelta
+) -> tuple[str, ServiceToken]:
+    """Make a token; it is returned here and can never be shown again."""
+    token = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    async with db.connection() as connection:
+        row = await connection.fetchrow(
+            _SQL["create"], org_id, name, _digest(token), min(lifetime, LIFETIME_MAX)
+        )
+    return token, ServiceToken(*row)
+
+
+async def use(db: Database, token: str) -> ServiceToken | None:
+    """Return what a token is, None when it is unknown, expired or revoked; note its use."""
+    async with db.connection() as connection:
+        row = await connection.fetchrow(_SQL["use"], _digest(token))
+    return None if row is None else ServiceToken(*row)
+
+
+async def listed(db: Database, org_id: str) -> list[ServiceToken]:
+    """Return the tokens of an organization, the newest first."""
+    async with db.connection() as connection:
+        return [ServiceToken(*row) for row in await connection.fetch(_SQL["listed"], org_id)]
+
+
+async def revoke(db: Database, org_id: str, token_id: UUID) -> bool:
+    """End a token at once; False when there is no such token in force."""
+    async with db.connection() as connection:
+        return await connection.fetchval(_SQL["revoke"], org_id, token_id) is not None
+
+
+def _digest(token: str) -> bytes:
+    # A token is 256 random bits: a slow hash would protect nothing more.
+    return sha256(token.encode()).digest()

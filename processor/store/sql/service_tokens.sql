@@ -1,0 +1,28 @@
+-- Tokens of programs: made, used, listed, revoked.
+
+-- name: create
+-- A new token of an organization.
+INSERT INTO service_tokens (org_id, name, sha256, expires_at)
+VALUES ($1, $2, $3, now() + $4::interval)
+RETURNING id, org_id, name, created_at, expires_at, revoked_at, last_used_at;
+
+-- name: use
+-- Whose token has this hash; a use is noted once a minute.
+WITH found AS (
+    SELECT * FROM service_tokens
+    WHERE sha256 = $1 AND revoked_at IS NULL AND expires_at > now()
+), noted AS (
+    UPDATE service_tokens AS t SET last_used_at = now() FROM found AS f
+    WHERE t.id = f.id AND coalesce(f.last_used_at, '-infinity') < now() - interval '1 minute'
+)
+SELECT id, org_id, name, created_at, expires_at, revoked_at, last_used_at FROM found;
+
+-- name: listed
+-- The tokens of an organization, the newest first.
+SELECT id, org_id, name, created_at, expires_at, revoked_at, last_used_at
+FROM service_tokens WHERE org_id = $1 ORDER BY created_at DESC, id;
+
+-- name: revoke
+-- A token is not taken any more from now on.
+UPDATE service_tokens SET revoked_at = now()
+WHERE org_id = $1 AND id = $2 AND revoked_at IS NULL RETURNING id;
