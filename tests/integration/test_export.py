@@ -1,0 +1,150 @@
+"""An export has every entry that was asked for, once, newest first, and no formula."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import orjson
+import pytest
+
+from processor.query import parse
+from processor.store import export
+from processor.store.export import ALL, SIX, TRIGGERS, Extent, Piece
+from processor.store.feed import head
+from processor.store.load import load
+from processor.store.reader import Reader
+from schemas.entry import Entry, render
+from tests.integration.store import NOW, an_entry, opened
+
+OLDEST = NOW - timedelta(days=30)
+EVERYTHING = 2**63 - 1
+
+
+@asynccontextmanager
+async def reading(dsn: str) -> AsyncIterator[Reader]:
+    """Open a reader, and close it."""
+    reader = await Reader.open(dsn)
+    try:
+        yield reader
+    finally:
+        await reader.close()
+
+
+async def stored(dsn: str, *entries: Entry) -> None:
+    """Store entries as history."""
+    async with opened(dsn) as db:
+        assert await load(db, entries) == len(entries)
+
+
+async def joined(pieces: AsyncIterator[Piece]) -> str:
+    """Return the text of an export."""
+    return b"".join([piece.text async for piece in pieces]).decode()
+
+
+def cells(text: str) -> list[list[str]]:
+    """Return the cells of a CSV export as somebody's program reads them, with what was added."""
+    return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+
+
+def undone(cell: str) -> str:
+    """Return a cell as it was stored."""
+    return cell.removeprefix("'")
+
+
+async def test_csv_has_the_six_columns_newest_first(postgres_dsn: str) -> None:
+    """The columns of the product page stand in its order, times in ISO 8601, missing ones empty."""
+    bare = an_entry("acme", "e1", at=NOW - timedelta(days=2), actor={"type": "system"})
+    del bare["ip"]
+    await stored(postgres_dsn, bare, an_entry("acme", "e2"), an_entry("other", "e3"))
+    async with reading(postgres_dsn) as reader:
+        text = await joined(export.csv(reader, "acme", parse(""), Extent(OLDEST, EVERYTHING)))
+    at = an_entry("acme", "e2")["occurred_at"]
+    assert text.startswith("timestamp,actor email,action,target type,target ID,IP address\r\n")
+    assert cells(text)[1:] == [
+        [at, "ada@example.com", "auth.login_success", "user", "usr_1", "203.0.113.9"],
+        [bare["occurred_at"], "", "auth.login_success", "user", "usr_1", ""],
+    ]
+
+
+async def test_what_looks_like_a_formula_is_none_and_can_be_had_back(postgres_dsn: str) -> None:
+    """No cell begins with a trigger, and taking an apostrophe away gives what was stored."""
+    texts = [*(f'{c}1,"2"' for c in TRIGGERS), "=", "''=", 'a"b', "a,b;c", "x\r\ny", "-", "\u00e4 "]
+    entries = [
+        an_entry(
+            "acme", f"e{n}", at=NOW - timedelta(seconds=n), target={"type": "user", "id": text}
+        )
+        for n, text in enumerate(texts)
+    ]
+    await stored(postgres_dsn, *entries)
+    async with reading(postgres_dsn) as reader:
+        text = await joined(export.csv(reader, "acme", parse(""), Extent(OLDEST, EVERYTHING), ALL))
+    column = ALL.index("target ID")
+    found = [line[column] for line in cells(text)[1:]]
+    assert [undone(cell) for cell in found] == texts
+    assert not [cell for cell in found if cell[0] in TRIGGERS and cell[0] != "'"]
+
+
+@pytest.mark.parametrize("form", [export.csv, export.ndjson])
+async def test_pages_join_without_a_seam(
+    form: Callable[..., AsyncIterator[Piece]], postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries of the same instant, of many pages and of many days are all there, each once."""
+    monkeypatch.setattr(export, "CSV_ROWS", 3)
+    monkeypatch.setattr(export, "NDJSON_ROWS", 3)
+    entries = [
+        an_entry("acme", f"e{n}", at=NOW - timedelta(days=n // 7, seconds=n % 7 // 4))
+        for n in range(30)
+    ]
+    await stored(postgres_dsn, *entries)
+    async with reading(postgres_dsn) as reader:
+        pieces = [p async for p in form(reader, "acme", parse(""), Extent(OLDEST, EVERYTHING))]
+    text = b"".join(piece.text for piece in pieces).decode()
+    expected = sorted(entries, key=lambda e: (e["occurred_at"], e["entry_id"]), reverse=True)
+    assert sum(piece.rows for piece in pieces) == len(entries)
+    if form is export.ndjson:
+        assert text.encode() == b"".join(render(entry) + b"\n" for entry in expected)
+    else:
+        times = [line[0] for line in cells(text)[1:]]
+        assert times == [entry["occurred_at"] for entry in expected]
+
+
+async def test_an_export_takes_what_was_there_when_it_began(postgres_dsn: str) -> None:
+    """What is stored meanwhile is not in it, however old it is."""
+    await stored(postgres_dsn, an_entry("acme", "e1"))
+    async with reading(postgres_dsn) as reader:
+        extent = Extent(OLDEST, await head(reader, "acme"))
+        await stored(postgres_dsn, an_entry("acme", "e2", at=NOW - timedelta(days=3)))
+        text = await joined(export.ndjson(reader, "acme", parse(""), extent))
+    assert [orjson.loads(line)["seq"] for line in text.splitlines()] == [1]
+
+
+async def test_an_export_has_the_filter_of_the_screen(postgres_dsn: str) -> None:
+    """Only what matches is exported; nothing from before the retention, nothing of our own."""
+    own = {"category": "audit", "action": "audit.viewed"}
+    await stored(
+        postgres_dsn,
+        an_entry("acme", "e1", action="auth.logout"),
+        an_entry("acme", "e2"),
+        an_entry("acme", "e3", **own),
+        an_entry("acme", "e4", at=OLDEST - timedelta(milliseconds=1), action="auth.logout"),
+    )
+    async with reading(postgres_dsn) as reader:
+
+        async def exported(text: str) -> list[str]:
+            """Return the actions that an export of a filter has."""
+            extent = Extent(OLDEST, EVERYTHING)
+            found = await joined(export.csv(reader, "acme", parse(text).at(NOW), extent))
+            return [line[2] for line in cells(found)[1:]]
+
+        assert await exported("action:auth.logout") == ["auth.logout"]
+        assert sorted(await exported("")) == ["auth.login_success", "auth.logout"]
+        assert await exported("category:audit") == ["audit.viewed"]
+        assert await exported("actor:nobody created:7d") == []
+
+
+def test_the_six_columns_are_the_product_pages() -> None:
+    """All columns begin with the six, and none is there twice."""
+    assert ALL[:6] == SIX
+    assert len(set(ALL)) == len(ALL)
