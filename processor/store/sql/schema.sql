@@ -285,6 +285,21 @@ ALTER TABLE ONLY public.seq_gaps FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.seq_gaps OWNER TO hub_audit_owner;
 
+CREATE TABLE public.service_tokens (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    org_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    sha256 bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    last_used_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.service_tokens FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.service_tokens OWNER TO hub_audit_owner;
+
 CREATE TABLE public.source_gaps (
     topic text NOT NULL,
     partition integer NOT NULL,
@@ -351,6 +366,12 @@ ALTER TABLE ONLY public.schema_migrations
 ALTER TABLE ONLY public.sealed_days
     ADD CONSTRAINT sealed_days_pkey PRIMARY KEY (day);
 
+ALTER TABLE ONLY public.service_tokens
+    ADD CONSTRAINT service_tokens_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.service_tokens
+    ADD CONSTRAINT service_tokens_sha256_key UNIQUE (sha256);
+
 ALTER TABLE ONLY public.source_offsets
     ADD CONSTRAINT source_offsets_pkey PRIMARY KEY (topic, partition);
 
@@ -360,6 +381,8 @@ ALTER TABLE ONLY public.subscriptions
 CREATE INDEX purges_unannounced ON public.purges USING btree (purged_at) WHERE (announced_at IS NULL);
 
 CREATE INDEX seq_gaps_org_id ON public.seq_gaps USING btree (org_id);
+
+CREATE INDEX service_tokens_org_id ON public.service_tokens USING btree (org_id);
 
 CREATE INDEX subscriptions_shard ON public.subscriptions USING btree (shard);
 
@@ -379,11 +402,15 @@ CREATE POLICY own_organization ON public.purges USING ((org_id = NULLIF(current_
 
 CREATE POLICY own_organization ON public.seq_gaps USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
 
+CREATE POLICY own_organization ON public.service_tokens USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
+
 CREATE POLICY own_organization ON public.subscriptions USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
 
 ALTER TABLE public.purges ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.seq_gaps ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.service_tokens ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.subscriptions ENABLE ROW LEVEL SECURITY;
 
@@ -438,6 +465,9 @@ GRANT SELECT ON TABLE public.sealed_days TO hub_audit_reader;
 GRANT SELECT ON TABLE public.seq_gaps TO hub_audit_writer;
 GRANT SELECT ON TABLE public.seq_gaps TO hub_audit_reader;
 GRANT SELECT ON TABLE public.seq_gaps TO hub_audit_forwarder;
+
+GRANT SELECT ON TABLE public.service_tokens TO hub_audit_reader;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.service_tokens TO hub_audit_forwarder;
 
 GRANT SELECT,INSERT ON TABLE public.source_gaps TO hub_audit_writer;
 GRANT SELECT ON TABLE public.source_gaps TO hub_audit_reader;
