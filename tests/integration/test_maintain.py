@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from processor import maintain
 from processor.cli import main
-from processor.emit import own_events, topics
+from processor.emit import own_events
 from processor.errors import StartRefused
 from processor.ingest.decode import decode
 from processor.local.port import free_port
@@ -28,7 +28,7 @@ from processor.store.pool import MAINTENANCE, Database
 from processor.worker import limits_of
 from schemas.record import RawRecord
 from tests.integration import bus
-from tests.integration.ops import cleaned, settings_of
+from tests.integration.ops import settings_of
 from tests.integration.store import StoringLane, an_entry, opened, query, until
 from tests.integration.test_store_migrations import login_user
 
@@ -45,9 +45,9 @@ STORED = "SELECT org_id, seq FROM audit_entries ORDER BY org_id, seq"
 
 @pytest.fixture
 def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
-    """Give settings for topics and a database of the test's own."""
-    with cleaned(settings_of(kafka, postgres_dsn)) as settings:
-        asyncio.run(topics.create(settings))
+    """Give settings for a topic and a database of the test's own."""
+    settings = settings_of(kafka, postgres_dsn)
+    with bus.topics(kafka, [settings.topic(settings.topics.audit)], 3):
         yield settings
 
 
