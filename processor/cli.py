@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from processor.commands import forward, maintain, serve, subscriptions
+from processor.commands import export, forward, maintain, serve, subscriptions, tokens
 from processor.commands.frame import (
     EXIT_FAILED,
     Commands,
@@ -59,10 +59,13 @@ def main(ctx: click.Context, config: Path | None) -> None:
     logs.quiet()
 
 
+main.add_command(export.command)
+main.add_command(export.search)
 main.add_command(forward.command)
 main.add_command(maintain.command)
 main.add_command(serve.command)
 main.add_command(subscriptions.command)
+main.add_command(tokens.command)
 
 
 @main.command()

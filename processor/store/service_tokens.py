@@ -34,12 +34,24 @@ async def create(
     db: Database, org_id: str, name: str, lifetime: timedelta
 ) -> tuple[str, ServiceToken]:
     """Make a token; it is returned here and can never be shown again."""
-    token = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    token = _new()
     async with db.connection() as connection:
         row = await connection.fetchrow(
             _SQL["create"], org_id, name, _digest(token), min(lifetime, LIFETIME_MAX)
         )
     return token, ServiceToken(*row)
+
+
+async def rotate(
+    db: Database, org_id: str, token_id: UUID, *, lifetime: timedelta, overlap: timedelta
+) -> tuple[str, ServiceToken] | None:
+    """Make a token in the place of one that ends after the overlap; None when there is none."""
+    token = _new()
+    async with db.connection() as connection:
+        row = await connection.fetchrow(
+            _SQL["rotate"], org_id, token_id, _digest(token), min(lifetime, LIFETIME_MAX), overlap
+        )
+    return None if row is None else (token, ServiceToken(*row))
 
 
 async def use(db: Database, token: str) -> ServiceToken | None:
@@ -59,6 +71,10 @@ async def revoke(db: Database, org_id: str, token_id: UUID) -> bool:
     """End a token at once; False when there is no such token in force."""
     async with db.connection() as connection:
         return await connection.fetchval(_SQL["revoke"], org_id, token_id) is not None
+
+
+def _new() -> str:
+    return PREFIX + secrets.token_urlsafe(SECRET_BYTES)
 
 
 def _digest(token: str) -> bytes:

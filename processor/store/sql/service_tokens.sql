@@ -26,3 +26,14 @@ FROM service_tokens WHERE org_id = $1 ORDER BY created_at DESC, id;
 -- A token is not taken any more from now on.
 UPDATE service_tokens SET revoked_at = now()
 WHERE org_id = $1 AND id = $2 AND revoked_at IS NULL RETURNING id;
+
+-- name: rotate
+-- A token in the place of another one, which goes on for a while and no longer.
+WITH replaced AS (
+    UPDATE service_tokens SET expires_at = least(expires_at, now() + $5::interval)
+    WHERE org_id = $1 AND id = $2 AND revoked_at IS NULL AND expires_at > now()
+    RETURNING org_id, name
+)
+INSERT INTO service_tokens (org_id, name, sha256, expires_at)
+SELECT org_id, name, $3, now() + $4::interval FROM replaced
+RETURNING id, org_id, name, created_at, expires_at, revoked_at, last_used_at;
