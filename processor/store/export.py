@@ -5,7 +5,7 @@ entry above the sequence number at which it began: so it is as consistent as one
 be, which would keep the database from tidying up for as long as somebody's download takes.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -51,25 +51,30 @@ _SAFE = {
     "outcome": "e.outcome",
     "severity": "e.severity::text",
 }
-# An apostrophe keeps a spreadsheet from computing a cell; who reads it takes exactly one away.
-_CELL = """'"' || CASE WHEN {v} <> '' AND strpos($7::text, left({v}, 1)) > 0 THEN '''' ELSE '' END
-|| replace({v}, '"', '""') || '"'"""
+# The commonest texts are plain and stay as they are. Of the others, an apostrophe keeps a
+# spreadsheet from computing a cell; who reads it takes exactly one away.
+_CELL = """CASE WHEN {v} ~ '^[A-Za-z0-9][A-Za-z0-9@._-]*$' THEN {v}
+ELSE '"' || CASE WHEN {v} <> '' AND strpos($7::text, left({v}, 1)) > 0 THEN '''' ELSE '' END
+|| replace({v}, '"', '""') || '"' END"""
 _FREE = {
     "actor email": "e.actor_email",
     "target type": "e.target_type",
     "target ID": "e.target_id",
     "actor type": "e.actor_type",
     "actor ID": "e.actor_id",
-    "actor name": "(e.context ->> 'actor_name')",
-    "target name": "(e.context ->> 'target_name')",
-    "target email": "(e.context ->> 'target_email')",
-    "outcome reason": "(e.context ->> 'outcome_reason')",
-    "user agent": "(e.context ->> 'user_agent')",
+    "actor name": "x.actor_name",
+    "target name": "x.target_name",
+    "target email": "x.target_email",
+    "outcome reason": "x.outcome_reason",
+    "user agent": "x.user_agent",
     "session ID": "e.session_id",
     "request ID": "e.request_id",
     "correlation ID": "e.correlation_id",
     "details": "(e.details::text)",
 }
+_CONTEXT = """, json_to_record(e.context) AS x (
+    actor_name text, target_name text, target_email text, outcome_reason text, user_agent text
+)"""
 
 SIX = ("timestamp", "actor email", "action", "target type", "target ID", "IP address")
 """The columns that the product promises, in its order and its words."""
@@ -85,12 +90,13 @@ class Extent(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Some lines of an export: how many entries they are, and their lowest and highest number."""
+    """Some lines of an export: how many entries, their lowest and highest number, the oldest."""
 
     rows: int
     text: bytes
     first_seq: int | None = None
     last_seq: int | None = None
+    back_to: datetime | None = None
 
 
 async def csv(
@@ -99,7 +105,7 @@ async def csv(
     """Yield an export as CSV (RFC 4180), its header line first; the query's periods are fixed."""
     yield Piece(0, (",".join(columns) + "\r\n").encode())
     condition = where(query, org_id, first=_FIRST_PARAMETER + 1)
-    statement = _SQL["csv_page"].replace(_WHERE, condition.sql).replace("/*cells*/", _line(columns))
+    statement = _csv_page(columns).replace(_WHERE, condition.sql)
     for window in _days(query, await reader.now(), extent):
         before: Key | None = _NEWEST
         while before is not None:
@@ -107,9 +113,7 @@ async def csv(
             async with reader.of(org_id, statement_timeout_seconds=PAGE_SECONDS_MAX) as connection:
                 page = await connection.fetchrow(statement, *place, TRIGGERS, *condition.parameters)
             if page["rows"]:
-                yield Piece(
-                    page["rows"], page["lines"].encode(), page["first_seq"], page["last_seq"]
-                )
+                yield _piece(page)
             full = page["rows"] == CSV_ROWS
             before = Key(page["occurred_at"], page["entry_id"]) if full else None
 
@@ -130,11 +134,17 @@ async def ndjson(reader: Reader, org_id: str, query: Query, extent: Extent) -> A
             before = Key(rows[-1]["occurred_at"], rows[-1]["entry_id"]) if full else None
 
 
+def _piece(page: Mapping[str, Any]) -> Piece:
+    """Return what the server put together."""
+    seqs = page["first_seq"], page["last_seq"]
+    return Piece(page["rows"], page["lines"].encode(), *seqs, page["occurred_at"])
+
+
 def _rendered(rows: Sequence[Any]) -> Piece:
     """Return rows as lines of JSON."""
     seqs = [row["seq"] for row in rows]
     text = b"".join(render(decode(row)) + b"\n" for row in rows)
-    return Piece(len(rows), text, min(seqs), max(seqs))
+    return Piece(len(rows), text, min(seqs), max(seqs), rows[-1]["occurred_at"])
 
 
 def _days(query: Query, now: datetime, extent: Extent) -> Iterator[Window]:
@@ -147,13 +157,16 @@ def _days(query: Query, now: datetime, extent: Extent) -> Iterator[Window]:
         begin, until = begin - timedelta(days=1), begin
 
 
-def _line(columns: Sequence[str]) -> str:
-    """Return the expression of a line; the texts in it are the constants of this module."""
-    return " || ',' || ".join(map(_cell, columns)) + " || E'\\r\\n'"
+def _csv_page(columns: Sequence[str]) -> str:
+    """Return the statement of these columns; the texts in it are the constants of this module."""
+    line = " || ',' || ".join(map(_cell, columns)) + " || E'\\r\\n'"
+    context = _CONTEXT if "x." in line else ""
+    return _SQL["csv_page"].replace("/*cells*/", line).replace("/*context*/", context)
 
 
 def _cell(name: str) -> str:
     """Return the expression of a cell: between quotes, and no formula, where people wrote it."""
     if name in _SAFE:
         return f"coalesce({_SAFE[name]}, '')"
-    return f"coalesce({_CELL.replace('{v}', _FREE[name])}, '')"
+    free = _FREE[name]
+    return f"CASE WHEN {free} IS NULL THEN '' ELSE {_CELL.replace('{v}', free)} END"

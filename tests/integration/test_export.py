@@ -5,6 +5,7 @@ import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import orjson
 import pytest
@@ -70,7 +71,7 @@ async def test_csv_has_the_six_columns_newest_first(postgres_dsn: str) -> None:
 
 async def test_what_looks_like_a_formula_is_none_and_can_be_had_back(postgres_dsn: str) -> None:
     """No cell begins with a trigger, and taking an apostrophe away gives what was stored."""
-    texts = [*(f'{c}1,"2"' for c in TRIGGERS), "=", "''=", 'a"b', "a,b;c", "x\r\ny", "-", "\u00e4 "]
+    texts = [*(f'{c}1,"2"' for c in TRIGGERS), "=", "''=", 'a"b', "a,b;c", "x\r\ny", "x\n", "-", "\u00e4 "]
     entries = [
         an_entry(
             "acme", f"e{n}", at=NOW - timedelta(seconds=n), target={"type": "user", "id": text}
@@ -122,7 +123,7 @@ async def test_an_export_takes_what_was_there_when_it_began(postgres_dsn: str) -
 
 async def test_an_export_has_the_filter_of_the_screen(postgres_dsn: str) -> None:
     """Only what matches is exported; nothing from before the retention, nothing of our own."""
-    own = {"category": "audit", "action": "audit.viewed"}
+    own: dict[str, Any] = {"category": "audit", "action": "audit.viewed"}
     await stored(
         postgres_dsn,
         an_entry("acme", "e1", action="auth.logout"),
