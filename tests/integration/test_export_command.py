@@ -1,0 +1,113 @@
+"""Exports and searches from the command line: whole or not at all, and told to the log."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from processor.cli import main
+from processor.settings import Settings
+from processor.store.load import load
+from tests.integration import bus
+from tests.integration.ops import cleaned, settings_of
+from tests.integration.store import NOW, an_entry, opened
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@pytest.fixture
+def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
+    """Give an environment with the topic of Hub Audit's own events."""
+    settings = settings_of(kafka, postgres_dsn)
+    with cleaned(settings):
+        bus.create(kafka, [settings.topic("raw.audit")], 3)
+        yield settings
+
+
+@pytest.fixture
+async def stored(postgres_dsn: str) -> int:
+    """Store some entries of acme, and one of somebody else."""
+    entries = [an_entry("acme", f"e{n}", at=NOW - timedelta(days=n)) for n in range(5)]
+    async with opened(postgres_dsn) as db:
+        return await load(db, [*entries, an_entry("other", "e9")]) - 1
+
+
+def run(settings: Settings, *arguments: str) -> Result:
+    """Run ``hub-audit`` in that environment."""
+    env = {
+        "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "HUB_AUDIT_KAFKA_TOPIC_PREFIX": settings.kafka.topic_prefix,
+        "HUB_AUDIT_POSTGRES_DSN": settings.postgres.dsn.get_secret_value(),
+        "HUB_AUDIT_GROUP": settings.group,
+        "HUB_AUDIT_LANES": "3",
+    }
+    return CliRunner(env=env).invoke(main, arguments)
+
+
+def told(settings: Settings) -> list[tuple[bytes, dict[str, object]]]:
+    """Return what the log of the log was told."""
+    records = bus.read(settings.kafka.bootstrap_servers, [settings.topic("raw.audit")])
+    return [
+        (bus.headers_of(each)["ce_type"] or b"", orjson.loads(bus.value_of(each)))
+        for each in records
+    ]
+
+
+def test_export_is_a_file_and_what_proves_it_whole(
+    settings: Settings, stored: int, tmp_path: Path
+) -> None:
+    """The packed file has the six columns; the manifest its rows, digest and numbers."""
+    path = tmp_path / "log.csv.gz"
+    done = run(settings, "export", "--org", "acme", "-o", str(path), "--json", "actor:usr_1")
+    assert done.exit_code == 0, done.output
+    text = gzip.decompress(path.read_bytes())
+    manifest = json.loads((tmp_path / "log.csv.gz.manifest.json").read_text())
+    assert manifest == json.loads(done.stdout)
+    assert text.startswith(b"timestamp,actor email,action,target type,target ID,IP address\r\n")
+    assert manifest["rows"] == stored == text.count(b"\r\n") - 1
+    assert manifest["sha256"] == sha256(text).hexdigest()
+    assert (manifest["first_seq"], manifest["last_seq"]) == (1, stored)
+    ((kind, event),) = told(settings)
+    assert kind == b"audit.exported.v1"
+    assert event["filter"] == {"query": "actor:usr_1"}
+
+
+def test_export_that_fails_leaves_no_file(settings: Settings, tmp_path: Path, stored: int) -> None:
+    """A query that makes no sense is shown with a caret; neither file nor manifest remains."""
+    path = tmp_path / "log.csv"
+    refused = run(settings, "export", "--org", "acme", "-o", str(path), "action:user.creatd")
+    assert refused.exit_code == 2
+    assert "did you mean user.created?" in refused.output
+    assert "\n       ^\n" in refused.output
+    nowhere = run(settings, "export", "--org", "acme", "-o", str(tmp_path / "no" / "log.csv"))
+    assert nowhere.exit_code == 1
+    assert "No such file or directory" in nowhere.output
+    nobody = run(settings, "export", "--org", "a b", "-o", str(path))
+    assert nobody.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+    assert stored
+
+
+def test_search_shows_lines_or_entries(settings: Settings, stored: int) -> None:
+    """The newest come first; free text is found, and is not told to the log."""
+    shown = run(settings, "search", "--org", "acme", "--limit", "2", "PASSWORD")
+    assert shown.exit_code == 0, shown.output
+    lines = shown.stdout.splitlines()
+    assert len(lines) == 2
+    assert "auth.login_success" in lines[0]
+    assert lines[0] > lines[1]
+    assert "there is more" in shown.stderr
+    found = run(settings, "search", "--org", "acme", "--json", "--", "-action:auth.logout")
+    assert [json.loads(line)["seq"] for line in found.stdout.splitlines()] == [
+        *range(1, stored + 1)
+    ]
+    assert [event["filter"] for _, event in told(settings)] == [
+        {"query": "(hidden)"},
+        {"query": "-action:auth.logout"},
+    ]
