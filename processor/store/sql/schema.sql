@@ -92,7 +92,7 @@ COMMENT ON COLUMN public.audit_entries.search_text IS 'entry_text of the row, wr
 
 COMMENT ON COLUMN public.audit_entries.search_target_name IS 'in lower case; like the other three written by sealing';
 
-CREATE FUNCTION public.entry_search_text(e public.audit_entries) RETURNS SETOF text
+CREATE FUNCTION public.entry_search(e public.audit_entries) RETURNS TABLE(search_text text, behalf_id text, behalf_email text, target_email text, target_name text)
     LANGUAGE sql STABLE ROWS 1 PARALLEL SAFE
     AS $_$
 SELECT lower(concat_ws(
@@ -111,13 +111,21 @@ SELECT lower(concat_ws(
     c.actor_name, c.actor_on_behalf_of ->> 'id', c.actor_on_behalf_of ->> 'email',
     c.target_name, c.target_email, c.service, c.event_type, c.event_id, c.occurred_at_quality,
     c.normalizer
-) COLLATE "default")
+) COLLATE "default"),
+c.actor_on_behalf_of ->> 'id', c.actor_on_behalf_of ->> 'email', c.target_email,
+lower(c.target_name)
 FROM json_to_record(e.context) AS c (
     org_name text, outcome_reason text, ip_raw text, user_agent text, trace_id text, span_id text,
     actor_name text, actor_on_behalf_of json, target_name text, target_email text, service text,
     event_type text, event_id text, occurred_at_quality text, normalizer text
 )
 $_$;
+
+ALTER FUNCTION public.entry_search(e public.audit_entries) OWNER TO hub_audit_owner;
+
+CREATE FUNCTION public.entry_search_text(e public.audit_entries) RETURNS SETOF text
+    LANGUAGE sql STABLE ROWS 1 PARALLEL SAFE
+    AS $$ SELECT s.search_text FROM entry_search(e) AS s $$;
 
 ALTER FUNCTION public.entry_search_text(e public.audit_entries) OWNER TO hub_audit_owner;
 
@@ -421,6 +429,10 @@ GRANT SELECT,INSERT ON TABLE public.audit_entries TO hub_audit_writer;
 GRANT SELECT ON TABLE public.audit_entries TO hub_audit_reader;
 GRANT SELECT ON TABLE public.audit_entries TO hub_audit_forwarder;
 
+REVOKE ALL ON FUNCTION public.entry_search(e public.audit_entries) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.entry_search(e public.audit_entries) TO hub_audit_reader;
+GRANT ALL ON FUNCTION public.entry_search(e public.audit_entries) TO hub_audit_maintenance;
+
 REVOKE ALL ON FUNCTION public.entry_search_text(e public.audit_entries) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.entry_search_text(e public.audit_entries) TO hub_audit_reader;
 GRANT ALL ON FUNCTION public.entry_search_text(e public.audit_entries) TO hub_audit_maintenance;
@@ -474,3 +486,4 @@ GRANT SELECT ON TABLE public.source_gaps TO hub_audit_reader;
 
 GRANT SELECT ON TABLE public.subscriptions TO hub_audit_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.subscriptions TO hub_audit_forwarder;
+

@@ -52,24 +52,15 @@ ORDER BY org_id, occurred_at
 OFFSET $3 LIMIT 1;
 
 -- name: copy
--- One piece, in the order of reading; by way of the parent, whose row the function takes. Most have
--- no actor on behalf of another: to find that out in the text costs less than to take it apart.
+-- One piece, in the order of reading; by way of the parent, whose row the function takes.
 INSERT INTO {new} (
     {columns}, search_text, search_behalf_id, search_behalf_email, search_target_email,
     search_target_name
 )
-SELECT
-    {e_columns}, coalesce(e.search_text, (SELECT t FROM entry_search_text(e) AS t)),
-    o.behalf ->> 'id', o.behalf ->> 'email',
-    e.context ->> 'target_email', lower(e.context ->> 'target_name')
+SELECT {e_columns}, s.search_text, s.behalf_id, s.behalf_email, s.target_email, s.target_name
 FROM audit_entries AS e
 JOIN pg_temp.copied_through AS h ON h.org_id = e.org_id AND e.seq <= h.last_seq
-CROSS JOIN LATERAL (
-    SELECT CASE
-        WHEN strpos(e.context::text, '"actor_on_behalf_of"') > 0
-        THEN e.context -> 'actor_on_behalf_of'
-    END AS behalf
-) AS o
+CROSS JOIN LATERAL entry_search(e) AS s
 WHERE e.occurred_at >= '{since}' AND e.occurred_at < '{until}'
 AND (e.org_id, e.occurred_at) > ($1, $2) AND (e.org_id, e.occurred_at) <= ($3, $4)
 ORDER BY e.org_id, e.occurred_at;
