@@ -188,7 +188,7 @@ async def _refused(request: Request, viewer: Viewer | None, q: str, error: Excep
     status = problem.kind.status
     if isinstance(error, QueryError) and viewer is not None:
         return _page(
-            "syntax.html", viewer, status=status, title="Audit log", error=error, q=q,
+            "syntax.html", viewer, status=status, title="Audit log", error=error,
             **_search_box(asked.Query(), q),
         )  # fmt: skip
     template = "forbidden.html" if problem.code == "permission_missing" else "problem.html"
@@ -201,6 +201,7 @@ async def _refused(request: Request, viewer: Viewer | None, q: str, error: Excep
 def _search_box(query: asked.Query, text: str | None = None) -> dict[str, Any]:
     return {
         "q": render(query) if text is None else text,
+        "was": render(query),
         "filled": view.filled(query),
         "presets": view.presets(query),
         "chips": view.chips(query),
@@ -214,10 +215,13 @@ def _search_box(query: asked.Query, text: str | None = None) -> dict[str, Any]:
 def _with_fields(request: Request, query: asked.Query) -> asked.Query | None:
     """Return the query with what the form's fields ask for; None when the form was not sent."""
     given = request.query_params
-    if "form" not in given:
+    if "was" not in given:
         return None
+    before = view.filled(parse(given["was"]))
     for field in FORM_FIELDS:
         text = given.get(field.value, "").strip()[:500]
+        if text == before.get(field.value, ""):
+            continue  # it was not touched: what the query box says counts
         kept = [term for term in query.terms if term.field is not field or term.negated]
         query = asked.Query(tuple(kept))
         if text:

@@ -137,5 +137,5 @@ def install(app: FastAPI) -> None:
         """Answer with the problem."""
         return response(of(error))
 
-    for kind in HANDLED:
+    for kind in (*HANDLED, Exception):  # the last is a bug: logged, and answered all the same
         app.add_exception_handler(kind, answer)

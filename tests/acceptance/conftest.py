@@ -1,0 +1,19 @@
+"""One site for all tests of the read side: nothing that they do changes what others see."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.site import Site, history, site, stored
+from tests.conftest import database, dsn_of
+
+
+@pytest.fixture(scope="session")
+def the_site(kafka: str, postgres_admin_dsn: str, postgres_template: str) -> Iterator[Site]:
+    """Give a running site with the history of acme, and a little of globex."""
+    with database(postgres_admin_dsn, template=postgres_template) as name:
+        dsn = dsn_of(postgres_admin_dsn, name)
+        stored(dsn, [*history("acme"), *history("globex")[:5]])
+        with site(kafka, dsn, f"site{secrets.token_hex(4)}.") as running:
+            yield running

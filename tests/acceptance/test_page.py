@@ -1,0 +1,301 @@
+"""The audit log page in a real browser."""
+
+import csv
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
+
+from processor.demo.issuer import Person
+from tests.acceptance.site import ADAM, GRETA, GUS, MIA, OLIVIA, Site
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install the package chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Give a browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Reader:
+    """Somebody with a browser of their own, who is logged in; what the console says is kept."""
+
+    def __init__(self, context: BrowserContext, site: Site, person: Person | None) -> None:
+        """Log in, by the session that a login leaves."""
+        self.site = site
+        self.complaints: list[str] = []
+        if person is not None:
+            cookie = {"name": "hub_audit_session", "value": site.token(person), "url": site.url}
+            context.add_cookies([cookie])  # type: ignore[list-item]
+        self.page: Page = context.new_page()
+        self.page.on(
+            "console",
+            self._hear,
+        )
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self.complaints.append(said.text)
+
+    def open(self, path: str) -> int:
+        """Open a page and return the status of the answer."""
+        answer = self.page.goto(self.site.url + path)
+        assert answer is not None
+        return answer.status
+
+
+@pytest.fixture
+def reader(browser: Browser, the_site: Site) -> Iterator[Reader]:
+    """Give an Owner at a desk, in the light."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    yield Reader(context, the_site, OLIVIA)
+    context.close()
+
+
+REVOKED = "action:product_access.revoked actor:adam@acme.example created:30d"
+
+STATES = {
+    "the log": ("/log", OLIVIA, 200),
+    "filtered": (f"/log?q={REVOKED}", OLIVIA, 200),
+    "no match": ("/log?q=actor:nobody created:30d", OLIVIA, 200),
+    "nothing yet": ("/log?q=created:1h", GUS, 200),
+    "syntax error": ("/log?q=action:user.craeted", OLIVIA, 400),
+    "not permitted": ("/log", MIA, 403),
+    "no such entry": ("/log/01a207d9-217b-828a-a137-81caa759c1be", OLIVIA, 404),
+    "beyond retention": ("/log?q=created:2020-01-01..", OLIVIA, 200),
+}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_is_accessible(
+    browser: Browser, the_site: Site, state: str, scheme: str
+) -> None:
+    """No state of the page breaks a rule of WCAG 2.2 AA that a machine can check."""
+    path, person, status = STATES[state]
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800},
+        color_scheme=scheme,  # type: ignore[arg-type]
+    )
+    reader = Reader(context, the_site, person)
+    assert reader.open(path) == status
+    found = Axe().run(
+        reader.page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}
+    )
+    assert found.violations_count == 0, found.generate_report()
+    if status == 200:
+        assert reader.complaints == []
+    context.close()
+
+
+def test_product_pages_example_is_found_and_exported(reader: Reader) -> None:
+    """All product_access.revoked by one admin in the last 30 days, by the form, then as CSV."""
+    page = reader.page
+    reader.open("/log?q=created:30d")
+    page.get_by_text("Filters", exact=True).click()
+    page.get_by_label("Action", exact=True).select_option("product_access.revoked")
+    page.get_by_label("Actor", exact=True).fill(ADAM.email)
+    page.get_by_role("button", name="Search").click()
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    expect(page.locator("figcaption")).to_contain_text("3 entries")
+    for row in rows.all():
+        expect(row).to_contain_text("product_access.revoked")
+        expect(row).to_contain_text(ADAM.email)
+        expect(row).to_contain_text("CRM")
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="Export CSV").click()
+    text = Path(downloading.value.path()).read_bytes().decode()
+    lines = list(csv.reader(io.StringIO(text, newline="")))
+    assert lines[0] == [
+        "timestamp", "actor email", "action", "target type", "target ID", "IP address",
+    ]  # fmt: skip
+    assert [line[1:5] for line in lines[1:]] == [
+        [ADAM.email, "product_access.revoked", "product", "prd_crm"]
+    ] * 3
+
+
+def test_entry_shows_what_changed_and_takes_back_to_the_search(reader: Reader) -> None:
+    """An entry shows old and new side by side, all fields and the JSON; back keeps the filter."""
+    page = reader.page
+    reader.open("/log?q=action:user.updated created:30d")
+    page.locator("tbody tr a").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("User updated")
+    changes = page.locator(".diff tbody tr")
+    expect(changes).to_have_count(2)
+    expect(changes.nth(0)).to_contain_text("role")
+    expect(changes.nth(0).locator("del")).to_have_text("member")
+    expect(changes.nth(0).locator("ins")).to_have_text("admin")
+    expect(changes.nth(1)).to_contain_text("not set")
+    expect(page.locator(".raw")).to_contain_text('"action": "user.updated"')
+    page.get_by_role("link", name="Back to the log").click()
+    expect(page.get_by_label("Query", exact=True)).to_have_value("action:user.updated created:30d")
+
+
+def test_facets_histogram_and_chips_narrow_and_widen(reader: Reader) -> None:
+    """A facet takes a value in, its sign leaves it out, a bar narrows the time, a chip undoes."""
+    page = reader.page
+    reader.open("/log?q=created:30d")
+    page.get_by_role("complementary").get_by_role("link", name="Product Access").first.click()
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.locator(".chart a").first.click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.get_by_role("link", name="Remove category:product_access").click()
+    expect(page.locator(".chips li")).to_have_count(1)
+    reader.open("/log?q=created:30d")
+    page.get_by_role("link", name="Leave out success").click()
+    expect(page.get_by_label("Query", exact=True)).to_have_value("created:30d -outcome:success")
+    for row in page.locator("tbody tr").all():
+        expect(row).to_contain_text("failed")
+
+
+def test_syntax_error_shows_the_place(reader: Reader) -> None:
+    """A query that cannot be understood stays in the box, with a caret below what is wrong."""
+    assert reader.open("/log?q=ada action:user.craeted") == 400
+    page = reader.page
+    expect(page.get_by_label("Query", exact=True)).to_have_value("ada action:user.craeted")
+    expect(page.get_by_role("alert").locator("pre")).to_have_text(
+        "ada action:user.craeted\n           ^"
+    )
+    expect(page.get_by_role("alert")).to_contain_text("did you mean user.created?")
+
+
+def test_no_match_says_which_condition_empties_it(reader: Reader) -> None:
+    """Where nothing matches, the page offers the search without the condition that is to blame."""
+    reader.open("/log?q=action:product_access.revoked actor:nobody created:30d")
+    page = reader.page
+    expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+    page.get_by_role("link", name="search without actor:nobody").click()
+    expect(page.locator("tbody tr")).to_have_count(3)
+
+
+def test_member_is_told_who_can_let_them_in(browser: Browser, the_site: Site) -> None:
+    """Somebody without the permission sees no entry, but whom to ask."""
+    for person in (MIA, GRETA):
+        context = browser.new_context()
+        reader = Reader(context, the_site, person)
+        assert reader.open("/log") == 403
+        page = reader.page
+        expect(page.locator("main")).to_contain_text("audit.view")
+        expect(page.locator("main")).to_contain_text(f"{person.org_id} is for people with")
+        expect(page.locator("main")).to_contain_text("Owners and Admins")
+        assert page.locator("table").count() == 0
+        context.close()
+
+
+def test_organization_sees_its_own_entries_alone(browser: Browser, the_site: Site) -> None:
+    """The same address shows another organization only what is its own."""
+    context = browser.new_context()
+    reader = Reader(context, the_site, GUS)
+    reader.open("/log?q=created:90d")
+    expect(reader.page.locator("tbody tr")).to_have_count(5)
+    context.close()
+
+
+def test_login_and_logout_by_the_issuer(browser: Browser, the_site: Site) -> None:
+    """Whoever is not logged in goes by the issuer to where they wanted to be, and leaves."""
+    context = browser.new_context()
+    reader = Reader(context, the_site, None)
+    page = reader.page
+    page.goto(f"{the_site.url}/log?q=outcome:failure+created:30d")
+    page.get_by_role("link", name="Olivia Owner").click()
+    expect(page.get_by_label("Query", exact=True)).to_have_value("outcome:failure created:30d")
+    (session,) = [c for c in context.cookies() if c["name"] == "hub_audit_session"]
+    assert session["httpOnly"]
+    assert session["sameSite"] == "Lax"
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_load_state()
+    assert not [c for c in context.cookies() if c["name"] == "hub_audit_session"]
+    context.close()
+
+
+def test_everything_works_without_scripts(browser: Browser, the_site: Site) -> None:
+    """With scripts switched off one can filter, page on, look at an entry and export."""
+    context = browser.new_context(java_script_enabled=False)
+    reader = Reader(context, the_site, OLIVIA)
+    page = reader.page
+    reader.open("/log?q=created:90d")
+    expect(page.locator("tbody tr")).to_have_count(50)
+    page.get_by_role("link", name="Older »").click()
+    expect(page.locator("tbody tr").first).to_be_visible()
+    page.get_by_label("Query", exact=True).fill(REVOKED)
+    page.get_by_label("Query", exact=True).press("Enter")
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.locator("tbody tr a").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Product access revoked")
+    context.close()
+
+
+def test_everything_works_by_keyboard(reader: Reader) -> None:
+    """From the top of the page, by Tab and Enter alone, one searches and opens an entry."""
+    page = reader.page
+    reader.open("/log?q=created:30d")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "q":
+            break
+    page.keyboard.press("Control+a")
+    page.keyboard.type("action:user.updated created:30d")
+    page.keyboard.press("Enter")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('tbody') !== null"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("User updated")
+
+
+def test_times_are_shown_in_the_readers_zone_on_demand(browser: Browser, the_site: Site) -> None:
+    """The zone is always in sight; the machine-readable times stay UTC."""
+    context = browser.new_context(timezone_id="Asia/Kolkata")
+    reader = Reader(context, the_site, OLIVIA)
+    page = reader.page
+    reader.open("/log?q=created:30d")
+    first = page.locator("td time").first
+    before, instant = first.inner_text(), first.get_attribute("datetime")
+    page.get_by_role("button", name="UTC").click()
+    expect(page.get_by_role("button", name="UTC+05:30")).to_be_visible()
+    assert first.inner_text() != before
+    assert first.get_attribute("datetime") == instant
+    context.close()
+
+
+def test_nothing_is_wider_than_a_narrow_screen(browser: Browser, the_site: Site) -> None:
+    """On a phone nobody has to scroll sideways, whatever the page shows."""
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    reader = Reader(context, the_site, OLIVIA)
+    for path, *_ in STATES.values():
+        reader.open(path)
+        width = reader.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 360, path
+    context.close()
