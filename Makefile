@@ -24,7 +24,8 @@ down: ## Stop the Kafka and Postgres of `make up`; their data stay.
 demo: env ## Show it working: servers, processor, live events of every kind; Ctrl-C ends it all.
 	@$(VENV)/hub-audit demo $(DEMO)
 
-test: env ## Run the whole suite on real Kafka and Postgres.
+test: env ## Run the whole suite on real Kafka and Postgres, and in a real browser.
+	@$(LOCAL) browser
 	@$(VENV)/pytest $(TESTS)
 
 lint: env ## Check style, types, docstrings and the import contracts.
@@ -39,6 +40,7 @@ format: env ## Let ruff mend what it can.
 	@$(VENV)/ruff format .
 
 check: lint ## Run everything CI runs, with coverage.
+	@$(LOCAL) browser
 	@$(VENV)/coverage erase
 	@$(VENV)/coverage run -m pytest
 	@$(VENV)/coverage combine -q

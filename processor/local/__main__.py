@@ -30,7 +30,13 @@ def clean() -> None:
     Stack(DIRECTORY).remove()
 
 
-COMMANDS = {"env": environment.prepare, "up": up, "down": down, "clean": clean}
+COMMANDS = {
+    "env": environment.prepare,
+    "browser": environment.find_browser,
+    "up": up,
+    "down": down,
+    "clean": clean,
+}
 
 
 def main() -> int:

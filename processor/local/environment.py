@@ -25,6 +25,7 @@ LOCK = ROOT / "deploy" / "requirements-dev.lock"
 POSTGRES_LOCK = ROOT / "deploy" / "requirements-postgres.lock"
 STAMP = VENV / ".complete"
 OLDEST_JAVA = 17
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Package mirrors can be slow; a hang is still an end.
 INSTALL_SECONDS = 1800
 
@@ -55,6 +56,16 @@ def missing_packages() -> dict[str, str]:
     if shutil.which("mvn") is None and not kafka.jars_directory().is_dir():
         missing["Maven"] = "maven"
     return missing
+
+
+def find_browser() -> None:
+    """See that there is a browser for the tests of the page, where we may install one."""
+    if any(map(shutil.which, BROWSERS)):
+        return
+    if os.geteuid() == 0 and shutil.which("apt-get") is not None:
+        install_packages({"Chromium": "chromium"})
+    else:
+        log.info("no Chromium here: the tests of the page in a browser will be skipped")
 
 
 def install_packages(missing: dict[str, str]) -> None:

@@ -18,6 +18,8 @@ _QUALIFIER = re.compile(r"([A-Za-z_]+):")
 _BARE = re.compile(r'[^\s"]+')
 _BARE_VALUE = re.compile(r'[^\s",]+')
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+# The database takes no NUL, and half a character is none.
+_IMPOSSIBLE = re.compile("[\0\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -58,6 +60,8 @@ def terms(text: str) -> Iterator[RawTerm]:
     if len(text) > CHARACTERS_MAX:
         reason = f"a query has {CHARACTERS_MAX:,} characters at most, not {len(text):,}"
         raise QueryError(reason, CHARACTERS_MAX, text[:CHARACTERS_MAX])
+    if found := _IMPOSSIBLE.search(text):
+        raise QueryError("this character can stand in no entry", found.start(), text)
     at = _skip_space(text, 0)
     count = 0
     while at < len(text):

@@ -24,7 +24,7 @@ _INSTANT = re.compile(
 )
 _DAY, _MINUTE, _SECOND = timedelta(days=1), timedelta(minutes=1), timedelta(seconds=1)
 _MILLISECOND = timedelta(milliseconds=1)
-_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 
 EXPECTED = "a time is 2026-11-30, 2026-11-30T12:00Z or 30d (so long ago)"
 BACKWARDS = "this period ends before it begins"

@@ -12,7 +12,9 @@ from processor.query import QueryError, parse, render, suggest, with_term, witho
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
 from schemas.query import Field, Numbers, Period, Query, Term, Value, Word
 
-TEXTS = st.text(min_size=1, max_size=12)
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12
+)
 WORDS = st.builds(Word, TEXTS, st.booleans())
 INSTANTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1)).map(  # noqa: DTZ001
     lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000, tzinfo=UTC)
@@ -186,6 +188,8 @@ def test_text_means(text: str, term: Term) -> None:
         ("actor:", 6, "a value is missing here"),
         ("actor:a, b", 8, "a value is missing here"),
         ('"a"b', 3, "a space is missing here"),
+        ("a\0b", 1, "this character can stand in no entry"),
+        ("created:9999-12-31", 8, "a time is 2026-11-30"),
         ("-", 0, "a - stands before what is not wanted"),
         ("x" * 2_001, 2_000, "a query has 2,000 characters at most, not 2,001"),
         ("x " * 51, 100, "a query has 50 conditions at most"),
