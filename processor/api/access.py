@@ -1,9 +1,11 @@
 """Who asks, for which organization, and what they may do.
 
-The organization comes from the token alone. A token is short-lived, so that what somebody loses at
-the issuer is lost here within minutes, and at once when the issuer's role claim says so.
+The organization comes from the token alone. A token is short-lived (``access.token_seconds_max``),
+so that what somebody loses at the issuer is lost here within minutes, and with the next token at
+the latest; a service token that is revoked is worth nothing from then on.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -33,6 +35,7 @@ class Viewer(NamedTuple):
     role: str
     permissions: frozenset[str]
     type: str = "user"
+    valid_until: float = math.inf  # in seconds of UNIX time
 
     @property
     def actor(self) -> dict[str, str]:
@@ -54,6 +57,7 @@ def viewer_of(claims: Any) -> Viewer:
         name=_text(claims.get("name")),
         role=role,
         permissions=ROLES.get(role.lower(), frozenset()),
+        valid_until=claims["exp"],
     )
 
 

@@ -1,6 +1,7 @@
 """The log over HTTP: pages, one entry, the feed, counts, and what is new as it comes."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ ENTRIES_MAX, ENTRIES_DEFAULT = 10_000, 50
 SEQ_MAX = 2**63 - 1
 BARS_MAX = 60
 TAIL_SECONDS = 1.0
-TAIL_MINUTES_MAX = 15
+TAIL_MINUTES_MAX = 5
 NDJSON_TYPE = "application/x-ndjson"
 
 Reading = Annotated[Viewer, Depends(require(VIEW))]
@@ -201,21 +202,22 @@ async def tail(
         after = min(int(resumed), SEQ_MAX)
     if after is None:
         after = await feed.head(services.reader, viewer.org_id)
-    events = _tail(services, viewer.org_id, query, after)
+    events = _tail(services, viewer, query, after)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 async def _tail(
-    services: Services, org_id: str, query: asked.Query, after: int
+    services: Services, viewer: Viewer, query: asked.Query, after: int
 ) -> AsyncIterator[bytes]:
-    """Yield events for a while: then the token may be old, and the client comes back by itself."""
+    """Yield events until the token ends, or for a while; the client comes back by itself."""
     yield b"retry: 2000\n\n"
-    deadline = asyncio.get_running_loop().time() + TAIL_MINUTES_MAX * 60
+    seconds = min(TAIL_MINUTES_MAX * 60, viewer.valid_until - time.time())
+    deadline = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < deadline:
         now = await services.reader.now()
         found = await search.newer(
-            services.reader, org_id, query.at(now), after_seq=after, limit=500
+            services.reader, viewer.org_id, query.at(now), after_seq=after, limit=500
         )
         for each in found:
             after = each["seq"]

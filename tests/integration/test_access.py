@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from html import unescape
@@ -260,6 +261,18 @@ async def test_lost_role_is_lost_with_the_next_token(place: Place) -> None:
         page = await client.get("/log")
         assert page.status_code == 403
         assert "Ask" in page.text
+
+
+async def test_what_is_followed_ends_with_the_token(place: Place) -> None:
+    """Who follows the log does so no longer than the token is valid."""
+    now = int(time.time())
+    headers = {"Authorization": f"Bearer {place.issuer.token(OLIVIA, iat=now, exp=now + 2)}"}
+    async with place.browser() as client, asyncio.timeout(20):
+        async with client.stream("GET", "/v1/tail", headers=headers) as following:
+            assert following.status_code == 200
+            async for _ in following.aiter_bytes():
+                pass
+        assert time.time() >= now + 1
 
 
 async def test_nobody_is_let_in_without_a_token(place: Place) -> None:
