@@ -38,6 +38,8 @@ REDACTED = "[redacted]"
 _USERINFO_PASSWORD = re.compile(r"^(\w+://[^:/@]*:).*@")
 _QUERY_PASSWORD = re.compile(r"([?&](?:ssl)?password=)[^&]*", re.IGNORECASE)
 
+_SAFE_URL = re.compile(r"https://[^/]|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/|$)")
+
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")]
 Prefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")]
@@ -161,6 +163,13 @@ class Access(Section):
     token_url: str = ""
     client_secret: SecretStr | None = None
     token_seconds_max: Annotated[int, Field(ge=30, le=86_400)] = 300
+
+    @field_validator("issuer", "jwks_url", "authorize_url", "token_url")
+    @classmethod
+    def _cannot_be_listened_to(cls, url: str) -> str:
+        if url and not _SAFE_URL.match(url):
+            raise ValueError("https:// expected; http:// goes to this machine alone")
+        return url
 
 
 class Serve(Section):

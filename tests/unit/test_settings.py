@@ -100,8 +100,15 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
             {"POSTGRES_DSN": "postgresql://h/d", "POSTGRES_DSN_FILE": "/run/dsn"},
             "HUB_AUDIT_POSTGRES_DSN_FILE: HUB_AUDIT_POSTGRES_DSN is set as well; unset one of them",
         ),
+        (
+            {"ACCESS_JWKS_URL": "http://localhost.evil.example/jwks"},
+            (
+                "access.jwks_url (HUB_AUDIT_ACCESS_JWKS_URL): "
+                "https:// expected; http:// goes to this machine alone"
+            ),
+        ),
     ],
-    ids=["heartbeat", "sasl", "topics", "dsn", "ca", "config", "secret-twice"],
+    ids=["heartbeat", "sasl", "topics", "dsn", "ca", "config", "secret-twice", "issuer"],
 )
 def test_what_does_not_fit_is_refused(env: dict[str, str], problem: str) -> None:
     """A setting that contradicts another one or the machine is one clear sentence."""
