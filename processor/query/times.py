@@ -22,6 +22,7 @@ _INSTANT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|z|[+-]\d\d:\d\d)?)?",
     re.ASCII,
 )
+_AGO_MAX = timedelta(days=36_500)
 _DAY, _MINUTE, _SECOND = timedelta(days=1), timedelta(minutes=1), timedelta(seconds=1)
 _MILLISECOND = timedelta(milliseconds=1)
 _LATEST = datetime(9999, 12, 30, tzinfo=UTC)
@@ -70,6 +71,8 @@ def render(period: Period) -> str:
 def _unit(text: str) -> _Unit:
     if match := _AGO.fullmatch(text):
         ago = int(match.group(1)) * _UNITS[match.group(2)]
+        if ago > _AGO_MAX:
+            raise ValueError("so long ago there was nothing: 36500d is the most")
         return _Unit(ago, ago)
     match = _INSTANT.fullmatch(text)
     if match is None:

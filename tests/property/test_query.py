@@ -190,6 +190,7 @@ def test_text_means(text: str, term: Term) -> None:
         ('"a"b', 3, "a space is missing here"),
         ("a\0b", 1, "this character can stand in no entry"),
         ("created:9999-12-31", 8, "a time is 2026-11-30"),
+        ("created:999999w", 8, "so long ago there was nothing"),
         ("-", 0, "a - stands before what is not wanted"),
         ("x" * 2_001, 2_000, "a query has 2,000 characters at most, not 2,001"),
         ("x " * 51, 100, "a query has 50 conditions at most"),
