@@ -2,7 +2,8 @@
 
 Six columns stay six, so the proof is not in the file: a download names the address of its manifest,
 which has the row count, the SHA-256 and the sequence numbers of exactly that export. The manifest
-is worked out by making the export again, so that any instance can give it.
+is worked out by making the export again, so that any instance can give it, until the first day of
+the export may be purged.
 """
 
 import re
@@ -22,13 +23,12 @@ from processor.api.services import Services
 from processor.query import parse
 from processor.store import export, feed
 from processor.store.export import Extent, Piece
+from processor.store.walk import reach
 
 router = APIRouter(tags=["export"])
 
 SEQ_MAX = 2**63 - 1
-MANIFEST_HOURS = 24
-"""So long is a manifest given: later, days may have been purged that the export still had."""
-
+YEARS = range(2020, 9_000)
 MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8; header=present",
     "ndjson": "application/x-ndjson",
@@ -52,11 +52,14 @@ class Order(NamedTuple):
     at: datetime
     through_seq: int
 
+    def oldest(self, services: Services) -> datetime:
+        """Return before when entries counted as purged."""
+        return self.at - timedelta(days=services.settings.retention_days)
+
     def pieces(self, services: Services, org_id: str) -> AsyncIterator[Piece]:
         """Make the export; raises QueryError."""
         query = parse(self.filter).at(self.at)
-        oldest = self.at - timedelta(days=services.settings.retention_days)
-        extent = Extent(oldest, self.through_seq)
+        extent = Extent(self.oldest(services), self.through_seq)
         if self.form == "ndjson":
             return export.ndjson(services.reader, org_id, query, extent)
         columns = export.SIX if self.columns == "six" else export.ALL
@@ -92,7 +95,10 @@ def _order(
     filter: Filter = "",
 ) -> Order:
     """Return the export that is asked about."""
-    return Order(filter, form, columns, at if at.tzinfo else at.replace(tzinfo=UTC), through_seq)
+    if at.year not in YEARS:
+        raise Problem("request_invalid", "at: there was no export then")
+    at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    return Order(filter, form, columns, at, through_seq)
 
 
 @router.get("/v1/exports/manifest")
@@ -101,7 +107,7 @@ async def manifest(
 ) -> dict[str, Any]:
     """Return what a complete export has: rows, SHA-256 of its bytes when unpacked, numbers."""
     services = _services(request)
-    await _insist_on_recent(services, order.at)
+    await _insist_on_whole(services, order)
     await services.self_audit.viewed(viewer, parse(order.filter), 0)
     return await _summed(order, services, viewer.org_id)
 
@@ -126,11 +132,13 @@ async def _summed(order: Order, services: Services, org_id: str) -> dict[str, An
     }
 
 
-async def _insist_on_recent(services: Services, at: datetime) -> None:
-    """Refuse a manifest that may not fit any more."""
+async def _insist_on_whole(services: Services, order: Order) -> None:
+    """Refuse a manifest that would not fit any more: days are purged as a whole."""
     now = await services.reader.now()
-    if not now - timedelta(hours=MANIFEST_HOURS) <= at <= now:
-        raise Problem("request_invalid", f"a manifest is given for {MANIFEST_HOURS} hours")
+    reached = reach(parse(order.filter).at(order.at), now=order.at, oldest=order.oldest(services))
+    kept = now - timedelta(days=services.settings.retention_days)
+    if order.at > now or reached.since.astimezone(UTC).date() < kept.date():
+        raise Problem("request_invalid", "some of its entries may be purged by now: export again")
 
 
 async def _download(

@@ -86,9 +86,15 @@ def test_refusals_are_problems_and_no_broken_files(served: Site) -> None:
             assert member.get(path).json()["code"] == "permission_missing"
             assert httpx.get(served.url + path).json()["code"] == "token_missing"
         wrong = client.get(CSV, params={"filter": "action:user.creatd"})
-        old = client.get(manifest)
+        # By now days may be gone that this one had; of the last days none can be.
+        past = {"at": (NOW - timedelta(days=2)).isoformat(), "through_seq": "1"}
+        old = client.get("/v1/exports/manifest", params=past)
+        kept = client.get("/v1/exports/manifest", params=past | {"filter": "created:7d"})
+        never = client.get("/v1/exports/manifest", params=past | {"at": "0001-01-01"})
     assert (wrong.status_code, wrong.json()["column"]) == (400, 8)
-    assert (old.status_code, old.json()["code"]) == (400, "request_invalid")
+    assert (old.status_code, never.status_code) == (400, 400)
+    assert "export again" in old.json()["detail"]
+    assert kept.json()["rows"] == 1
 
 
 async def test_a_client_that_goes_away_takes_its_query_along(
