@@ -185,6 +185,9 @@ LABELS: Mapping[str, frozenset[str] | None] = {
     "cause": frozenset(("outage", "fenced", "stopped")),
     "redelivery": frozenset(("yes", "no")),
     "state": frozenset(("idle", "busy")),
+    "shard": None,  # a number below that of the shards
+    "route": None,  # the templates of the addresses, as they are declared
+    "status": None,  # what HTTP knows
     "table": frozenset(("audit_entries", "dead_letters")),
 }
 """Every label, and what it can say; None where the settings or the release decide."""

@@ -14,8 +14,8 @@ Category = Literal[
 Outcome = Literal["success", "failure"]
 Syslog = Literal["info", "notice", "warning"]
 
-FormatName = Literal["hub", "ocsf", "ecs", "cef", "syslog"]
-"""What SIEMs get: Hub JSON, OCSF 1.8, Elastic Common Schema, CEF, and CEF in RFC 5424."""
+FormatName = Literal["hub"]
+"""What SIEMs get: the entry as Hub renders it."""
 
 CATEGORY_LABELS: dict[str, str] = {
     "authentication": "Authentication",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from aiokafka import AIOKafkaProducer
 
 from processor.demo.generator import Mix, traffic
+from processor.demo.history import ACME, GLOBEX
 from processor.demo.scene import Scene
 
 # Often enough to look steady, seldom enough to cost nothing.
@@ -18,7 +19,7 @@ async def feed(bootstrap_servers: str, scene: Scene, *, rate: float, seed: int) 
 
     The client's default partitioner is murmur2 of the key, as in Java: the one upstream must use.
     """
-    publications = traffic(seed, now_ms(), Mix())
+    publications = traffic(seed, now_ms(), Mix(known=(ACME, GLOBEX)))
     async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all") as producer:
         begun = time.monotonic()
         while True:

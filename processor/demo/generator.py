@@ -27,6 +27,7 @@ class Mix(NamedTuple):
     """What the traffic is made of; shares of all records."""
 
     organizations: int = 24
+    known: tuple[Organization, ...] = ()
     duplicates: float = 0.01
     poison: float = 0.005
 
@@ -43,7 +44,7 @@ class Publication(NamedTuple):
 def traffic(seed: int, times: Iterable[int], mix: Mix = Mix()) -> Iterator[Publication]:  # noqa: B008
     """Yield one publication for each time, in milliseconds since 1970."""
     chance = Random(seed)
-    world = organizations(chance, mix.organizations)
+    world = [*organizations(chance, mix.organizations), *mix.known]
     busy = [each.weight for each in world]
     often = [kind.weight for kind in KINDS]
     sent: deque[tuple[Kind, dict[str, Any]]] = deque(maxlen=RESENDABLE)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,8 +19,10 @@ from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 
 from processor.demo.feed import feed
+from processor.demo.issuer import Issuer
 from processor.demo.scene import Scene
 from processor.demo.screen import Screen
+from processor.demo.seed import seed
 from processor.demo.watch import LOOK_SECONDS, look, subscribe
 from processor.local.child import Child, Launch, NotStarted, await_ready, tail
 from processor.local.port import bindable, free_port
@@ -29,7 +31,9 @@ from processor.local.stack import Addresses, running
 
 DIRECTORY = Path(".local")
 TAILED = "hub.auth.login_failed"
-HTTP_PORT = 9464
+HTTP_PORT, PAGE_PORT, ISSUER_PORT = 9464, 8080, 8081
+COMMANDS = ("process", "maintain", "serve")
+LOGS = {"process": "processor"}
 LINE_SECONDS = 2.0
 STOP_SECONDS = 20.0
 DRAIN_LOOKS = 4
@@ -52,8 +56,8 @@ def run_demo(*, rate: float = 300.0, seconds: float | None = None, seed: int = 1
     # Another terminal's Ctrl-C or a supervisor's TERM may come before the view is there.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with running(DIRECTORY) as addresses, processor(console, addresses) as child:
-            return asyncio.run(show(console, addresses, child, Wish(rate, seconds, seed)))
+        with running(DIRECTORY) as addresses, processes(console, addresses) as started:
+            return asyncio.run(show(console, addresses, started, Wish(rate, seconds, seed)))
     except KeyboardInterrupt:
         return 0
     except NotStarted as problem:
@@ -76,29 +80,74 @@ def announce(console: Console) -> None:
     )
 
 
-class Processor(NamedTuple):
-    """The processor that the demo started, and where it is seen."""
+class Process(NamedTuple):
+    """A process that the demo started, and where it is seen."""
 
     child: Child
     log: Path
     port: int
 
 
+class Started(NamedTuple):
+    """Everything that runs: the processor, the page with its issuer, and the rest."""
+
+    processor: Process
+    page: Process
+    others: list[Process]
+    issuer: Issuer
+
+
 @contextmanager
-def processor(console: Console, addresses: Addresses) -> Iterator[Processor]:
-    """Prepare tables and topics and run the processor, by the commands anybody would use."""
-    port = HTTP_PORT if bindable(HTTP_PORT) else free_port()
-    environment = os.environ | addresses.environment() | {"HUB_AUDIT_HTTP_PORT": str(port)}
+def processes(console: Console, addresses: Addresses) -> Iterator[Started]:
+    """Prepare tables, topics and a past, and run every process, as anybody would."""
+    issuer = Issuer(f"http://127.0.0.1:{free(ISSUER_PORT)}")
+    page = free(PAGE_PORT)
+    environment = os.environ | addresses.environment() | issuer.settings()
+    environment["HUB_AUDIT_SERVE_PORT"] = str(page)
+    environment["HUB_AUDIT_SERVE_PUBLIC_URL"] = f"http://127.0.0.1:{page}"
     for arguments in (["migrate"], ["topics", "create"]):
         console.print(f"$ hub-audit {' '.join(arguments)}", style="dim")
         command(arguments, environment)
-    console.print("$ hub-audit process", style="dim")
-    log = DIRECTORY.resolve() / "processor.log"
-    launch = Launch([hub_audit(), "process"], log, environment, end_signal=signal.SIGTERM)
+    if loaded := asyncio.run(seed(addresses.dsn)):
+        console.print(
+            f"{loaded:,} entries of the last 90 days loaded: acme and globex", style="dim"
+        )
+    with ExitStack() as stack:
+        for name in COMMANDS:
+            console.print(f"$ hub-audit {name}", style="dim")
+        port = free(HTTP_PORT)
+        processor = stack.enter_context(running_command("process", environment, port))
+        others = [
+            stack.enter_context(running_command(name, environment, free_port(), patient=False))
+            for name in ("maintain",)
+        ]
+        shown = stack.enter_context(running_command("serve", environment, page))
+        console.print(f"\n  http://127.0.0.1:{page}/log\n", style="bold", highlight=False)
+        console.print(
+            "  Olivia Owner sees the log of acme, Gus Owner that of globex; Mia Member is"
+        )
+        console.print("  told whom to ask. Nobody has a password here.\n")
+        yield Started(processor, shown, others, issuer)
+
+
+def free(port: int) -> int:
+    """Return the usual port, or another one when it is taken."""
+    return port if bindable(port) else free_port()
+
+
+@contextmanager
+def running_command(
+    name: str, environment: Mapping[str, str], port: int, *, patient: bool = True
+) -> Iterator[Process]:
+    """Run a command for the length of a block; it is ready when its health says so."""
+    log = DIRECTORY.resolve() / f"{LOGS.get(name, name)}.log"
+    given = {**environment, "HUB_AUDIT_HTTP_PORT": str(port)}
+    launch = Launch([hub_audit(), name], log, given, end_signal=signal.SIGTERM)
     child = Child.start(launch, outlive=False)
     try:
-        await_ready(child, lambda: ready(port), log=log, deadline_seconds=READY_SECONDS)
-        yield Processor(child, log, port)
+        if patient:
+            await_ready(child, lambda: ready(port), log=log, deadline_seconds=READY_SECONDS)
+        yield Process(child, log, port)
     finally:
         child.end(signal.SIGTERM, patience_seconds=STOP_SECONDS)
 
@@ -129,14 +178,14 @@ def hub_audit() -> str:
     return str(beside) if beside.exists() else shutil.which("hub-audit") or "hub-audit"
 
 
-async def show(console: Console, addresses: Addresses, process: Processor, wish: Wish) -> int:
+async def show(console: Console, addresses: Addresses, started: Started, wish: Wish) -> int:
     """Feed and watch until the end is asked for or the processor ends by itself."""
-    scene = Scene(TAILED)
-    screen = Screen(console, scene, hints(process))
+    process, scene = started.processor, Scene(TAILED)
+    screen = Screen(console, scene, hints(started))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with asyncio.TaskGroup() as group:
+    async with started.issuer.serving(), asyncio.TaskGroup() as group:
         feeding = group.create_task(
             feed(addresses.bootstrap_servers, scene, rate=wish.rate, seed=wish.seed)
         )
@@ -158,7 +207,7 @@ async def show(console: Console, addresses: Addresses, process: Processor, wish:
     return 1
 
 
-async def ended(stop: asyncio.Event, process: Processor, seconds: float | None) -> None:
+async def ended(stop: asyncio.Event, process: Process, seconds: float | None) -> None:
     """Wait until the end is asked for, the time is over, or the processor is gone."""
     clock = asyncio.get_running_loop().time
     deadline = None if seconds is None else clock() + seconds
@@ -190,12 +239,14 @@ async def present(console: Console, screen: Screen) -> None:
         await asyncio.Event().wait()
 
 
-def hints(process: Processor) -> list[tuple[str, str]]:
-    """Return where to look next, as commands to paste."""
+def hints(started: Started) -> list[tuple[str, str]]:
+    """Return where to look next, as addresses and commands to paste."""
     psql = "psql" if shutil.which("psql") else str(find_binaries() / "psql")
+    process, page = started.processor, f"http://127.0.0.1:{started.page.port}"
     return [
+        ("the page", f"{page}/log   log in as Olivia Owner; Mia Member is refused"),
         ("settings", f". {DIRECTORY / 'env'}"),
-        ("audit log", f"{psql} $HUB_AUDIT_POSTGRES_DSN -xc 'TABLE audit_entries LIMIT 3'"),
+        ("entries", f"{psql} $HUB_AUDIT_POSTGRES_DSN -xc 'TABLE audit_entries LIMIT 3'"),
         ("the books", f"{psql} $HUB_AUDIT_POSTGRES_DSN -c 'TABLE books'"),
         ("dead letters", f"{nearby(hub_audit())} dead-letters list"),
         ("metrics", f"curl http://127.0.0.1:{process.port}/metrics"),
