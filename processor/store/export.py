@@ -1,10 +1,11 @@
 """Exports: everything that a query asks for, newest first, in pieces of constant size.
 
-An export goes back day by day, page by page, each a short transaction of its own, and takes no
-entry above the sequence number at which it began: so it is as consistent as one long snapshot would
-be, which would keep the database from tidying up for as long as somebody's download takes.
+An export goes back some days at a time, page by page, each a short transaction of its own, and
+takes no entry above the sequence number at which it began: so it is as consistent as one long
+snapshot would be, which would keep the database from tidying up for as long as a download takes.
 """
 
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -18,12 +19,15 @@ from processor.store.walk import Window, reach
 from schemas.entry import render
 from schemas.query import Query
 
-CSV_ROWS = 5_000
+CSV_ROWS = 10_000
 NDJSON_ROWS = 500
 """So few, because each of them is put together in this process, which others wait for."""
 
 PAGE_SECONDS_MAX = 120.0
 """Nobody looks at a screen meanwhile, and free text in a day that is not sealed takes its time."""
+
+DAYS_MAX = 16
+QUICK_SECONDS = 2.0
 
 _SQL = reading("export.sql")
 _WHERE = "/*where*/"
@@ -106,7 +110,7 @@ async def csv(
     yield Piece(0, (",".join(columns) + "\r\n").encode())
     condition = where(query, org_id, first=_FIRST_PARAMETER + 1)
     statement = _csv_page(columns).replace(_WHERE, condition.sql)
-    for window in _days(query, await reader.now(), extent):
+    for window in _windows(query, await reader.now(), extent):
         before: Key | None = _NEWEST
         while before is not None:
             place = (*window, *before, extent.through_seq, CSV_ROWS)
@@ -122,7 +126,7 @@ async def ndjson(reader: Reader, org_id: str, query: Query, extent: Extent) -> A
     """Yield an export as lines of JSON, each the canonical rendering of an entry."""
     condition = where(query, org_id, first=_FIRST_PARAMETER)
     statement = _SQL["json_page"].replace(_WHERE, condition.sql)
-    for window in _days(query, await reader.now(), extent):
+    for window in _windows(query, await reader.now(), extent):
         before: Key | None = _NEWEST
         while before is not None:
             place = (*window, *before, extent.through_seq, NDJSON_ROWS)
@@ -147,14 +151,20 @@ def _rendered(rows: Sequence[Any]) -> Piece:
     return Piece(len(rows), text, min(seqs), max(seqs), rows[-1]["occurred_at"])
 
 
-def _days(query: Query, now: datetime, extent: Extent) -> Iterator[Window]:
-    """Yield the days (UTC) in which the query can find something, the newest first."""
+def _windows(query: Query, now: datetime, extent: Extent) -> Iterator[Window]:
+    """Yield stretches of days (UTC) in which the query can find something, the newest first.
+
+    They grow for as long as they are gone through quickly: planning for a day takes its time, too.
+    """
     since, until = reach(query, now=now, oldest=extent.oldest)
     # Of days that have not begun there is next to nothing: they go with the newest that has.
-    begin = min(until, now).replace(hour=0, minute=0, second=0, microsecond=0)
+    begin, days = min(until, now).replace(hour=0, minute=0, second=0, microsecond=0), 1
     while until > since:
+        began = time.monotonic()
         yield Window(max(begin, since), until)
-        begin, until = begin - timedelta(days=1), begin
+        quick = time.monotonic() - began < QUICK_SECONDS
+        days = min(days * 2, DAYS_MAX) if quick else 1
+        begin, until = begin - timedelta(days=days), begin
 
 
 def _csv_page(columns: Sequence[str]) -> str:
