@@ -91,59 +91,71 @@ async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
 
 async def _log(request: Request, viewer: Viewer, query: asked.Query, cursor: str) -> Response:
     services = entries.services_of(request)
-    now, oldest = await services.oldest()
     found, following = await entries.look(
         services, viewer, query, limit=ROWS, cursor=cursor or None
     )
-    budget = services.settings.serve.search_seconds / 2
-    fixed = query.at(now)
-    counted = await facets.facets(
-        services.reader, viewer.org_id, fixed, budget_seconds=budget, oldest=oldest
-    )
-    span = view.period_of(fixed)
-    since = span.since if span and span.since else oldest
-    until = span.until if span and span.until else now
-    bars = await facets.histogram(
-        services.reader,
-        viewer.org_id,
-        fixed,
-        since=max(_instant(since), oldest),
-        until=max(_instant(until), oldest),
-        budget_seconds=budget,
-    )
+    overview = await _overview(services, viewer, query)
     await services.self_audit.viewed(viewer, query, len(found.entries))
     return _page(
         "log.html",
         viewer,
         title="Audit log",
-        query=query,
         **_search_box(query),
+        **overview,
+        **_ways_out(services, viewer, query),
         rows=[view.row(query, entry) for entry in found.entries],
         older=view.log_url(query, cursor=following) if following else None,
         newest=view.log_url(query) if cursor else None,
         searched_back_to=found.searched_back_to and view.instant(found.searched_back_to),
-        facets=[
+        complete=await _completeness(services),
+        culprits=[] if found.entries else await _culprits(services, viewer, query),
+        shows_own=query.shows_own,
+        own=view.log_url(with_term(query, parse("category:audit").terms[0])),
+    )
+
+
+async def _overview(services: Services, viewer: Viewer, query: asked.Query) -> dict[str, Any]:
+    """Return the facets and the histogram of a query."""
+    now, oldest = await services.oldest()
+    budget, fixed = services.settings.serve.search_seconds / 2, query.at(now)
+    counted = await facets.facets(
+        services.reader, viewer.org_id, fixed, budget_seconds=budget, oldest=oldest
+    )
+    since, until = view.ends(fixed, oldest, now)
+    bars = await facets.histogram(
+        services.reader,
+        viewer.org_id,
+        fixed,
+        since=max(since, oldest),
+        until=max(until, oldest),
+        budget_seconds=budget,
+    )
+    return {
+        "facets": [
             (label, view.facet(query, field, counted[field]))
             for field, label in view.FACET_LABELS.items()
             if counted[field]
         ],
-        shapes=list(view.shapes(query, bars)),
-        counted=sum(bar.count for bar in bars),
-        bars=bars,
-        begins=view.instant(_instant(since)),
-        ends=view.instant(_instant(until)),
-        oldest=view.instant(oldest),
-        beyond_retention=_instant(since) < oldest,
-        complete=await _completeness(services),
-        culprits=await _culprits(services, viewer, query) if not found.entries else [],
-        may_export=EXPORT in viewer.permissions,
-        export="/v1/audit-entries.csv?" + _filter(query),
-        export_all="/v1/audit-entries.csv?columns=all&" + _filter(query),
-        export_json="/v1/audit-entries.ndjson?" + _filter(query),
-        api=f"{services.settings.serve.public_url}/v1/audit-entries?{_filter(query)}",
-        shows_own=query.shows_own,
-        own=view.log_url(with_term(query, parse("category:audit").terms[0])),
-    )
+        "shapes": list(view.shapes(query, bars)),
+        "counted": sum(bar.count for bar in bars),
+        "begins": view.instant(since),
+        "ends": view.instant(until),
+        "oldest": view.instant(oldest),
+        "beyond_retention": since < oldest,
+    }
+
+
+def _ways_out(services: Services, viewer: Viewer, query: asked.Query) -> dict[str, Any]:
+    """Return where a query's entries can be downloaded, and asked for by a program."""
+    wanted = urlencode({"filter": render(query)})
+    return {
+        "may_export": EXPORT in viewer.permissions,
+        "export": f"/v1/audit-entries.csv?{wanted}",
+        "export_all": f"/v1/audit-entries.csv?columns=all&{wanted}",
+        "export_json": f"/v1/audit-entries.ndjson?{wanted}",
+        "tail": f"/v1/tail?{wanted}",
+        "api": f"{services.settings.serve.public_url}/v1/audit-entries?{wanted}",
+    }
 
 
 async def _culprits(
@@ -247,14 +259,6 @@ def _page(template: str, viewer: Viewer | None, *, status: int = 200, **given: A
     return HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})
 
 
-def _filter(query: asked.Query) -> str:
-    return urlencode({"filter": render(query)})
-
-
 def _next(request: Request) -> str:
     query = f"?{request.url.query}" if request.url.query else ""
     return urlencode({"next": request.url.path + query})
-
-
-def _instant(at: Any) -> Any:
-    return at

@@ -92,6 +92,17 @@ def period_of(query: Query) -> Period | None:
     return value if isinstance(value, Period) else None
 
 
+def ends(query: Query, oldest: datetime, now: datetime) -> tuple[datetime, datetime]:
+    """Return from when to when a query with fixed periods reaches."""
+    period = period_of(query)
+    since = period.since if period else None
+    until = period.until if period else None
+    return (
+        since if isinstance(since, datetime) else oldest,
+        until if isinstance(until, datetime) else now,
+    )
+
+
 def presets(query: Query) -> list[Link]:
     """Return the links to the usual periods."""
     period = period_of(query)

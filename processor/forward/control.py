@@ -117,7 +117,7 @@ class Control:
         return await store.listed(self._db, org_id)
 
     async def _find(self, org_id: str, name: FormatName) -> Subscription | None:
-        found = [each for each in await store.listed(self._db, org_id) if each.format == name]
+        found = [each for each in await store.listed(self._db, org_id) if each.format == str(name)]
         return found[0] if found else None
 
     async def _existing(self, org_id: str, name: FormatName) -> Subscription:

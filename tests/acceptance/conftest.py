@@ -1,12 +1,22 @@
 """One site for all tests of the read side: nothing that they do changes what others see."""
 
 import secrets
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from tests.acceptance.site import Site, history, site, stored
 from tests.conftest import database, dsn_of
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+
+collect_ignore = [] if CHROMIUM else ["test_page.py"]
+
+
+def pytest_report_header() -> str:
+    """Say whether the page is tested: where there is no browser it cannot be."""
+    return f"browser: {CHROMIUM or 'none, the tests of the page are LEFT OUT: install chromium'}"
 
 
 @pytest.fixture(scope="session")

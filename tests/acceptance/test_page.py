@@ -2,7 +2,6 @@
 
 import csv
 import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +17,9 @@ from playwright.sync_api import (
 )
 
 from processor.demo.issuer import Person
+from tests.acceptance.conftest import CHROMIUM
 from tests.acceptance.site import ADAM, GRETA, GUS, MIA, OLIVIA, Site
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -29,10 +28,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-pytestmark = [
-    pytest.mark.timeout(120),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install the package chromium"),
-]
+pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")

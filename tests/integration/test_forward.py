@@ -98,7 +98,8 @@ class World:
 
     async def standing(self, org_id: str = ORG, name: FormatName = "hub") -> Subscription:
         """Return how a subscription stands in Postgres."""
-        (found,) = [each for each in await store.listed(self.db, org_id) if each.format == name]
+        listed = await store.listed(self.db, org_id)
+        (found,) = [each for each in listed if each.format == str(name)]
         return found
 
     async def rounds(self, shard: Shard) -> None:

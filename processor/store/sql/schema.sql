@@ -486,4 +486,3 @@ GRANT SELECT ON TABLE public.source_gaps TO hub_audit_reader;
 
 GRANT SELECT ON TABLE public.subscriptions TO hub_audit_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.subscriptions TO hub_audit_forwarder;
-
