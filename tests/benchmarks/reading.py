@@ -163,9 +163,11 @@ async def overview(reader: Reader) -> Figures:
     oldest = now - timedelta(days=DAYS + 1)
 
     async def values() -> None:
+        """Count the values of every facet."""
         await facets(reader, LARGEST, Query(), budget_seconds=30, oldest=oldest)
 
     async def bars() -> None:
+        """Count the entries of every bar."""
         await histogram(reader, LARGEST, Query(), since=oldest, until=now, budget_seconds=30)
 
     return {"facets_ms": await _timed(values), "histogram_ms": await _timed(bars)}

@@ -155,6 +155,7 @@ class Log:
         """Store entries; of every other day, as sealing leaves them."""
 
         async def source() -> AsyncIterator[bytes]:
+            """Yield the rows as COPY wants them."""
             rows = (numbered(encode(e), e["seq"]) for e in entries)
             yield b"".join((COPY_HEADER, *rows, COPY_TRAILER))
 
