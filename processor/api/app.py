@@ -10,7 +10,7 @@ from fastapi import FastAPI, Path, Request
 from starlette.responses import PlainTextResponse, Response
 
 from processor import metrics
-from processor.api import entries, export, login, page, problems
+from processor.api import entries, export, login, page, problems, saved
 from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.errors import Outage
@@ -51,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app)
     app.middleware("http")(_answered)
-    for module in (export, entries, login, page):
+    for module in (export, entries, login, page, saved):
         app.include_router(module.router)
     app.mount("/static", page.STATIC, name="static")
     _add_health(app)

@@ -17,7 +17,7 @@ from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.errors import Outage
 from processor.query import QueryError, parse, render, with_term, without
-from processor.store import facets, search
+from processor.store import facets, search, views
 from schemas import query as asked
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
 from schemas.query import Field, Term
@@ -109,6 +109,7 @@ async def _log(request: Request, viewer: Viewer, query: asked.Query, cursor: str
         searched_back_to=found.searched_back_to and view.instant(found.searched_back_to),
         complete=await _completeness(services),
         culprits=[] if found.entries else await _culprits(services, viewer, query),
+        saved=await views.listed(services.control, viewer.org_id, viewer.subject),
         shows_own=query.shows_own,
         own=view.log_url(with_term(query, parse("category:audit").terms[0])),
     )

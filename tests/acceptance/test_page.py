@@ -271,6 +271,49 @@ def test_everything_works_by_keyboard(reader: Reader) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("User updated")
 
 
+def test_query_box_completes_what_is_typed(reader: Reader) -> None:
+    """Suggestions come as one types, are chosen by arrow and Enter, and nothing is sent by that."""
+    page = reader.page
+    reader.open("/log?q=created:30d")
+    box = page.get_by_label("Query", exact=True)
+    box.fill("")
+    box.press_sequentially("action:product_access.r")
+    option = page.locator("#q-options").get_by_role("option")
+    expect(option).to_have_count(1)
+    box.press("ArrowDown")
+    expect(option).to_have_attribute("aria-selected", "true")
+    box.press("Enter")
+    expect(box).to_have_value("action:product_access.revoked")
+    expect(page.get_by_role("listbox")).to_be_hidden()
+    assert "created" in page.url
+
+
+def test_view_is_kept_for_oneself_or_for_everybody(browser: Browser, the_site: Site) -> None:
+    """A view has a name and leads back to its query; colleagues see it only where it is shared."""
+    for shared in (False, True):
+        context, colleague = browser.new_context(), browser.new_context()
+        reader, other = Reader(context, the_site, OLIVIA), Reader(colleague, the_site, ADAM)
+        name = "Failed logins of all" if shared else "My failed logins"
+        reader.open("/log?q=action:auth.login_failed created:30d")
+        page = reader.page
+        page.get_by_text("Saved views").click()
+        page.get_by_label("Name", exact=True).fill(name)
+        if shared:
+            page.get_by_label("for everybody in acme").check()
+        page.get_by_role("button", name="Save", exact=True).click()
+        reader.open("/log")
+        page.get_by_role("link", name=name).click()
+        expect(page.get_by_label("Query", exact=True)).to_have_value(
+            "action:auth.login_failed created:30d"
+        )
+        other.open("/log")
+        assert other.page.get_by_role("link", name=name).count() == int(shared)
+        page.get_by_role("button", name=f"Forget {name}").click()
+        expect(page.get_by_role("link", name=name)).to_have_count(0)
+        context.close()
+        colleague.close()
+
+
 def test_times_are_shown_in_the_readers_zone_on_demand(browser: Browser, the_site: Site) -> None:
     """The zone is always in sight; the machine-readable times stay UTC."""
     context = browser.new_context(timezone_id="Asia/Kolkata")

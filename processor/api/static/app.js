@@ -55,3 +55,74 @@ for (const live of document.querySelectorAll("[data-tail]")) {
     button.textContent = source ? "Pause" : "Follow live";
   });
 }
+
+// Completions for the query box: the ARIA combobox pattern with a list to choose from.
+const box = document.getElementById("q");
+if (box) {
+  const list = document.createElement("ul");
+  list.id = "q-options";
+  list.setAttribute("role", "listbox");
+  list.setAttribute("aria-label", "Suggestions");
+  list.hidden = true;
+  box.after(list);
+  const set = (name, value) => box.setAttribute(name, value);
+  set("role", "combobox");
+  set("aria-autocomplete", "list");
+  set("aria-controls", list.id);
+  set("aria-expanded", "false");
+  let chosen = -1;
+  let asked = 0;
+  const close = () => {
+    list.hidden = true;
+    chosen = -1;
+    set("aria-expanded", "false");
+    box.removeAttribute("aria-activedescendant");
+  };
+  const mark = (number) => {
+    const options = [...list.children];
+    if (!options.length) return;
+    chosen = (number + options.length) % options.length;
+    options.forEach((option, at) => option.setAttribute("aria-selected", String(at === chosen)));
+    set("aria-activedescendant", options[chosen].id);
+  };
+  const take = (option) => {
+    box.value = option.dataset.text;
+    box.focus();
+    close();
+  };
+  const show = (suggestions) => {
+    list.replaceChildren(...suggestions.map((each, at) => {
+      const option = document.createElement("li");
+      option.id = `q-option-${at}`;
+      option.setAttribute("role", "option");
+      option.setAttribute("aria-selected", "false");
+      option.dataset.text = each.text;
+      const [label, hint] = [document.createElement("code"), document.createElement("small")];
+      label.textContent = each.label;
+      hint.textContent = each.hint;
+      option.append(label, hint);
+      option.addEventListener("mousedown", (event) => { event.preventDefault(); take(option); });
+      return option;
+    }));
+    list.hidden = !suggestions.length;
+    chosen = -1;
+    set("aria-expanded", String(!list.hidden));
+  };
+  box.addEventListener("input", async () => {
+    asked += 1;
+    const mine = asked;
+    const wanted = new URLSearchParams({ text: box.value, cursor: box.selectionStart ?? 0 });
+    const answer = await fetch(`/v1/suggest?${wanted}`).catch(() => null);
+    if (mine !== asked || !answer?.ok || document.activeElement !== box) return;
+    const { suggestions } = await answer.json();
+    show(suggestions.filter((each) => each.text !== box.value));
+  });
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") close();
+    if (list.hidden) return;
+    if (event.key === "ArrowDown") { event.preventDefault(); mark(chosen + 1); }
+    if (event.key === "ArrowUp") { event.preventDefault(); mark(chosen - 1); }
+    if (event.key === "Enter" && chosen >= 0) { event.preventDefault(); take(list.children[chosen]); }
+  });
+  box.addEventListener("blur", close);
+}

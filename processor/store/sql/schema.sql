@@ -266,6 +266,18 @@ ALTER TABLE ONLY public.purges FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.purges OWNER TO hub_audit_owner;
 
+CREATE TABLE public.saved_views (
+    org_id text NOT NULL COLLATE pg_catalog."C",
+    owner text NOT NULL,
+    name text NOT NULL,
+    query text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.saved_views FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.saved_views OWNER TO hub_audit_owner;
+
 CREATE TABLE public.schema_migrations (
     name text NOT NULL,
     sha256 text NOT NULL,
@@ -368,6 +380,9 @@ ALTER TABLE ONLY public.org_heads
 ALTER TABLE ONLY public.purges
     ADD CONSTRAINT purges_pkey PRIMARY KEY (day, org_id, purged_at);
 
+ALTER TABLE ONLY public.saved_views
+    ADD CONSTRAINT saved_views_pkey PRIMARY KEY (org_id, owner, name);
+
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (name);
 
@@ -408,6 +423,8 @@ CREATE POLICY own_organization ON public.org_heads USING ((org_id = NULLIF(curre
 
 CREATE POLICY own_organization ON public.purges USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
 
+CREATE POLICY own_organization ON public.saved_views USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
+
 CREATE POLICY own_organization ON public.seq_gaps USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
 
 CREATE POLICY own_organization ON public.service_tokens USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
@@ -415,6 +432,8 @@ CREATE POLICY own_organization ON public.service_tokens USING ((org_id = NULLIF(
 CREATE POLICY own_organization ON public.subscriptions USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
 
 ALTER TABLE public.purges ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.saved_views ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.seq_gaps ENABLE ROW LEVEL SECURITY;
 
@@ -466,6 +485,9 @@ GRANT SELECT ON TABLE public.org_heads TO hub_audit_forwarder;
 
 GRANT SELECT ON TABLE public.partition_days TO hub_audit_writer;
 GRANT SELECT ON TABLE public.partition_days TO hub_audit_reader;
+
+GRANT SELECT ON TABLE public.saved_views TO hub_audit_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.saved_views TO hub_audit_forwarder;
 
 GRANT SELECT ON TABLE public.schema_migrations TO hub_audit_writer;
 GRANT SELECT ON TABLE public.schema_migrations TO hub_audit_reader;
