@@ -18,6 +18,9 @@ from processor.errors import BusOutage
 from processor.settings import Settings
 
 START_SECONDS_MAX = 15.0
+PUBLISH_SECONDS_MAX = 5.0
+"""What somebody waits for who wants to read: the client itself would try for ever."""
+
 STOP_SECONDS_MAX = 5.0
 
 _OUTAGES = (KafkaError, OSError, TimeoutError)
@@ -65,16 +68,17 @@ class OwnEvents:
     async def publish(self, events: Iterable[OwnEvent]) -> None:
         """Put the events on the bus; raises BusOutage unless each of them is acknowledged."""
         try:
-            futures = [
-                await self._producer.send(
-                    self._topic,
-                    key=event.org_id.encode(),
-                    value=orjson.dumps(event.data),
-                    headers=_headers(event),
-                )
-                for event in events
-            ]
-            await asyncio.gather(*futures)
+            async with asyncio.timeout(PUBLISH_SECONDS_MAX):
+                futures = [
+                    await self._producer.send(
+                        self._topic,
+                        key=event.org_id.encode(),
+                        value=orjson.dumps(event.data),
+                        headers=_headers(event),
+                    )
+                    for event in events
+                ]
+                await asyncio.gather(*futures)
         except _OUTAGES as error:
             raise BusOutage(
                 f"an own event was not acknowledged ({type(error).__name__})"
