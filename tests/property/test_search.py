@@ -161,6 +161,12 @@ class Log:
 
         await self.writer.copy_to_table(ENTRIES, source=source(), columns=COLUMNS, format="binary")
         await self.writer.execute(
+            "INSERT INTO org_heads (org_id, last_seq) VALUES ($1, $2)"
+            " ON CONFLICT (org_id) DO UPDATE SET last_seq = excluded.last_seq",
+            entries[0]["org_id"],
+            max(entry["seq"] for entry in entries),
+        )
+        await self.writer.execute(
             "UPDATE audit_entries AS e SET search_text = entry_text(e),"
             " search_behalf_id = e.context #>> '{actor_on_behalf_of,id}',"
             " search_behalf_email = e.context #>> '{actor_on_behalf_of,email}',"
