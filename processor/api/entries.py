@@ -24,7 +24,8 @@ from schemas.entry import render as render_entry
 router = APIRouter(tags=["log"])
 
 ENTRIES_MAX, ENTRIES_DEFAULT = 10_000, 50
-SEQ_MAX = 2**63 - 1
+SEQ_MAX = 2**63 - 2
+"""What Postgres can still count one further from."""
 BARS_MAX = 60
 TAIL_SECONDS = 1.0
 TAIL_MINUTES_MAX = 5

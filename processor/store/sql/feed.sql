@@ -14,9 +14,9 @@ LIMIT $4;
 
 -- name: gaps
 -- Numbers behind a given one that no entry has, and why.
-SELECT greatest(lower(r.seqs), $2 + 1) AS first_seq, upper(r.seqs) - 1 AS last_seq, g.reason
+SELECT greatest(lower(r.seqs), $2::bigint + 1) AS first_seq, upper(r.seqs) - 1 AS last_seq, g.reason
 FROM seq_gaps AS g, unnest(g.seqs) AS r (seqs)
-WHERE g.org_id = $1 AND upper(r.seqs) - 1 > $2
+WHERE g.org_id = $1 AND upper(r.seqs) - 1 > $2::bigint
 ORDER BY 1;
 
 -- name: days
