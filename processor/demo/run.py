@@ -32,7 +32,7 @@ from processor.local.stack import Addresses, running
 DIRECTORY = Path(".local")
 TAILED = "hub.auth.login_failed"
 HTTP_PORT, PAGE_PORT, ISSUER_PORT = 9464, 8080, 8081
-COMMANDS = ("process", "maintain", "serve")
+COMMANDS = ("process", "maintain", "forward", "serve")
 LOGS = {"process": "processor"}
 LINE_SECONDS = 2.0
 STOP_SECONDS = 20.0
@@ -119,7 +119,7 @@ def processes(console: Console, addresses: Addresses) -> Iterator[Started]:
         processor = stack.enter_context(running_command("process", environment, port))
         others = [
             stack.enter_context(running_command(name, environment, free_port(), patient=False))
-            for name in ("maintain",)
+            for name in ("maintain", "forward")
         ]
         shown = stack.enter_context(running_command("serve", environment, page))
         console.print(f"\n  http://127.0.0.1:{page}/log\n", style="bold", highlight=False)
@@ -248,6 +248,9 @@ def hints(started: Started) -> list[tuple[str, str]]:
         ("settings", f". {DIRECTORY / 'env'}"),
         ("entries", f"{psql} $HUB_AUDIT_POSTGRES_DSN -xc 'TABLE audit_entries LIMIT 3'"),
         ("the books", f"{psql} $HUB_AUDIT_POSTGRES_DSN -c 'TABLE books'"),
+        ("search", f"{nearby(hub_audit())} search --org acme outcome:failure created:7d"),
+        ("export", f"{nearby(hub_audit())} export --org acme -o acme.csv.gz created:30d"),
+        ("subscribe", f"{nearby(hub_audit())} subscriptions create acme hub"),
         ("dead letters", f"{nearby(hub_audit())} dead-letters list"),
         ("metrics", f"curl http://127.0.0.1:{process.port}/metrics"),
         ("log", f"tail -f {nearby(process.log)}"),
