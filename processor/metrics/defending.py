@@ -1,0 +1,1 @@
+"""What `defend` counts."""
