@@ -6,6 +6,7 @@ finding or an outage, 2 for a start that was refused or a command line that make
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -49,6 +50,11 @@ def settings_of(ctx: click.Context) -> "Settings":
 def run(question: Coroutine[Any, Any, Answer]) -> Answer:
     """Run a coroutine to its end and return its result."""
     return asyncio.run(question)
+
+
+def milliseconds(at: datetime) -> int:
+    """Return an instant given on the command line, in UTC, as Kafka counts time."""
+    return int(at.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def ask(question: str, *, yes: bool) -> None:

@@ -1,0 +1,71 @@
+"""``hub-audit topics``: create them, add partitions, or say what is wrong with them."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from processor.commands.frame import EXIT_FAILED, as_json, complain, run, settings_of, show_json
+from processor.errors import StartRefused
+
+if TYPE_CHECKING:
+    from processor.settings import Settings
+
+
+@click.group("topics")
+def command() -> None:
+    """Create or check the topics."""
+
+
+@command.command("create")
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, 1024),
+    help="Have this many partitions, also by adding some to the topics that are there.",
+)
+@as_json
+@click.pass_context
+def create(ctx: click.Context, *, partitions: int | None, as_json: bool) -> None:
+    """Create the topics that are missing; adds partitions only when asked for a number."""
+    from processor.emit import topics as wanted
+
+    settings = settings_of(ctx)
+    if partitions is not None:
+        settings = settings.model_copy(update={"lanes": partitions})
+        _insist_on_rest(settings)
+    created = run(wanted.create(settings, raise_partitions=partitions is not None))
+    problems = run(wanted.check(settings))
+    if as_json:
+        show_json(created._asdict() | {"problems": problems})
+    else:
+        click.echo(f"{len(created.made)} topics created, {len(created.raised)} got partitions")
+        if created.raised:
+            click.echo(f"set HUB_AUDIT_LANES={settings.lanes} before you start processors again")
+        complain(problems)
+    ctx.exit(EXIT_FAILED if problems else 0)
+
+
+@command.command("check")
+@as_json
+@click.pass_context
+def check(ctx: click.Context, *, as_json: bool) -> None:
+    """Say what is wrong with the topics, and how to mend it; exit code 1 if anything is."""
+    from processor.emit import topics as wanted
+
+    settings = settings_of(ctx)
+    problems = run(wanted.check(settings))
+    if as_json:
+        show_json({"problems": problems})
+    elif not problems:
+        count = len(wanted.wanted(settings))
+        click.echo(f"{count} topics are as they have to be, {settings.lanes} partitions each")
+    else:
+        complain(problems)
+    ctx.exit(EXIT_FAILED if problems else 0)
+
+
+def _insist_on_rest(settings: "Settings") -> None:
+    """Refuse to go on while workers run."""
+    from processor.ingest.group import members
+
+    if count := run(members(settings)):
+        raise StartRefused([f"{count} workers run: stop them before partitions are added"])
