@@ -2,9 +2,12 @@
 
 The organization comes from the token alone. A token is short-lived (``access.token_seconds_max``),
 so that what somebody loses at the issuer is lost here within minutes, and with the next token at
-the latest; a service token that is revoked is worth nothing from then on.
+the latest; a service token that is revoked is worth nothing from then on. Who tries tokens that are
+none is soon not listened to any more; a token that has ended is an honest one, whose holder may
+share an address with many.
 """
 
+import logging
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -12,7 +15,10 @@ from typing import Any, NamedTuple
 from fastapi import Request
 
 from processor.api.problems import Problem
+from processor.api.tokens import has_expired
 from processor.normalize import known_org
+
+log = logging.getLogger(__name__)
 
 VIEW, EXPORT, SUBSCRIBE = "audit.view", "audit.export", "audit.subscribe"
 ROLES = {
@@ -88,9 +94,17 @@ async def identified(request: Request) -> Viewer:
     token = _bearer(request) or request.cookies.get(COOKIE)
     if not token:
         raise Problem("token_missing", headers={"WWW-Authenticate": "Bearer"})
-    if token.startswith(SERVICE_PREFIX):
-        return await services.service_viewer(token)  # type: ignore[no-any-return]
-    return viewer_of(await services.verifier.verify(token))
+    address = request.client.host if request.client else ""
+    services.refusals.insist(address)
+    try:
+        if token.startswith(SERVICE_PREFIX):
+            return await services.service_viewer(token)  # type: ignore[no-any-return]
+        return viewer_of(await services.verifier.verify(token))
+    except Problem as problem:
+        if problem.code == "token_invalid" and not has_expired(problem):
+            services.refusals.take(address)
+            log.warning("token_refused", extra={"address": address, "why": problem.detail})
+        raise
 
 
 def _bearer(request: Request) -> str | None:

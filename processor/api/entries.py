@@ -44,6 +44,15 @@ def services_of(request: Request) -> Services:
 Serving = Annotated[Services, Depends(services_of)]
 
 
+async def _following(viewer: Reading, services: Serving) -> AsyncIterator[None]:
+    """Take one of the organization's places for live tails, until the answer ends."""
+    with services.tails.taken(viewer.org_id):
+        yield
+
+
+Following = Depends(_following, scope="request")
+
+
 @router.get("/v1/audit-entries")
 async def entries(
     viewer: Reading,
@@ -187,7 +196,7 @@ async def read_histogram(
     return _json({"bars": found, "searched_back_to": counted.searched_back_to})
 
 
-@router.get("/v1/tail", response_class=StreamingResponse)
+@router.get("/v1/tail", response_class=StreamingResponse, dependencies=[Following])
 async def tail(
     request: Request,
     viewer: Reading,

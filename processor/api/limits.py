@@ -1,11 +1,17 @@
-"""How often one client may ask: a bucket of tokens each, in a table that does not grow."""
+"""How often one client may ask, and how many long answers one organization gets at once.
+
+Each process keeps its own count: so many instances, so many times as much.
+"""
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from processor.api.problems import Problem
 
 CLIENTS_MAX = 20_000
+PLACE_RETRY_SECONDS = 10
 
 
 class Limits:
@@ -18,12 +24,48 @@ class Limits:
 
     def take(self, client: str) -> None:
         """Take one token from a client's bucket; raises Problem when it is empty."""
-        now = time.monotonic()
-        left, at = self._buckets.pop(client, (self._burst, now))
-        left = min(self._burst, left + (now - at) * self._rate)
-        self._buckets[client] = max(0.0, left - 1), now
+        left = self._left(client)
+        self._buckets[client] = max(0.0, left - 1), time.monotonic()
+        self._buckets.move_to_end(client)
         if len(self._buckets) > CLIENTS_MAX:
             self._buckets.popitem(last=False)
+        self._insist(left)
+
+    def insist(self, client: str) -> None:
+        """Leave the bucket as it is; raises Problem when it is empty."""
+        self._insist(self._left(client))
+
+    def _left(self, client: str) -> float:
+        now = time.monotonic()
+        left, at = self._buckets.get(client, (self._burst, now))
+        return min(self._burst, left + (now - at) * self._rate)
+
+    def _insist(self, left: float) -> None:
         if left < 1:
             wait = max(1, round((1 - left) / self._rate))
             raise Problem("too_many_requests", headers={"Retry-After": str(wait)})
+
+
+class Places:
+    """As many as there are may be taken by one organization; the others wait elsewhere."""
+
+    def __init__(self, places: int, what: str) -> None:
+        """Keep how many there are, and of what."""
+        self._places, self._what = places, what
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, org_id: str) -> Iterator[None]:
+        """Take a place for the length of a block; raises Problem when none is free."""
+        if self._taken[org_id] >= self._places:
+            detail = f"{self._places} {self._what} of your organization are running already"
+            raise Problem(
+                "too_many_requests", detail, headers={"Retry-After": str(PLACE_RETRY_SECONDS)}
+            )
+        self._taken[org_id] += 1
+        try:
+            yield
+        finally:
+            self._taken[org_id] -= 1
+            if not self._taken[org_id]:
+                del self._taken[org_id]

@@ -9,7 +9,7 @@ from typing import Self
 
 from processor.api.access import VIEW, Viewer
 from processor.api.cursor import Cursors
-from processor.api.limits import Limits
+from processor.api.limits import Limits, Places
 from processor.api.problems import Problem
 from processor.api.self_audit import SelfAudit
 from processor.api.tokens import Verifier
@@ -22,6 +22,9 @@ from processor.store.reader import Reader
 
 COMPLETE_SECONDS = 1.0
 """How long the answer to "complete up to when" serves everybody who asks."""
+
+REFUSALS_PER_SECOND, REFUSALS_BURST = 1.0, 30
+"""So many tokens that are none an address may try before it is not listened to for a while."""
 
 
 @dataclass
@@ -37,6 +40,9 @@ class Services:
     verifier: Verifier
     cursors: Cursors
     limits: Limits
+    refusals: Limits
+    exports: Places
+    tails: Places
     self_audit: SelfAudit
     _complete: tuple[float, datetime | None] = (float("-inf"), None)
 
@@ -63,6 +69,9 @@ class Services:
                     Verifier(settings.access),
                     cursors,
                     Limits(serve.requests_per_second, serve.burst_requests),
+                    Limits(REFUSALS_PER_SECOND, REFUSALS_BURST),
+                    Places(serve.exports_at_once, "exports"),
+                    Places(serve.tails_at_once, "live tails"),
                     SelfAudit(events, cursors),
                 )
         finally:

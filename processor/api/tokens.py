@@ -150,6 +150,11 @@ async def _fetched(url: str) -> Keys:
     }
 
 
+def has_expired(problem: Problem) -> bool:
+    """Return whether a token was refused for its age alone: its signature was good."""
+    return isinstance(problem.__cause__, jwt.ExpiredSignatureError)
+
+
 def _said(error: Exception) -> str:
     if isinstance(error, jwt.ExpiredSignatureError):
         return "the token has expired"

@@ -159,6 +159,9 @@ class Serve(Section):
     requests_per_second: Annotated[float, Field(ge=0.1, le=10_000)] = 20.0
     burst_requests: Annotated[int, Field(ge=1, le=100_000)] = 100
     connections: Annotated[int, Field(ge=1, le=64)] = 8
+    exports_at_once: Annotated[int, Field(ge=1, le=1_000)] = 4
+    tails_at_once: Annotated[int, Field(ge=1, le=10_000)] = 50
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
 
 
 class Http(Section):

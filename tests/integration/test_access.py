@@ -293,6 +293,26 @@ async def test_nobody_is_let_in_without_a_token(place: Place) -> None:
         assert lower.status_code == 200
 
 
+async def test_who_guesses_tokens_is_soon_not_listened_to(place: Place) -> None:
+    """Thirty tokens that are none, and the address is refused unheard; old tokens count not."""
+    now = int(time.time())
+    old = place.issuer.token(OLIVIA, iat=now - 400, exp=now - 200)
+    good = place.issuer.token(OLIVIA)
+    async with place.browser() as client:
+
+        async def asked(token: str, address: str = "198.51.100.7") -> int:
+            headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": address}
+            return (await client.get(LOG, headers=headers)).status_code
+
+        assert {await asked(old) for _ in range(40)} == {401}
+        assert await asked(good) == 200
+        answers = [await asked(f"hubaudit_{number}") for number in range(40)]
+        assert answers[:30] == [401] * 30
+        assert answers[-1] == 429
+        assert await asked(good) == 429
+        assert await asked(good, "198.51.100.8") == 200
+
+
 async def test_person_may_be_named_instead_of_clicked_on(place: Place) -> None:
     """At the demo's issuer a token is one command, for those who try the API by hand."""
     async with httpx.AsyncClient() as client:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from hashlib import sha256
 from secrets import token_hex
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 
 from processor.demo.issuer import Person
-from tests.acceptance.site import AUDREY, MIA, OLIVIA, Site, site, stored
+from tests.acceptance.site import AUDREY, GUS, MIA, OLIVIA, Site, site, stored
 from tests.integration import bus
 from tests.integration.store import NOW, an_entry, until
 
@@ -107,3 +108,24 @@ async def test_a_client_that_goes_away_takes_its_query_along(
             assert answer.status_code == 200
             await until(postgres_dsn, WAITING.format(">"))
         await until(postgres_dsn, WAITING.format("="))
+
+
+async def test_one_organizations_exports_do_not_keep_the_others_out(
+    served: Site, postgres_dsn: str
+) -> None:
+    """A fifth export at once is refused, to that organization alone, until one of four ends."""
+    with psycopg.connect(postgres_dsn) as holder, browser(served) as client:
+        holder.execute("LOCK TABLE audit_entries IN ACCESS EXCLUSIVE MODE")
+        with ExitStack() as running:
+            for _ in range(4):
+                running.enter_context(client.stream("GET", CSV))
+            await until(postgres_dsn, WAITING.format(">"))
+            refused = client.get(CSV)
+            with browser(served, GUS) as other, other.stream("GET", CSV) as answer:
+                assert answer.status_code == 200
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+        assert "4 exports of your organization" in refused.json()["detail"]
+        assert refused.headers["retry-after"] == "10"
+        await until(postgres_dsn, WAITING.format("="))
+        holder.rollback()
+        assert client.get(CSV).status_code == 200
