@@ -18,6 +18,7 @@ from processor.ingest import group
 from processor.ingest.consumer import Committed, Extent
 from processor.ingest.group import Place
 from processor.settings import Http, Settings
+from processor.settings.transport import exposed_bus, exposed_store
 from processor.store import survey
 from processor.store.books import Book, books, claim
 from processor.store.dead_letters import count_dead_letters
@@ -89,6 +90,7 @@ async def examine(settings: Settings) -> list[Finding]:
     of_topics = await _topics(settings)
     reached = not any(finding.check == KAFKA for finding in of_topics)
     return [
+        *_exposed(settings),
         *of_topics,
         *(await _publishing(settings) if reached else ()),
         *await _store(settings),
@@ -103,7 +105,8 @@ async def _topics(settings: Settings) -> list[Finding]:
     try:
         problems = await topics.check(settings)
     except BusOutage as error:
-        return [_problem(KAFKA, str(error), "check HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS")]
+        said, _, fix = str(error).partition(": ")
+        return [_problem(KAFKA, said, fix or "check HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS")]
     if problems:
         return [_problem("topics", *_split(problem)) for problem in problems]
     return [_ok("topics", f"all are there, with {settings.lanes} partitions each")]
@@ -332,6 +335,20 @@ def _batches(stored: Mapping[int, int], standing: Standing) -> Iterator[Finding]
         yield _problem("batches", said, "restore it, or run `hub-audit recover`")
     else:
         yield _ok("batches", f"{len(stored)} lanes, none published more than it stored")
+
+
+def _exposed(settings: Settings) -> Iterator[Finding]:
+    """Say what could be listened to on its way to another machine."""
+    kafka, dsn = settings.kafka, settings.postgres.dsn.get_secret_value()
+    bus = exposed_bus(kafka.bootstrap_servers, kafka.security_protocol)
+    if bus:
+        fix = "set HUB_AUDIT_KAFKA_SECURITY_PROTOCOL=SASL_SSL"
+        yield Finding("encryption", Level.WARNING, bus, fix)
+    if store := exposed_store(dsn):
+        fix = "add sslmode=verify-full&sslrootcert=FILE to HUB_AUDIT_POSTGRES_DSN"
+        yield Finding("encryption", Level.WARNING, store, fix)
+    elif not bus:
+        yield _ok("encryption", "nothing leaves this machine that could be listened to")
 
 
 async def _port(http: Http) -> Finding:

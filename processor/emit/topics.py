@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
+from processor.emit.entrance import refusal
 from processor.errors import BusOutage, StartRefused
 from processor.settings import Settings
 from schemas.catalogue import CANONICAL_TOPICS, DEAD_LETTER_TOPIC, OWN_TOPICS
@@ -212,8 +213,9 @@ async def _connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
                 await admin.start()
             yield admin
     except OUTAGES as error:
-        servers = settings.kafka.bootstrap_servers
-        raise BusOutage(f"Kafka at {servers} does not answer ({type(error).__name__})") from error
+        said = await refusal(settings.kafka) if isinstance(error, KafkaConnectionError) else None
+        said = said or f"does not answer ({type(error).__name__})"
+        raise BusOutage(f"Kafka at {settings.kafka.bootstrap_servers} {said}") from error
     finally:
         await admin.close()
 

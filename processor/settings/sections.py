@@ -14,6 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from processor.settings.transport import tls_problems
+
 _SAFE_URL = re.compile(r"https://[^/]|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/|$)")
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -56,7 +58,7 @@ class Kafka(Section):
         if self.security_protocol.endswith("SSL"):
             try:
                 self._tls()
-            except ssl.SSLError as error:
+            except OSError as error:  # SSLError is one as well
                 raise ValueError(f"the TLS files do not fit together: {error}") from error
         return self
 
@@ -102,6 +104,8 @@ class Postgres(Section):
     def _is_one(cls, dsn: SecretStr) -> SecretStr:
         if not dsn.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("postgresql://user:password@host:port/database expected")
+        if problems := list(tls_problems(dsn.get_secret_value())):
+            raise ValueError("; ".join(problems))
         return dsn
 
 

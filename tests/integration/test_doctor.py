@@ -117,7 +117,7 @@ async def test_doctor_finds_a_healthy_environment_healthy(settings: Settings) ->
     assert [(finding.check, finding.level) for finding in await examine(settings)] == [
         (check, Level.OK)
         for check in (
-            *("topics", "transactions", "postgres", "migrations", "owner"),
+            *("encryption", "topics", "transactions", "postgres", "migrations", "owner"),
             *("days of audit_entries", "days of dead_letters", "books", "dead letters", "strays"),
             *("lag", "batches", "metrics"),
         )

@@ -116,10 +116,10 @@ def test_doctor_reports_in_json_as_well() -> None:
     assert result.exit_code == 1
     findings = json.loads(result.stdout)
     assert [(finding["check"], finding["level"]) for finding in findings] == [
-        *(("kafka", "problem"), ("postgres", "problem")),
+        *(("encryption", "ok"), ("kafka", "problem"), ("postgres", "problem")),
         ("metrics", "ok"),
     ]
-    assert findings[0]["fix"] == "check HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS"
+    assert findings[1]["fix"] == "check HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS"
 
 
 def test_config_show_redacts() -> None:
