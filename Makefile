@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env up down demo test lint format check bench faults lock clean
+.PHONY: help env up down demo test lint format check bench faults lock reference clean
 
 # The fastest Python that is new enough; nothing else has to be here beforehand.
 PYTHON ?= $(shell sh processor/local/python.sh)
@@ -56,6 +56,9 @@ lock: ## Resolve the locked versions again, with their hashes (needs uv).
 	@$(UV_COMPILE) pyproject.toml -o deploy/requirements.lock
 	@$(UV_COMPILE) --extra dev -c deploy/requirements.lock pyproject.toml -o deploy/requirements-dev.lock
 	@$(UV_COMPILE) --no-deps deploy/requirements-postgres.in -o deploy/requirements-postgres.lock
+
+reference: env ## Write deploy/metrics.md from the declarations of the metrics.
+	@$(VENV)/python -m processor.metrics.reference deploy/metrics.md
 
 clean: ## Stop the servers and delete their data, the environment and all caches of this folder.
 	@$(LOCAL) clean

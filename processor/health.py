@@ -36,7 +36,7 @@ async def serve(http: Http, ready: Ready) -> AsyncIterator[None]:
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined] # signals are ours
     serving = asyncio.create_task(server._serve([listening]))  # noqa: SLF001 - serve() takes signals
-    watching = asyncio.create_task(_measure_loop())
+    watching = asyncio.create_task(measure_loop())
     try:
         yield
     finally:
@@ -82,8 +82,8 @@ def _listen(http: Http) -> socket.socket:
     return listening
 
 
-async def _measure_loop() -> None:
-    """Note, once a second, how late the loop is."""
+async def measure_loop() -> None:
+    """Note, once a second, how late the loop is, until cancelled."""
     clock = asyncio.get_running_loop().time
     while True:
         due = clock() + LOOP_SECONDS

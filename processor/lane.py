@@ -16,7 +16,7 @@ from enum import StrEnum
 from processor import metrics
 from processor.emit.producer import LaneProducer
 from processor.emit.route import redelivered
-from processor.errors import Doubt, Fenced, LaneStopped, Outage
+from processor.errors import DatabaseOutage, Doubt, Fenced, LaneStopped, Outage
 from processor.ingest.consumer import Committed, Consumer, Fetched
 from processor.ingest.intake import Intake
 from processor.pipeline import Holding, Pipeline, outgoing
@@ -88,7 +88,7 @@ class Lane:
                 except LaneStopped as error:
                     pause = self._stop(error)
                 except Outage as error:
-                    pause = self._reset("outage", error, self.trouble.backoff_seconds())
+                    pause = self._reset(_cause(error), error, self.trouble.backoff_seconds())
                 else:
                     continue
                 await self._wait(pause)
@@ -108,6 +108,13 @@ class Lane:
     def out_of_range(self) -> None:
         """Note that the broker does not have our position: the lane is taken over again."""
         self._out_of_range = True
+
+    @property
+    def state(self) -> str:
+        """What the lane does, in a word: as in its metric."""
+        if self.phase is Phase.FLOWING:
+            return "flowing"
+        return self.trouble.cause or "taking_over"
 
     def starving(self) -> bool:
         """Whether the lane is ready, has nothing to work on, and the bus holds more."""
@@ -314,6 +321,7 @@ class Trouble:
     def __init__(self) -> None:
         """Begin without trouble."""
         self.reason = ""
+        self.cause = ""
         self._failures = 0
 
     def met(self, lane: int, cause: str, error: Exception) -> None:
@@ -321,7 +329,7 @@ class Trouble:
         level = logging.DEBUG if self._failures else logging.WARNING
         if cause == "stopped" and self.reason != str(error):
             level = logging.ERROR
-        self.reason = str(error)
+        self.reason, self.cause = str(error), cause
         self._failures += 1
         log.log(level, "lane_reset", extra={"lane": lane, "cause": cause, "error": str(error)})
 
@@ -329,11 +337,18 @@ class Trouble:
         """Note that a batch passed."""
         if self._failures:
             log.info("lane_recovered", extra={"lane": lane, "failures": self._failures})
-        self.reason, self._failures = "", 0
+        self.reason, self.cause, self._failures = "", "", 0
 
     def backoff_seconds(self) -> float:
         """Return how long to wait before the next attempt: doubling, bounded."""
         return float(min(BACKOFF_SECONDS_MIN * 2**self._failures, BACKOFF_SECONDS_MAX))
+
+
+def _cause(error: Outage) -> str:
+    """Return what is away, or that an outcome is in doubt."""
+    if isinstance(error, Doubt):
+        return "doubt"
+    return "database" if isinstance(error, DatabaseOutage) else "bus"
 
 
 def _batch_number(committed: Iterable[Committed | None]) -> int | None:

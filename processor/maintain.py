@@ -15,13 +15,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from importlib.metadata import version
 
 from processor import metrics
 from processor.emit.own_events import OwnEvent, OwnEvents
 from processor.errors import BusOutage, Outage, StartRefused
 from processor.health import serve
+from processor.normalize import NORMALIZER
 from processor.settings import Settings
 from processor.store import retention, seal
+from processor.store.dead_letters import count_dead_letters
 from processor.store.maintenance import Session, alone, maintenance, now
 from processor.store.migrations import pending
 from processor.store.partitions import DEAD_LETTERS, ENTRIES, ensure_window, missing, oldest_kept
@@ -83,6 +86,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Do a round every interval until ``stop`` is set; an outage is waited out."""
     keeper = Keeper(settings)
     async with _store(settings) as db, serve(settings.http, keeper.readiness):
+        metrics.started("maintain", version("hub-audit"), NORMALIZER)
+        metrics.kept(settings.retention_days)
+        metrics.watch_connections(db.occupation)
         working = asyncio.create_task(keeper.keep(db))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -160,11 +166,13 @@ async def _overdue(session: Session, table: str, oldest: date) -> dict[str, int]
 async def _purge(session: Session, table: str, oldest: date, done: Round) -> None:
     """Drop every day of a table that is older than the oldest kept."""
     for day in await retention.overdue(session, table, oldest):
+        rows = await retention.rows(session, table, day)
         gone = await retention.purge(session, table, day)
         (done.purged if gone else done.waiting).setdefault(table, []).append(day)
         log.info("day_purged" if gone else "purge_waits", extra={"table": table, "day": str(day)})
         if not gone:
             return  # whoever reads this day holds up the next one as well
+        metrics.day_purged(table, rows)
 
 
 async def _announce(settings: Settings, session: Session, done: Round) -> None:
@@ -209,12 +217,15 @@ async def _seal(session: Session, day: date, rest: float, done: Round) -> None:
 async def _note(db: Database, done: Round) -> None:
     """Leave the figures of the round."""
     metrics.maintained(
-        purged={table: len(days) for table, days in done.purged.items()},
         overdue=sum(len(days) for days in done.waiting.values()),
         unsealed=len(done.unsealed),
         unannounced=done.unannounced,
     )
     metrics.store_seen(**(await vitals(db))._asdict())
+    counted = await count_dead_letters(db)
+    metrics.dead_letters_waiting(
+        {why: all_ - redriven for why, (all_, redriven) in counted.items()}
+    )
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -49,6 +50,7 @@ class Worker:
         self._lanes: dict[int, Lane] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._crash: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        metrics.watch_lanes(lambda: Counter(lane.state for lane in self._lanes.values()))
 
     def readiness(self) -> tuple[bool, str]:
         """Tell whether the group has spoken and every lane we hold flows; if not, why not."""
@@ -98,8 +100,6 @@ class Worker:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             try:
                 await self._note_ends()
-                idle, busy = self._db.occupation()
-                metrics.connections(idle=idle, busy=busy)
                 if clock() - renewed >= LIMITS_SECONDS:
                     self._pipeline.limits = await limits_of(self._settings, self._db)
                     metrics.store_seen(**(await vitals(self._db))._asdict())
@@ -123,7 +123,7 @@ class Worker:
 
     async def _take(self, lanes: frozenset[int]) -> None:
         """Begin to hold the lanes that the group gives us."""
-        metrics.rebalanced(len(lanes))
+        metrics.rebalanced(lanes)
         log.info("lanes_assigned", extra={"lanes": sorted(lanes)})
         for number in sorted(lanes):
             lane = Lane(number, self._settings, self._consumer, self._db, self._pipeline)
@@ -187,7 +187,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     )
     try:
         worker = Worker(settings, db, await limits_of(settings, db))
-        metrics.started(version("hub-audit"), NORMALIZER)
+        metrics.started("process", version("hub-audit"), NORMALIZER)
+        metrics.kept(settings.retention_days)
+        metrics.watch_connections(db.occupation)
         metrics.store_seen(**(await vitals(db))._asdict())
         async with serve(settings.http, worker.readiness):
             await worker.run(stop)

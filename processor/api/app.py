@@ -1,5 +1,6 @@
 """The application: routes, problems, headers, health, and what is measured of every request."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +15,8 @@ from processor.api import entries, export, login, page, problems, saved
 from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.errors import Outage
+from processor.health import measure_loop
+from processor.normalize import NORMALIZER
 from processor.settings import Settings
 from schemas.generate import documents
 
@@ -37,9 +40,13 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         """Be connected for as long as the application runs."""
+        metrics.started("serve", version("hub-audit"), NORMALIZER)
         async with Services.opened(settings) as services:
             app.state.services = services
+            metrics.watch_connections(services.reader.db.occupation, services.control.occupation)
+            watching = asyncio.create_task(measure_loop())
             yield
+            watching.cancel()
 
     app = FastAPI(
         title="Hub Audit",
@@ -62,7 +69,8 @@ async def _answered(request: Request, call_next: Next) -> Response:
     """Answer, whatever happens; count it by route, never by what was asked."""
     began = time.perf_counter()
     try:
-        answer = await call_next(request)
+        with metrics.IN_FLIGHT.track_inprogress():
+            answer = await call_next(request)
     except problems.HANDLED as error:
         answer = problems.response(problems.of(error))
     for name, value in HEADERS.items():

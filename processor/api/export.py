@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import StreamingResponse
 
+from processor import metrics
 from processor.api.access import EXPORT, Viewer, require
 from processor.api.problems import Problem
 from processor.api.services import Services
@@ -158,14 +159,20 @@ async def _download(
     now, head = await services.reader.now(), await feed.head(services.reader, viewer.org_id)
     order = Order(text, form, columns, now, head)
     await services.self_audit.exported(viewer, query, form)
-    texts: AsyncIterator[bytes] = (
-        piece.text async for piece in order.pieces(services, viewer.org_id)
-    )
+    texts = _counted(order, services, viewer.org_id)
     headers = _headers(order, viewer.org_id)
     if _GZIP.search(request.headers.get("accept-encoding", "")):
         texts = _compressed(texts)
         headers["Content-Encoding"] = "gzip"
     return StreamingResponse(texts, headers=headers, media_type=MEDIA_TYPES[form])
+
+
+async def _counted(order: Order, services: Services, org_id: str) -> AsyncIterator[bytes]:
+    """Yield the text of an export, counted as it goes."""
+    with metrics.exporting(order.form):
+        async for piece in order.pieces(services, org_id):
+            metrics.exported(order.form, piece.rows, len(piece.text))
+            yield piece.text
 
 
 def _headers(order: Order, org_id: str) -> dict[str, str]:

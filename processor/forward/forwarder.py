@@ -3,12 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from importlib.metadata import version
 from uuid import UUID, uuid4  # noqa: TID251 - names a process, not an entry
 
+from processor import metrics
 from processor.errors import DatabaseOutage
 from processor.forward.shard import Shard
 from processor.health import serve
+from processor.normalize import NORMALIZER
 from processor.settings import Settings
+from processor.store import subscriptions
 from processor.store.pool import FORWARDER, Database
 from processor.store.subscriptions import Leases
 
@@ -60,18 +64,23 @@ class Forwarder:
             self._renewed = False
             return
         self._renewed = True
+        metrics.forwarder_seen(len(held), await self._states())
         lost = self._tasks.keys() - held
         if lost:
             await self._drop(lost)
             await self._leases.release(lost)
         for shard in sorted(held - self._tasks.keys()):
             log.info("shard_taken", extra={"shard": shard})
+            metrics.shard_taken(shard)
             running = Shard(self._settings, self._db, shard).run()
             self._tasks[shard] = asyncio.create_task(running, name=f"shard-{shard}")
 
     async def _drop(self, shards: Iterable[int]) -> None:
         """End shards; what they were just sending is left to the transaction."""
-        tasks = [self._tasks.pop(shard) for shard in list(shards)]
+        tasks = []
+        for shard in list(shards):
+            tasks.append(self._tasks.pop(shard))
+            metrics.shard_released(shard)
         for task in tasks:
             task.cancel()
         if tasks:
@@ -82,7 +91,15 @@ class Forwarder:
         for shard, task in list(self._tasks.items()):
             if task.done():
                 del self._tasks[shard]
+                metrics.shard_released(shard)
                 task.result()
+
+    async def _states(self) -> dict[str, int]:
+        """Return how many subscriptions there are, by state; nothing while that is not known."""
+        try:
+            return await subscriptions.states(self._db)
+        except DatabaseOutage:
+            return {}
 
     async def _leave(self) -> None:
         try:
@@ -102,6 +119,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     )
     try:
         forwarder = Forwarder(settings, db, uuid4())
+        metrics.started("forward", version("hub-audit"), NORMALIZER)
+        metrics.watch_connections(db.occupation)
         async with serve(settings.http, forwarder.readiness):
             await forwarder.run(stop)
     finally:

@@ -6,14 +6,29 @@ One module for each process and one for what they share; all is reached from her
 from processor.metrics.declare import (
     CONTENT_TYPE,
     LABELS,
-    REGISTRY,
+    PROCESSES,
     Declared,
+    Values,
     WeightedHistogram,
     declared,
     rendered,
+    show,
 )
-from processor.metrics.forwarding import forward_lag, forwarded
-from processor.metrics.maintaining import day_sealed, maintained
+from processor.metrics.defending import defend_lag, defend_started, defended, found
+from processor.metrics.forwarding import (
+    forward_lag,
+    forwarded,
+    forwarder_seen,
+    shard_released,
+    shard_taken,
+)
+from processor.metrics.keeping import kept, store_seen
+from processor.metrics.maintaining import (
+    day_purged,
+    day_sealed,
+    dead_letters_waiting,
+    maintained,
+)
 from processor.metrics.processing import (
     Batch,
     SliceClock,
@@ -24,28 +39,39 @@ from processor.metrics.processing import (
     rebalanced,
     settled,
     source_gap,
-    store_seen,
     timed,
     timed_take_over,
+    watch_lanes,
 )
-from processor.metrics.running import LOOP_LAG, connections, started
-from processor.metrics.serving import requested
+from processor.metrics.running import LOOP_LAG, started, watch_connections
+from processor.metrics.serving import IN_FLIGHT, exported, exporting, requested
 
 __all__ = [
     "CONTENT_TYPE",
+    "IN_FLIGHT",
     "LABELS",
     "LOOP_LAG",
-    "REGISTRY",
+    "PROCESSES",
     "Batch",
     "Declared",
     "SliceClock",
+    "Values",
     "WeightedHistogram",
     "batch_done",
-    "connections",
+    "day_purged",
     "day_sealed",
+    "dead_letters_waiting",
     "declared",
+    "defend_lag",
+    "defend_started",
+    "defended",
+    "exported",
+    "exporting",
     "forward_lag",
     "forwarded",
+    "forwarder_seen",
+    "found",
+    "kept",
     "lane_lag",
     "lane_released",
     "lane_reset",
@@ -54,9 +80,14 @@ __all__ = [
     "rendered",
     "requested",
     "settled",
+    "shard_released",
+    "shard_taken",
+    "show",
     "source_gap",
     "started",
     "store_seen",
     "timed",
     "timed_take_over",
+    "watch_connections",
+    "watch_lanes",
 ]

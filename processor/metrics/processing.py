@@ -2,13 +2,13 @@
 
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from prometheus_client import Counter
 
-from processor.metrics.declare import WeightedHistogram, counter, gauge, histogram
+from processor.metrics.declare import LABELS, Of
 from schemas.record import Record
 from schemas.rejection import DeadLetter
 
@@ -19,44 +19,56 @@ LATENCY_SECONDS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 3
 SKEW_SECONDS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0)
 BATCH_RECORDS = (1, 10, 50, 100, 250, 500, 1000, 1500, 2000, 5000, 10000)
 
-RECORDS = counter("records_total", "Records taken from the bus and settled.", "topic")
-ENTRIES = counter("entries_total", "Entries stored and emitted.", "category")
-DUPLICATES = counter("duplicates_total", "Upstream duplicates suppressed.")
-DISCARDS = counter("discards_total", "Events that are no audit events, by rule.", "topic", "rule")
-DEAD_LETTERS = counter(
+_of = Of("process")
+
+RECORDS = _of.counter("records_total", "Records taken from the bus and settled.", "topic")
+ENTRIES = _of.counter("entries_total", "Entries stored and emitted.", "category")
+DUPLICATES = _of.counter("duplicates_total", "Upstream duplicates suppressed.")
+DISCARDS = _of.counter(
+    "discards_total", "Events that are no audit events, by rule.", "topic", "rule"
+)
+DEAD_LETTERS = _of.counter(
     "dead_letters_total", "Records that could not pass, by stage and reason.", "stage", "reason"
 )
-STRAYS = counter("strays_total", "Entries whose record came by another lane than its key's.")
-SOURCE_GAPS = counter("source_gap_offsets_total", "Offsets the bus forgot before they were stored.")
-BATCH_SIZE = histogram("batch_records", "Records in a batch.", buckets=BATCH_RECORDS)
-STAGE = histogram(
+STRAYS = _of.counter("strays_total", "Entries whose record came by another lane than its key's.")
+SOURCE_GAPS = _of.counter(
+    "source_gap_offsets_total", "Offsets the bus forgot before they were stored."
+)
+BATCH_SIZE = _of.histogram("batch_records", "Records in a batch.", buckets=BATCH_RECORDS)
+STAGE = _of.histogram(
     "stage_seconds", "Time a batch spends in a stage.", "stage", buckets=STAGE_SECONDS
 )
-LATENCY = WeightedHistogram(
+LATENCY = _of.weighted_histogram(
     "end_to_end_seconds",
     "From the bus's append time of a record to its committed canonical event.",
     LATENCY_SECONDS,
 )
-SKEW = histogram(
+SKEW = _of.histogram(
     "recorded_after_occurred_seconds",
     "From when an event happened to the bus's append time, of one entry a batch; a clock that is"
     " ahead counts as 0.",
     buckets=SKEW_SECONDS,
 )
-LAG_RECORDS = gauge("lag_records", "Offsets between what is stored and what is stable.", "lane")
-LAG_SECONDS = gauge("lag_seconds", "Age of the last stored record while more wait.", "lane")
-LAST_PROGRESS = gauge(
-    "last_progress_timestamp_seconds", "When the last batch was finished.", "lane"
+LAG_RECORDS = _of.gauge("lag_records", "Offsets between what is stored and what is stable.", "lane")
+LAG_SECONDS = _of.gauge("lag_seconds", "Age of the last stored record while more wait.", "lane")
+LAST_PROGRESS = _of.gauge(
+    "last_progress_timestamp_seconds",
+    "When the last batch of the lane was finished, or the lane was assigned.",
+    "lane",
 )
-LANES = gauge("lanes_held", "Lanes this worker holds.")
-LANE_BATCHES = counter("transactions_total", "Batches, by how they ended.", "result")
-LANE_RESETS = counter("lane_resets_total", "Lanes taken over again, by cause.", "cause")
-SETTLED = counter("settled_batches_total", "Batches emitted by a take-over.", "redelivery")
-TAKE_OVER = histogram("take_over_seconds", "Time to take a lane over.", buckets=STAGE_SECONDS)
-REBALANCES = counter("rebalances_total", "Assignments received from the group.")
-DAYS_AHEAD = gauge("days_ahead", "Day partitions that are there beyond today's.")
-OLDEST_DAY = gauge("oldest_day_timestamp_seconds", "When the oldest day partition begins.")
-UNBALANCED = gauge("unbalanced_partitions", "Raw partitions whose books do not balance.")
+LANES = _of.gauge("lanes_held", "Lanes this worker holds.")
+LANE_BATCHES = _of.counter("transactions_total", "Batches, by how they ended.", "result")
+LANE_RESETS = _of.counter("lane_resets_total", "Lanes taken over again, by cause.", "cause")
+SETTLED = _of.counter("settled_batches_total", "Batches emitted by a take-over.", "redelivery")
+TAKE_OVER = _of.histogram("take_over_seconds", "Time to take a lane over.", buckets=STAGE_SECONDS)
+REBALANCES = _of.counter("rebalances_total", "Assignments received from the group.")
+LANE_STATES = _of.gauge(
+    "lanes",
+    "Lanes this worker holds, by what they do: flowing, being taken over, or waiting for the"
+    " database, the bus, an outcome in doubt or the end of a fencing; stopped until an operator"
+    " acts.",
+    "lane_state",
+)
 
 
 @contextmanager
@@ -169,14 +181,20 @@ def source_gap(offsets: int) -> None:
     SOURCE_GAPS.inc(offsets)
 
 
-def rebalanced(lanes: int) -> None:
-    """Note an assignment of so many lanes."""
+def rebalanced(lanes: Collection[int]) -> None:
+    """Note an assignment of lanes; a lane that never gets to a batch stands still from now on."""
     REBALANCES.inc()
-    LANES.set(lanes)
+    LANES.set(len(lanes))
+    for lane in lanes:
+        LAST_PROGRESS.labels(str(lane)).set_to_current_time()
 
 
-def store_seen(*, days_ahead: int, oldest_day_at: float, unbalanced: int) -> None:
-    """Note what the store says of its partitions and books."""
-    DAYS_AHEAD.set(days_ahead)
-    OLDEST_DAY.set(oldest_day_at)
-    UNBALANCED.set(unbalanced)
+def watch_lanes(count: Callable[[], Mapping[str, int]]) -> None:
+    """Have the lanes counted by state whenever somebody looks."""
+
+    def of_state(state: str) -> Callable[[], float]:
+        """Return what tells the lanes of one state."""
+        return lambda: count().get(state, 0)
+
+    for state in sorted(LABELS["lane_state"].known or ()):
+        LANE_STATES.labels(state).set_function(of_state(state))

@@ -1,18 +1,34 @@
-"""What every process tells of itself."""
+"""What every process tells of itself: what it is, its memory and processor, its connections."""
 
-from processor.metrics.declare import gauge
+from collections.abc import Callable
 
-CONNECTIONS = gauge("database_connections", "Connections to Postgres.", "state")
-LOOP_LAG = gauge("loop_lag_seconds", "How late the event loop last woke a timer.")
-BUILD = gauge("build_info", "1, labelled with what runs.", "version", "normalizer")
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from processor.metrics.declare import Of, show
+
+_of = Of()
+ProcessCollector(registry=_of.registry)
+PlatformCollector(registry=_of.registry)
+GCCollector(registry=_of.registry)
+
+CONNECTIONS = _of.gauge(
+    "database_connections", "Connections to Postgres, by whether they work.", "connection_state"
+)
+LOOP_LAG = _of.gauge("loop_lag_seconds", "How late the event loop last woke a timer.")
+BUILD = _of.gauge("build_info", "1, labelled with what runs.", "version", "normalizer")
+
+Occupation = Callable[[], tuple[int, int]]
 
 
-def connections(*, idle: int, busy: int) -> None:
-    """Note what the connections to Postgres do."""
-    CONNECTIONS.labels("idle").set(idle)
-    CONNECTIONS.labels("busy").set(busy)
-
-
-def started(version: str, normalizer: str) -> None:
-    """Note what runs."""
+def started(process: str, version: str, normalizer: str) -> None:
+    """Note what runs, and expose what it measures alone."""
+    show(process)
     BUILD.labels(version, normalizer).set(1)
+
+
+def watch_connections(*pools: Occupation) -> None:
+    """Have the connections of these pools counted, idle and busy, whenever somebody looks."""
+    CONNECTIONS.labels("idle").set_function(lambda: sum(pool()[0] for pool in pools))
+    CONNECTIONS.labels("busy").set_function(lambda: sum(pool()[1] for pool in pools))

@@ -1,18 +1,52 @@
-"""What `serve` counts: requests."""
+"""What `serve` counts: requests, exports, and how far the log is complete."""
 
-from processor.metrics.declare import histogram
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from processor.metrics.declare import Of
 
 REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 5.0)
+"""1 s is the objective for 99 % of requests."""
 
-REQUESTS = histogram(
+_of = Of("serve")
+
+REQUESTS = _of.histogram(
     "request_seconds",
-    "Time to answer a request, by route and status.",
+    "Time until the answer to a request begins, by route and status.",
     "route",
     "status",
     buckets=REQUEST_SECONDS,
 )
+IN_FLIGHT = _of.gauge("requests_in_flight", "Requests whose answer has not begun.")
+EXPORTS = _of.counter("exports_total", "Exports begun.", "form")
+EXPORTED = _of.counter("exported_rows_total", "Rows that went out in exports.", "form")
+EXPORTED_BYTES = _of.counter(
+    "exported_bytes_total", "Bytes of exports, before they are compressed.", "form"
+)
+CUT_OFF = _of.counter("exports_cut_off_total", "Exports that ended before their last row.", "form")
+EXPORTING = _of.gauge("exports_running", "Exports being made.")
 
 
 def requested(route: str, status: int, seconds: float) -> None:
     """Count a request and how long its answer took."""
     REQUESTS.labels(route, str(status)).observe(seconds)
+
+
+@contextmanager
+def exporting(form: str) -> Iterator[None]:
+    """Count an export for as long as it takes; one that does not come to its end is cut off."""
+    EXPORTS.labels(form).inc()
+    EXPORTING.inc()
+    try:
+        yield
+    except BaseException:
+        CUT_OFF.labels(form).inc()
+        raise
+    finally:
+        EXPORTING.dec()
+
+
+def exported(form: str, rows: int, size: int) -> None:
+    """Count a piece of an export."""
+    EXPORTED.labels(form).inc(rows)
+    EXPORTED_BYTES.labels(form).inc(size)

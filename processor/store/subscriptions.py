@@ -93,6 +93,12 @@ async def listed(db: Database, org_id: str | None = None) -> list[Subscription]:
         return [_subscription(row) for row in await connection.fetch(_SQL["listed"], org_id)]
 
 
+async def states(db: Database) -> dict[str, int]:
+    """Return how many subscriptions are active, paused and failing."""
+    async with db.connection() as connection:
+        return dict(await connection.fetchrow(_SQL["states"]))
+
+
 async def entries_after(db: Database, wanted: Sequence[Wanted], limit: int) -> list[list[Entry]]:
     """Return for each of the wanted ranges its first entries by number, ``limit`` at most."""
     found: list[list[Entry]] = [[] for _ in wanted]

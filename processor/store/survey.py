@@ -1,10 +1,11 @@
 """What the store is asked by ``hub-audit doctor``, by gauges and before a start: it only reads."""
 
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from processor.store.books import books
-from processor.store.partitions import days, oldest_day
+from processor.store.partitions import DEAD_LETTERS, ENTRIES, days, oldest_day
 from processor.store.pool import Database
 from processor.store.sql import statements
 
@@ -35,11 +36,12 @@ class Server(NamedTuple):
 
 
 class Vitals(NamedTuple):
-    """Days ahead of today, when the oldest day begins (UNIX time), books that do not balance."""
+    """Days ahead of today by table, when the oldest day begins (UNIX time), books that are off."""
 
-    days_ahead: int
+    days_ahead: Mapping[str, int]
     oldest_day_at: float
     unbalanced: int
+    off_by: int
 
 
 async def owner(db: Database) -> Owner | None:
@@ -77,12 +79,20 @@ async def server(db: Database) -> Server:
 async def vitals(db: Database) -> Vitals:
     """Return what is worth a gauge."""
     first, current = await oldest_day(db), await today(db)
-    there = set(await days(db))
-    ahead = 0
+    ahead = {
+        table: _ahead(set(await days(db, table)), current) for table in (ENTRIES, DEAD_LETTERS)
+    }
+    begin = datetime.combine(first or current, time.min, UTC).timestamp()
+    off = [abs(book.passed - book.accounted) for book in await books(db) if not book.balanced]
+    return Vitals(ahead, begin, len(off), sum(off))
+
+
+def _ahead(there: Collection[date], current: date) -> int:
+    """Return how many days beyond the current one are there without a gap; -1: not even that."""
+    ahead = -1
     while current + timedelta(days=ahead + 1) in there:
         ahead += 1
-    begin = datetime.combine(first or current, time.min, UTC).timestamp()
-    return Vitals(ahead, begin, sum(not book.balanced for book in await books(db)))
+    return ahead
 
 
 async def lost_offsets(db: Database) -> int:

@@ -111,7 +111,7 @@ async def test_health_and_metrics_are_served() -> None:
         assert await asyncio.to_thread(get, port, "/readyz") == (503, "lane 3 is taking over\n")
         state = (True, "12 lanes flow")
         assert await asyncio.to_thread(get, port, "/readyz") == (200, "12 lanes flow\n")
-        metrics.started("0.0.0", "0")
+        metrics.started("process", "0.0.0", "0")
         status, text = await asyncio.to_thread(get, port, "/metrics")
         assert status == 200
         assert 'hub_audit_build_info{normalizer="0",version="0.0.0"} 1.0' in text

@@ -3,19 +3,22 @@
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from processor import metrics
+from processor.metrics import reference
 from schemas.record import RawRecord
 from schemas.rejection import DeadLetter, Reason, Rejection, Stage
 
 PREFIX = "hub_audit_"
 UNITS = re.compile(
     r"_(seconds|records|offsets|batches|total|info|held|ahead|connections|partitions|purges"
-    r"|entries)$"
+    r"|entries|lanes|subscriptions|in_flight|running)$"
 )
+UNBOUNDED = {"organization", "org", "org_id", "user", "actor", "email", "error", "subscription"}
 
 
 def sample(name: str, **labels: str) -> float:
@@ -48,6 +51,21 @@ def a_batch(recorded_ms: int, **counts: object) -> metrics.Batch:
     return metrics.Batch(**(fields | counts))  # type: ignore[arg-type] # the test says which
 
 
+def exposed() -> dict[str, str]:
+    """Return the kind of everything that is scraped under our name."""
+    return {
+        family.name: family.type
+        for family in text_string_to_metric_families(metrics.rendered().decode())
+        if family.name.startswith(PREFIX)
+    }
+
+
+@pytest.fixture(autouse=True)
+def _all_shown() -> None:
+    """Have everything exposed, whatever process another test has played."""
+    metrics.show(*metrics.PROCESSES)
+
+
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> Iterator[float]:
     """Give a time that stands still."""
@@ -58,13 +76,8 @@ def now(monkeypatch: pytest.MonkeyPatch) -> Iterator[float]:
 
 def test_everything_exposed_is_declared() -> None:
     """What is scraped under our name stands in the table, with its kind and a sentence."""
-    exposed = {
-        family.name: family.type
-        for family in text_string_to_metric_families(metrics.rendered().decode())
-        if family.name.startswith(PREFIX)
-    }
     declared = {each.name.removesuffix("_total"): each.kind for each in metrics.declared()}
-    assert exposed == declared
+    assert exposed() == declared
     assert len(declared) == len(metrics.declared())
 
 
@@ -75,7 +88,73 @@ def test_metric_is_described_and_bounded(metric: metrics.Declared) -> None:
     assert UNITS.search(metric.name)
     assert metric.meaning.endswith(".") or metric.kind == "gauge"
     assert set(metric.labels) <= set(metrics.LABELS)
-    assert not {"org", "org_id", "user", "actor", "error"} & set(metric.labels)
+    assert set(metric.processes) <= set(metrics.PROCESSES)
+
+
+def test_labels_are_closed() -> None:
+    """Each label is a set written down, or says what bounds it; none is a name or a text."""
+    assert not UNBOUNDED & set(metrics.LABELS)
+    for values in metrics.LABELS.values():
+        assert (values.known is None) == bool(values.bound)
+    used = {label for metric in metrics.declared() for label in metric.labels}
+    assert used == set(metrics.LABELS)
+
+
+@pytest.mark.parametrize("process", metrics.PROCESSES)
+def test_process_exposes_what_it_measures(process: str) -> None:
+    """A gauge that nobody sets would say 0, and that no day partition is there: an alarm."""
+    metrics.started(process, "0.1.0", "1")
+    mine = {each.name for each in metrics.declared() if process in each.processes}
+    assert exposed().keys() == {name.removesuffix("_total") for name in mine}
+
+
+def test_reference_is_up_to_date() -> None:
+    """The reference is what the declarations come to (`make reference`)."""
+    written = Path(__file__).parents[2] / "deploy" / "metrics.md"
+    assert written.read_text(encoding="utf-8") == reference.document()
+
+
+def test_lanes_are_counted_when_somebody_looks() -> None:
+    """Each lane counts under what it does; states without a lane are 0."""
+    metrics.watch_lanes(lambda: {"flowing": 2, "database": 1})
+    assert sample("lanes", lane_state="database") == 1
+    assert sample("lanes", lane_state="flowing") == 2
+    assert sample("lanes", lane_state="bus") == 0
+    metrics.watch_lanes(dict)
+
+
+def cut_off() -> None:
+    """Begin an export whose reader goes away."""
+    with metrics.exporting("csv"):
+        metrics.exported("csv", 5, 70)
+        raise ConnectionResetError
+
+
+def test_export_that_is_cut_off_is_counted() -> None:
+    """What was begun, what went out, and that it never came to its end."""
+    names = ("exports_total", "exported_rows_total", "exports_cut_off_total")
+    before = [sample(name, form="csv") for name in names]
+    with pytest.raises(ConnectionResetError):
+        cut_off()
+    with metrics.exporting("csv"):
+        metrics.exported("csv", 2, 30)
+        assert sample("exports_running") == 1
+    grown = [sample(name, form="csv") - was for name, was in zip(names, before, strict=True)]
+    assert grown == [2, 7, 1]
+    assert sample("exports_running") == 0
+
+
+def test_shard_that_catches_up_is_level(now: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of the last level stays while there is something to send; gone with the shard."""
+    metrics.forward_lag(5, 0)
+    monkeypatch.setattr(time, "time", lambda: now + 60)
+    metrics.forward_lag(5, 3)
+    assert sample("forward_level_timestamp_seconds", shard="5") == now
+    metrics.forward_lag(5, 0)
+    assert sample("forward_level_timestamp_seconds", shard="5") == now + 60
+    metrics.shard_released(5)
+    metrics.shard_released(5)
+    assert b'shard="5"' not in metrics.rendered()
 
 
 def test_batch_is_counted_by_what_became_of_it(now: float) -> None:
@@ -124,6 +203,7 @@ def test_clock_behind_the_bus_is_no_negative_time(now: float) -> None:
 def test_released_lane_leaves_no_gauge() -> None:
     """The lag of a lane that is somebody else's is not shown as ours; to release twice is fine."""
     metrics.lane_lag(3, 7, 1.5)
+    metrics.rebalanced([3])
     assert sample("lag_records", lane="3") == 7
     metrics.lane_released(3)
     metrics.lane_released(3)
@@ -158,11 +238,16 @@ def test_stages_are_timed_even_when_they_fail() -> None:
 
 def test_labels_stay_within_their_sets() -> None:
     """No label of what is exposed says anything that is not in its closed set."""
-    metrics.connections(idle=1, busy=2)
-    metrics.store_seen(days_ahead=8, oldest_day_at=0.0, unbalanced=0)
-    metrics.started("0.1.0", "1")
+    metrics.watch_connections(lambda: (1, 2), lambda: (3, 0))
+    ahead = {"audit_entries": 8, "dead_letters": 8}
+    metrics.store_seen(days_ahead=ahead, oldest_day_at=0.0, unbalanced=0, off_by=0)
+    metrics.dead_letters_waiting({"invalid_json": 3})
+    metrics.day_purged("audit_entries", 7)
+    assert sample("database_connections", connection_state="idle") == 4
+    assert sample("waiting_dead_letter_records", reason="invalid_json") == 3
+    assert sample("waiting_dead_letter_records", reason="invalid_time") == 0
     for family in text_string_to_metric_families(metrics.rendered().decode()):
         for found in family.samples:
             for label, value in found.labels.items():
-                known = metrics.LABELS.get(label)
+                known = metrics.LABELS[label].known if label in metrics.LABELS else None
                 assert known is None or not found.name.startswith(PREFIX) or value in known

@@ -7,6 +7,14 @@ FROM subscriptions AS s LEFT JOIN org_heads AS h USING (org_id)
 WHERE s.shard = $1 AND NOT s.paused
 ORDER BY s.org_id, s.format;
 
+-- name: states
+-- How many subscriptions there are, by state.
+SELECT
+    count(*) FILTER (WHERE NOT s.paused AND s.error IS NULL) AS active,
+    count(*) FILTER (WHERE s.paused) AS paused,
+    count(*) FILTER (WHERE NOT s.paused AND s.error IS NOT NULL) AS failing
+FROM subscriptions AS s;
+
 -- name: entries_after
 -- The next entries of several organizations, each from a place of its own on.
 SELECT r.place, e.*
