@@ -14,8 +14,8 @@ Category = Literal[
 Outcome = Literal["success", "failure"]
 Syslog = Literal["info", "notice", "warning"]
 
-FormatName = Literal["hub"]
-"""What SIEMs get: the entry as Hub renders it."""
+FormatName = Literal["hub", "ocsf", "ecs", "cef"]
+"""What SIEMs get: the entry as Hub renders it, OCSF, ECS, or CEF in an RFC 5424 message."""
 
 CATEGORY_LABELS: dict[str, str] = {
     "authentication": "Authentication",
@@ -30,6 +30,24 @@ CATEGORY_LABELS: dict[str, str] = {
 
 DEAD_LETTER_TOPIC = "hub.audit.dead_letters"
 """Where rejected records go; the canonical family's name, but its records are raw bytes."""
+
+OCSF_CATEGORIES = {3: "Identity & Access Management", 6: "Application Activity"}
+"""What OCSF calls its categories, those used here."""
+
+OCSF_CLASSES: dict[int, tuple[str, dict[int, str]]] = {
+    3001: ("Account Change", {1: "Create", 5: "Disable", 6: "Delete", 99: "Other"}),
+    3002: ("Authentication", {1: "Logon", 2: "Logoff"}),
+    3004: ("Entity Management", {1: "Create", 3: "Update", 4: "Delete"}),
+    3005: (
+        "User Access Management",
+        {1: "Assign Privileges", 2: "Revoke Privileges", 99: "Other"},
+    ),
+    6003: ("API Activity", {2: "Read", 3: "Update", 4: "Delete"}),
+}
+"""What OCSF 1.8.0 calls its classes and their activities, those used here."""
+
+OCSF_SEVERITIES = {1: "Informational", 2: "Low", 3: "Medium", 4: "High"}
+"""What OCSF calls its severities, those used here."""
 
 _OCSF_SEVERITY_BY_CEF = (1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 4)
 
@@ -78,7 +96,7 @@ class Action(NamedTuple):
     """One row of the catalogue.
 
     ``severity`` is the CEF column of a success; ``label`` is the CEF name. ``role_mapping`` holds
-    where the target's being a role, not a user, changes the OCSF and ECS columns.
+    the OCSF and ECS columns where it was a role, not a user, that got or lost something.
     """
 
     name: str
@@ -100,9 +118,9 @@ class Action(NamedTuple):
         """Return the severity of an entry of this action with this outcome."""
         return self.failure_severity if outcome == "failure" else self.severity
 
-    def mapping_of(self, target_type: str) -> Mapping:
-        """Return the OCSF and ECS columns for this type of target."""
-        if self.role_mapping is not None and target_type == "role":
+    def mapping_of(self, holder_type: str) -> Mapping:
+        """Return the OCSF and ECS columns where this type of thing got or lost something."""
+        if self.role_mapping is not None and holder_type == "role":
             return self.role_mapping
         return self.mapping
 
@@ -156,8 +174,8 @@ def _billing(activity: int, entity: str, event_type: str) -> Mapping:
     )
 
 
-def _own(activity: int) -> Mapping:
-    return Mapping(_ocsf((6003, activity)), Ecs(("configuration",), ("info",)))
+def _own(activity: int, event_type: str) -> Mapping:
+    return Mapping(_ocsf((6003, activity)), Ecs(("configuration",), (event_type,)))
 
 
 _ENTITY = 3004
@@ -203,9 +221,11 @@ _ROWS = (
            "Role unassigned", 4, "notice", _access(2, 17)),
 
     Action("product_access.granted", "product_access", "hub.iam.access_granted", ("product",),
-           "Product access granted", 5, "notice", _access(1, 14)),
+           "Product access granted", 5, "notice",
+           _access(1, 14), _role((3004, 3), (3008, 4), "change")),
     Action("product_access.revoked", "product_access", "hub.iam.access_revoked", ("product",),
-           "Product access revoked", 4, "notice", _access(2, 15)),
+           "Product access revoked", 4, "notice",
+           _access(2, 15), _role((3004, 3), (3008, 5), "change")),
 
     Action("permission.granted", "permissions", "hub.iam.permission_changed", _EITHER,
            "Permission granted", 6, "notice",
@@ -228,17 +248,17 @@ _ROWS = (
 
 _OWN_ROWS = (
     Action("audit.viewed", "audit", "hub.audit.viewed", _LOG,
-           "Audit log viewed", 2, "info", _own(2)),
+           "Audit log viewed", 2, "info", _own(2, "access")),
     Action("audit.exported", "audit", "hub.audit.exported", _LOG,
-           "Audit log exported", 2, "info", _own(2)),
+           "Audit log exported", 2, "info", _own(2, "access")),
     Action("audit.denied", "audit", "hub.audit.denied", _LOG,
-           "Audit log access denied", 5, "warning", _own(2)),
+           "Audit log access denied", 5, "warning", _own(2, "access")),
     Action("audit.subscription_changed", "audit", "hub.audit.subscription_changed",
-           ("subscription",), "SIEM subscription changed", 2, "info", _own(3)),
+           ("subscription",), "SIEM subscription changed", 2, "info", _own(3, "change")),
     Action("audit.finding_acknowledged", "audit", "hub.audit.finding_acknowledged", ("finding",),
-           "Finding acknowledged", 2, "info", _own(3)),
+           "Finding acknowledged", 2, "info", _own(3, "change")),
     Action("audit.retention_purged", "audit", "hub.audit.retention_purged", _LOG,
-           "Audit log retention applied", 2, "info", _own(4)),
+           "Audit log retention applied", 2, "info", _own(4, "deletion")),
 )
 # fmt: on
 

@@ -54,14 +54,14 @@ billing.payment_method_updated | configuration | change | 5 | Payment method upd
 | 300403 | 300403
 billing.invoice_generated | configuration | creation | 1 | Invoice generated | 1 | info \
 | 300401 | 300401
-audit.viewed | configuration | info | 2 | Audit log viewed | 1 | info | 600302 | 600302
-audit.exported | configuration | info | 2 | Audit log exported | 1 | info | 600302 | 600302
-audit.denied | configuration | info | 5 | Audit log access denied | 2 | warning | 600302 | 600302
-audit.subscription_changed | configuration | info | 2 | SIEM subscription changed | 1 | info \
+audit.viewed | configuration | access | 2 | Audit log viewed | 1 | info | 600302 | 600302
+audit.exported | configuration | access | 2 | Audit log exported | 1 | info | 600302 | 600302
+audit.denied | configuration | access | 5 | Audit log access denied | 2 | warning | 600302 | 600302
+audit.subscription_changed | configuration | change | 2 | SIEM subscription changed | 1 | info \
 | 600303 | 600303
-audit.finding_acknowledged | configuration | info | 2 | Finding acknowledged | 1 | info \
+audit.finding_acknowledged | configuration | change | 2 | Finding acknowledged | 1 | info \
 | 600303 | 600303
-audit.retention_purged | configuration | info | 2 | Audit log retention applied | 1 | info \
+audit.retention_purged | configuration | deletion | 2 | Audit log retention applied | 1 | info \
 | 600304 | 600304
 """
 
@@ -145,8 +145,10 @@ def test_failure_of_an_iam_action_weighs_one_more() -> None:
 
 
 def test_role_as_target_changes_the_columns() -> None:
-    """A change to a role's permissions is one of an entity in OCSF and administration in ECS."""
+    """What a role gets or loses is an entity's update in OCSF and administration in ECS."""
     expected = {
+        "product_access.granted": (300403, 300804),
+        "product_access.revoked": (300403, 300805),
         "permission.granted": (300403, 300804),
         "permission.revoked": (300403, 300805),
         "permission.bulk_updated": (300403, 300802),

@@ -1,0 +1,54 @@
+"""A heartbeat: up to which number a subscriber has now heard of everything."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+ACTION = "hub.heartbeat"
+"""In the place of an action, whatever the format."""
+
+LABEL = "Heartbeat"
+
+
+class Gap(NamedTuple):
+    """Numbers that no entry has any more, and why."""
+
+    first_seq: int
+    last_seq: int
+    reason: str
+
+
+class Heartbeat(NamedTuple):
+    """What a heartbeat says; ``at`` is when, as entries write it."""
+
+    org_id: str
+    through_seq: int
+    previous_seq: int
+    gaps: Sequence[Gap]
+    at: str
+
+    @property
+    def identifier(self) -> str:
+        """What it is known by to those who keep one document per id: the newest of its kind."""
+        return f"heartbeat-{self.org_id}-{self.through_seq}"
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What Hub JSON says of it."""
+        return {
+            "org_id": self.org_id,
+            "through_seq": self.through_seq,
+            "previous_seq": self.previous_seq,
+            "gaps": [gap._asdict() for gap in self.gaps],
+        }
+
+    @property
+    def gaps_text(self) -> str:
+        """The gaps as compact JSON."""
+        return orjson.dumps([gap._asdict() for gap in self.gaps]).decode()
+
+
+def document(beat: Heartbeat) -> bytes:
+    """Return a heartbeat as Hub renders it."""
+    return orjson.dumps({"hub_heartbeat": beat.said})

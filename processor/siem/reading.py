@@ -1,0 +1,69 @@
+"""An entry as the formats read it: who is concerned, which row of the catalogue speaks of it."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from schemas import catalogue
+from schemas.catalogue import CATALOGUE, Action
+from schemas.entry import Entry
+
+Party = Mapping[str, Any]
+
+
+class Reading(NamedTuple):
+    """An entry with what follows from it.
+
+    ``account`` is the user that it is about: the target if that is a user, of a product the one who
+    got or lost it, of a session the one whose it was. It is None where no user is concerned.
+    """
+
+    entry: Entry
+    row: Action
+    mapping: catalogue.Mapping
+    account: Party | None
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether what was tried did not happen."""
+        return self.entry["outcome"] == "failure"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it failed, or why it happened."""
+        return self.entry.get("outcome_reason") or self.entry["details"].get("reason")
+
+    def detail(self, name: str, key: str) -> Any:
+        """Return a key of one of the objects in ``details``, None where either is missing."""
+        held = self.entry["details"].get(name)
+        return held.get(key) if isinstance(held, dict) else None
+
+    def text(self, name: str) -> str | None:
+        """Return one of the objects in ``details`` as compact JSON."""
+        held = self.entry["details"].get(name)
+        return orjson.dumps(held).decode() if held else None
+
+    def names(self, name: str, key: str) -> list[str]:
+        """Return a list of texts out of one of the objects in ``details``."""
+        held = self.detail(name, key)
+        return [str(each) for each in held] if isinstance(held, list) else []
+
+
+def read(entry: Entry) -> Reading:
+    """Return an entry with what follows from it."""
+    row = CATALOGUE[entry["action"]]
+    holder: Party = entry["target"]
+    if row.category == "product_access":
+        holder = entry["details"].get("grantee") or {"type": "user"}
+    elif row.category == "authentication" and holder["type"] != "user":
+        holder = entry["actor"]
+    kind = holder.get("type", "user")
+    account = None if kind == "role" or row.category in _NO_ACCOUNT else holder
+    if row.category in _ONLY_USERS and kind != "user":
+        account = None
+    return Reading(entry, row, row.mapping_of(kind), account)
+
+
+_NO_ACCOUNT = frozenset({"billing", "audit"})
+_ONLY_USERS = frozenset({"users", "roles", "permissions"})
