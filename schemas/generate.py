@@ -1,4 +1,4 @@
-"""Writes what is generated from the contracts: JSON Schema and AsyncAPI.
+"""Writes what is generated from the contracts: JSON Schema, AsyncAPI, the event reference.
 
 ``python -m schemas.generate`` writes the files; a test keeps them equal to what it would write.
 """
@@ -15,6 +15,7 @@ from schemas.asyncapi import document
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
 from schemas.entry import SCHEMA_ID, SCHEMA_VERSION, Entry
 from schemas.raw import audit, billing, identity, permission
+from schemas.reference import reference
 
 ROOT = Path(__file__).parent
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -125,7 +126,10 @@ def documents() -> dict[str, str]:
     }
     files = {f"jsonschema/{name}.json": _json(schema) for name, schema in schemas.items()}
     names = {topic: list(of_topic) for topic, of_topic in types.items()}
-    return files | {"asyncapi.yaml": _yaml(document(names))}
+    return files | {
+        "asyncapi.yaml": _yaml(document(names)),
+        "reference.md": reference(types, schemas["entry"]),
+    }
 
 
 def stale(written: Iterable[str]) -> list[Path]:
