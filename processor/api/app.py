@@ -11,7 +11,7 @@ from fastapi import FastAPI, Path, Request
 from starlette.responses import PlainTextResponse, Response
 
 from processor import metrics
-from processor.api import entries, export, login, page, problems, saved
+from processor.api import entries, export, html, login, page, problems, saved, tokens_page
 from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.errors import Outage
@@ -58,9 +58,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app)
     app.middleware("http")(_answered)
-    for module in (export, entries, login, page, saved):
+    for module in (export, entries, login, page, saved, tokens_page):
         app.include_router(module.router)
-    app.mount("/static", page.STATIC, name="static")
+    app.mount("/static", html.STATIC, name="static")
     _add_health(app)
     return app
 

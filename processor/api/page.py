@@ -1,42 +1,28 @@
 """The audit log page, rendered here: it works without any script."""
 
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Request
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.staticfiles import StaticFiles
+from starlette.responses import RedirectResponse, Response
 
-from processor.api import entries, problems, view
-from processor.api.access import EXPORT, VIEW, Viewer, identified, require
+from processor.api import entries, html, problems, view
+from processor.api.access import EXPORT, VIEW, Viewer, require
 from processor.api.problems import Problem
 from processor.api.services import Services
-from processor.errors import Outage
 from processor.query import QueryError, parse, render, with_term, without
 from processor.store import facets, search, views
 from schemas import query as asked
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
 from schemas.query import Field, Term
 
-HERE = Path(__file__).parent
-STATIC = StaticFiles(directory=HERE / "static")
 ROWS = 50
 DELAYED_SECONDS = 60
 FORM_FIELDS = (Field.ACTION, Field.ACTOR, Field.TARGET, Field.TEXT)
 
 router = APIRouter(include_in_schema=False)
-_pages = Environment(
-    loader=FileSystemLoader(HERE / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
 Text = Annotated[str, Query(max_length=2_000)]
 
 
@@ -73,7 +59,7 @@ async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
         await services.self_audit.viewed(viewer, by_id, int(found is not None))
         if found is None:
             raise Problem("not_found", "Your organization has no entry of this id.")
-        return _page(
+        return html.page(
             "entry.html",
             viewer,
             title=CATALOGUE[found["action"]].label,
@@ -96,7 +82,7 @@ async def _log(request: Request, viewer: Viewer, query: asked.Query, cursor: str
     )
     overview = await _overview(services, viewer, query)
     await services.self_audit.viewed(viewer, query, len(found.entries))
-    return _page(
+    return html.page(
         "log.html",
         viewer,
         title="Audit log",
@@ -190,25 +176,13 @@ async def _completeness(services: Services) -> dict[str, Any]:
 
 
 async def _refused(request: Request, viewer: Viewer | None, q: str, error: Exception) -> Response:
-    """Show what went wrong, in the page's own words and with the right status."""
-    problem = problems.of(error)
-    if problem.code in ("token_missing", "token_invalid") and not request.headers.get(
-        "authorization"
-    ):
-        return RedirectResponse(f"/login?{_next(request)}", 303)
-    if viewer is None and problem.code == "permission_missing":
-        viewer = await identified(request)
-    status = problem.kind.status
+    """Show what went wrong; a query that cannot be understood stays in its box."""
     if isinstance(error, QueryError) and viewer is not None:
-        return _page(
-            "syntax.html", viewer, status=status, title="Audit log", error=error,
-            **_search_box(asked.Query(), q),
+        return html.page(
+            "syntax.html", viewer, status=problems.of(error).kind.status, title="Audit log",
+            error=error, **_search_box(asked.Query(), q),
         )  # fmt: skip
-    template = "forbidden.html" if problem.code == "permission_missing" else "problem.html"
-    again = isinstance(error, (Outage, TimeoutError))
-    return _page(
-        template, viewer, status=status, title=problem.kind.title, problem=problem, again=again
-    )
+    return await html.refused(request, viewer, error)
 
 
 def _search_box(query: asked.Query, text: str | None = None) -> dict[str, Any]:
@@ -253,13 +227,3 @@ def _condition(field: Field, text: str) -> Term:
     if field is Field.ACTION:
         return parse(f"action:{text}").terms[0]
     return Term(field, (asked.Word(text.removesuffix("*") if prefix else text, prefix),))
-
-
-def _page(template: str, viewer: Viewer | None, *, status: int = 200, **given: Any) -> Response:
-    text = _pages.get_template(template).render(viewer=viewer, **given)
-    return HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})
-
-
-def _next(request: Request) -> str:
-    query = f"?{request.url.query}" if request.url.query else ""
-    return urlencode({"next": request.url.path + query})

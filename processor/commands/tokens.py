@@ -18,7 +18,6 @@ Answer = TypeVar("Answer")
 
 DAYS_MAX = 366
 OVERLAP_HOURS_MAX = 24 * 30
-NAME_CHARACTERS_MAX = 100
 
 organization = click.argument("org_id", metavar="ORGANIZATION")
 token = click.argument("token_id", metavar="TOKEN_ID", type=click.UUID)
@@ -50,10 +49,14 @@ def create(ctx: click.Context, /, org_id: str, name: str, *, days: int, as_json:
 
     if known_org(org_id) is None:
         raise TokenError("an organization is 1 to 128 characters of A-Z a-z 0-9 _ -")
-    if not 0 < len(name) <= NAME_CHARACTERS_MAX or not name.isprintable():
-        raise TokenError(f"a name is 1 to {NAME_CHARACTERS_MAX} printable characters")
+    if not service_tokens.is_name(name):
+        raise TokenError(
+            f"a name is 1 to {service_tokens.NAME_CHARACTERS_MAX} printable characters"
+        )
     lifetime = timedelta(days=days)
     made = _ordered(ctx, lambda db: service_tokens.create(db, org_id, name, lifetime))
+    if made is None:
+        raise TokenError(f"{org_id} has {service_tokens.IN_FORCE_MAX} tokens in force: revoke some")
     _show_made(*made, as_json=as_json)
 
 

@@ -14,6 +14,9 @@ PREFIX = "hubaudit_"
 
 SECRET_BYTES = 32
 LIFETIME_MAX = timedelta(days=366)
+NAME_CHARACTERS_MAX = 100
+IN_FORCE_MAX = 50
+"""Of one organization; whoever needs more has forgotten some."""
 
 _SQL = statements("service_tokens.sql")
 
@@ -32,14 +35,15 @@ class ServiceToken(NamedTuple):
 
 async def create(
     db: Database, org_id: str, name: str, lifetime: timedelta
-) -> tuple[str, ServiceToken]:
-    """Make a token; it is returned here and can never be shown again."""
+) -> tuple[str, ServiceToken] | None:
+    """Make a token; it is returned here and can never be shown again. None: there are too many."""
     token = _new()
+    lifetime = min(lifetime, LIFETIME_MAX)
     async with db.connection() as connection:
         row = await connection.fetchrow(
-            _SQL["create"], org_id, name, _digest(token), min(lifetime, LIFETIME_MAX)
+            _SQL["create"], org_id, name, _digest(token), lifetime, IN_FORCE_MAX
         )
-    return token, ServiceToken(*row)
+    return None if row is None else (token, ServiceToken(*row))
 
 
 async def rotate(
@@ -71,6 +75,11 @@ async def revoke(db: Database, org_id: str, token_id: UUID) -> bool:
     """End a token at once; False when there is no such token in force."""
     async with db.connection() as connection:
         return await connection.fetchval(_SQL["revoke"], org_id, token_id) is not None
+
+
+def is_name(name: str) -> bool:
+    """Return whether a token can be called so."""
+    return 0 < len(name) <= NAME_CHARACTERS_MAX and name.isprintable()
 
 
 def _new() -> str:

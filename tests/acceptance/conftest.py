@@ -5,13 +5,15 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
-from tests.acceptance.site import Site, history, site, stored
+from tests.acceptance.browser import ARGUMENTS, Reader
+from tests.acceptance.site import OLIVIA, Site, history, site, stored
 from tests.conftest import database, dsn_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
-collect_ignore = [] if CHROMIUM else ["test_page.py"]
+collect_ignore_glob = [] if CHROMIUM else ["test_page*.py"]
 
 
 def pytest_report_header() -> str:
@@ -27,3 +29,20 @@ def the_site(kafka: str, postgres_admin_dsn: str, postgres_template: str) -> Ite
         stored(dsn, [*history("acme"), *history("globex")[:5]])
         with site(kafka, dsn, f"site{secrets.token_hex(4)}.") as running:
             yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Give a browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def reader(browser: Browser, the_site: Site) -> Iterator[Reader]:
+    """Give an Owner at a desk, in the light."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    yield Reader(context, the_site, OLIVIA)
+    context.close()

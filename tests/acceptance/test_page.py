@@ -2,77 +2,16 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import (
-    Browser,
-    BrowserContext,
-    ConsoleMessage,
-    Page,
-    expect,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, expect
 
-from processor.demo.issuer import Person
-from tests.acceptance.conftest import CHROMIUM
-from tests.acceptance.site import ADAM, GRETA, GUS, MIA, OLIVIA, Site
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from tests.acceptance.browser import Reader
+from tests.acceptance.site import ADAM, AUDREY, GRETA, GUS, MIA, OLIVIA, Site
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Give a browser."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-class Reader:
-    """Somebody with a browser of their own, who is logged in; what the console says is kept."""
-
-    def __init__(self, context: BrowserContext, site: Site, person: Person | None) -> None:
-        """Log in, by the session that a login leaves."""
-        self.site = site
-        self.complaints: list[str] = []
-        if person is not None:
-            cookie = {"name": "hub_audit_session", "value": site.token(person), "url": site.url}
-            context.add_cookies([cookie])  # type: ignore[list-item]
-        self.page: Page = context.new_page()
-        self.page.on(
-            "console",
-            self._hear,
-        )
-
-    def _hear(self, said: ConsoleMessage) -> None:
-        if said.type == "error":
-            self.complaints.append(said.text)
-
-    def open(self, path: str) -> int:
-        """Open a page and return the status of the answer."""
-        answer = self.page.goto(self.site.url + path)
-        assert answer is not None
-        return answer.status
-
-
-@pytest.fixture
-def reader(browser: Browser, the_site: Site) -> Iterator[Reader]:
-    """Give an Owner at a desk, in the light."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    yield Reader(context, the_site, OLIVIA)
-    context.close()
 
 
 REVOKED = "action:product_access.revoked actor:adam@acme.example created:30d"
@@ -86,6 +25,8 @@ STATES = {
     "not permitted": ("/log", MIA, 403),
     "no such entry": ("/log/01a207d9-217b-828a-a137-81caa759c1be", OLIVIA, 404),
     "beyond retention": ("/log?q=created:2020-01-01..", OLIVIA, 200),
+    "tokens": ("/tokens", OLIVIA, 200),
+    "tokens, not permitted": ("/tokens", AUDREY, 403),
 }
 
 

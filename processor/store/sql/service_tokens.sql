@@ -1,9 +1,13 @@
 -- Tokens of programs: made, used, listed, revoked.
 
 -- name: create
--- A new token of an organization.
+-- A new token of an organization, unless it has so many in force.
 INSERT INTO service_tokens (org_id, name, sha256, expires_at)
-VALUES ($1, $2, $3, now() + $4::interval)
+SELECT $1, $2, $3, now() + $4::interval
+WHERE (
+    SELECT count(*) FROM service_tokens
+    WHERE org_id = $1 AND revoked_at IS NULL AND expires_at > now()
+) < $5
 RETURNING id, org_id, name, created_at, expires_at, revoked_at, last_used_at;
 
 -- name: use

@@ -1,0 +1,95 @@
+"""What every page has in common: the frame, the way between the sections, and what goes wrong."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from fastapi import Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from processor.api import problems
+from processor.api.access import SUBSCRIBE, VIEW, Viewer, identified
+from processor.errors import Outage
+
+HERE = Path(__file__).parent
+STATIC = StaticFiles(directory=HERE / "static")
+
+_pages = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class Section(NamedTuple):
+    """A part of the site: its address, its name, and the permission that it takes."""
+
+    path: str
+    name: str
+    permission: str
+
+
+SECTIONS = (
+    Section("/log", "Audit log", VIEW),
+    Section("/tokens", "Service tokens", SUBSCRIBE),
+)
+
+
+def page(
+    template: str, viewer: Viewer | None, *, section: str = "/log", status: int = 200, **given: Any
+) -> Response:
+    """Return a page of a section, for whoever is logged in."""
+    sections = list(_sections(viewer))
+    text = _pages.get_template(template).render(
+        viewer=viewer, sections=sections, section=section, **given
+    )
+    return HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})
+
+
+def fragment(template: str, **given: Any) -> str:
+    """Return a part of a page."""
+    return _pages.get_template(template).render(**given)
+
+
+async def refused(
+    request: Request, viewer: Viewer | None, error: Exception, *, section: str = "/log"
+) -> Response:
+    """Show what went wrong, in the page's own words and with the right status."""
+    problem = problems.of(error)
+    if problem.code in ("token_missing", "token_invalid") and not request.headers.get(
+        "authorization"
+    ):
+        return RedirectResponse(f"/login?{_next(request)}", 303)
+    if viewer is None and problem.code == "permission_missing":
+        viewer = await identified(request)
+    forbidden = problem.code == "permission_missing"
+    answer = page(
+        "forbidden.html" if forbidden else "problem.html",
+        viewer,
+        section=section,
+        status=problem.kind.status,
+        title=problem.kind.title,
+        problem=problem,
+        again=isinstance(error, (Outage, TimeoutError)),
+    )
+    answer.headers.update(problem.headers)
+    return answer
+
+
+def _sections(viewer: Viewer | None) -> Iterator[Section]:
+    """Yield the sections that are open to somebody; the log is there for everybody to ask for."""
+    for section in SECTIONS:
+        if section.permission == VIEW or (viewer and section.permission in viewer.permissions):
+            yield section
+
+
+def _next(request: Request) -> str:
+    if request.method != "GET":
+        return ""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return urlencode({"next": request.url.path + query})
