@@ -2,9 +2,8 @@
 
 The organization comes from the token alone. A token is short-lived (``access.token_seconds_max``),
 so that what somebody loses at the issuer is lost here within minutes, and with the next token at
-the latest; a service token that is revoked is worth nothing from then on. Who tries tokens that are
-none is soon not listened to any more; a token that has ended is an honest one, whose holder may
-share an address with many.
+the latest; a service token that is revoked is worth nothing from then on. Who guesses service tokens
+is soon not listened to any more; a person's token that is good is taken from any address.
 """
 
 import logging
@@ -95,9 +94,11 @@ async def identified(request: Request) -> Viewer:
     if not token:
         raise Problem("token_missing", headers={"WWW-Authenticate": "Bearer"})
     address = request.client.host if request.client else ""
-    services.refusals.insist(address)
     try:
         if token.startswith(SERVICE_PREFIX):
+            # A guess at one costs a look into the store; a signature is checked in microseconds,
+            # and whoever shares an address with a guesser must not be locked out by that.
+            services.refusals.insist(address)
             return await services.service_viewer(token)  # type: ignore[no-any-return]
         return viewer_of(await services.verifier.verify(token))
     except Problem as problem:
