@@ -2,8 +2,8 @@
 
 The organization comes from the token alone. A token is short-lived (``access.token_seconds_max``),
 so that what somebody loses at the issuer is lost here within minutes, and with the next token at
-the latest; a service token that is revoked is worth nothing from then on. Who guesses service tokens
-is soon not listened to any more; a person's token that is good is taken from any address.
+the latest; a service token that is revoked is worth nothing from then on. Who guesses service
+tokens is soon not listened to any more; a person's token that is good is taken from any address.
 """
 
 import logging
