@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from processor.store import facets, feed, search
 from processor.store.search import Found
 from schemas import query as asked
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
+from schemas.entry import Entry
 from schemas.entry import render as render_entry
 
 router = APIRouter(tags=["log"])
@@ -51,6 +52,7 @@ async def _following(viewer: Reading, services: Serving) -> AsyncIterator[None]:
 
 
 Following = Depends(_following, scope="request")
+Shown = Callable[[Entry], bytes]
 
 
 @router.get("/v1/audit-entries")
@@ -206,19 +208,32 @@ async def tail(
 ) -> StreamingResponse:
     """Send new entries as they come, as server-sent events; an event's id is its ``seq``."""
     query = parse(filter)
+    after = await begin_following(request, services, viewer, after)
+    return following(services, viewer, query, after, render_entry)
+
+
+async def begin_following(
+    request: Request, services: Services, viewer: Viewer, after: int | None
+) -> int:
+    """Tell the log of it; return the number to go on from: a client that comes back says where."""
     await services.self_audit.polled(viewer, "tail")
     resumed = request.headers.get("last-event-id", "")
     if resumed.isascii() and resumed.isdecimal():
-        after = min(int(resumed), SEQ_MAX)
-    if after is None:
-        after = await feed.head(services.reader, viewer.org_id)
-    events = _tail(services, viewer, query, after)
+        return min(int(resumed), SEQ_MAX)
+    return await feed.head(services.reader, viewer.org_id) if after is None else after
+
+
+def following(
+    services: Services, viewer: Viewer, query: asked.Query, after: int, shown: Shown
+) -> StreamingResponse:
+    """Return the stream of what is new, each entry as it is shown."""
+    events = _tail(services, viewer, query, after, shown)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 async def _tail(
-    services: Services, viewer: Viewer, query: asked.Query, after: int
+    services: Services, viewer: Viewer, query: asked.Query, after: int, shown: Shown
 ) -> AsyncIterator[bytes]:
     """Yield events until the token ends, or for a while; the client comes back by itself."""
     yield b"retry: 2000\n\n"
@@ -231,7 +246,8 @@ async def _tail(
         )
         for each in found:
             after = each["seq"]
-            yield b"id: %d\ndata: %b\n\n" % (after, render_entry(each))
+            lines = b"".join(b"data: %b\n" % line for line in shown(each).splitlines())
+            yield b"id: %d\n%b\n" % (after, lines)
         if not found:
             yield b": nothing new\n\n"
         await asyncio.sleep(TAIL_SECONDS)

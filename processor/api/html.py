@@ -1,6 +1,6 @@
 """What every page has in common: the frame, the way between the sections, and what goes wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from processor.api import problems
 from processor.api.access import SUBSCRIBE, VIEW, Viewer, identified
+from processor.api.view import Link
 from processor.errors import Outage
 
 HERE = Path(__file__).parent
@@ -57,9 +58,14 @@ def fragment(template: str, **given: Any) -> str:
 
 
 async def refused(
-    request: Request, viewer: Viewer | None, error: Exception, *, section: str = "/log"
+    request: Request,
+    viewer: Viewer | None,
+    error: Exception,
+    *,
+    section: str = "/log",
+    ways: Sequence[Link] = (),
 ) -> Response:
-    """Show what went wrong, in the page's own words and with the right status."""
+    """Show what went wrong, in the page's own words and with the right status, and ways out."""
     problem = problems.of(error)
     if problem.code in ("token_missing", "token_invalid") and not request.headers.get(
         "authorization"
@@ -75,6 +81,7 @@ async def refused(
         status=problem.kind.status,
         title=problem.kind.title,
         problem=problem,
+        ways=ways,
         again=isinstance(error, (Outage, TimeoutError)),
     )
     answer.headers.update(problem.headers)

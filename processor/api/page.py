@@ -1,21 +1,23 @@
 """The audit log page, rendered here: it works without any script."""
 
+import asyncio
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from processor.api import entries, html, problems, view
 from processor.api.access import EXPORT, VIEW, Viewer, require
 from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.query import QueryError, parse, render, with_term, without
-from processor.store import facets, search, views
+from processor.store import facets, feed, search, views
 from schemas import query as asked
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
+from schemas.entry import Entry
 from schemas.query import Field, Term
 
 ROWS = 50
@@ -46,6 +48,25 @@ async def log(request: Request, q: Text = "", cursor: Text = "") -> Response:
         return await _refused(request, viewer, q, error)
 
 
+@router.get("/log/live", dependencies=[entries.Following])
+async def live(
+    request: Request,
+    viewer: entries.Reading,
+    services: entries.Serving,
+    q: Text = "",
+    after: Annotated[int | None, Query(ge=0, le=entries.SEQ_MAX)] = None,
+) -> StreamingResponse:
+    """Send new entries as rows of the page's table, as they come."""
+    query = parse(q)
+    after = await entries.begin_following(request, services, viewer, after)
+
+    def shown(entry: Entry) -> bytes:
+        """Return an entry as a row."""
+        return html.fragment("row.html", row=view.row(query, entry)).encode()
+
+    return entries.following(services, viewer, query, after, shown)
+
+
 @router.get("/log/{entry_id}")
 async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
     """Show one entry: every field, what changed, and the JSON."""
@@ -66,9 +87,11 @@ async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
             entry=found,
             label=CATALOGUE[found["action"]].label,
             facts=view.facts(query, found),
+            around=view.around(found),
             changes=view.changes(found),
             raw=orjson.dumps(found, option=orjson.OPT_INDENT_2).decode(),
             back=view.log_url(query),
+            address=f"{services.settings.serve.public_url}/log/{entry_id}",
             api=f"{services.settings.serve.public_url}/v1/audit-entries/{entry_id}",
         )
     except (*problems.HANDLED,) as error:
@@ -77,10 +100,11 @@ async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
 
 async def _log(request: Request, viewer: Viewer, query: asked.Query, cursor: str) -> Response:
     services = entries.services_of(request)
-    found, following = await entries.look(
-        services, viewer, query, limit=ROWS, cursor=cursor or None
+    head = await feed.head(services.reader, viewer.org_id)
+    (found, following), overview = await asyncio.gather(
+        entries.look(services, viewer, query, limit=ROWS, cursor=cursor or None),
+        _overview(services, viewer, query),
     )
-    overview = await _overview(services, viewer, query)
     await services.self_audit.viewed(viewer, query, len(found.entries))
     return html.page(
         "log.html",
@@ -92,7 +116,9 @@ async def _log(request: Request, viewer: Viewer, query: asked.Query, cursor: str
         rows=[view.row(query, entry) for entry in found.entries],
         older=view.log_url(query, cursor=following) if following else None,
         newest=view.log_url(query) if cursor else None,
+        live=None if cursor or view.has_ended(query) else view.live_url(query, head),
         searched_back_to=found.searched_back_to and view.instant(found.searched_back_to),
+        narrower=view.narrower(query),
         complete=await _completeness(services),
         culprits=[] if found.entries else await _culprits(services, viewer, query),
         saved=await views.listed(services.control, viewer.org_id, viewer.subject),
@@ -105,18 +131,19 @@ async def _overview(services: Services, viewer: Viewer, query: asked.Query) -> d
     """Return the facets and the histogram of a query."""
     now, oldest = await services.oldest()
     budget, fixed = services.settings.serve.search_seconds / 2, query.at(now)
-    counted = await facets.facets(
-        services.reader, viewer.org_id, fixed, budget_seconds=budget, oldest=oldest
-    )
     since, until = view.ends(fixed, oldest, now)
-    bars = await facets.histogram(
-        services.reader,
-        viewer.org_id,
-        fixed,
-        since=max(since, oldest),
-        until=max(until, oldest),
-        budget_seconds=budget,
+    counted, bars = await asyncio.gather(
+        facets.facets(services.reader, viewer.org_id, fixed, budget_seconds=budget, oldest=oldest),
+        facets.histogram(
+            services.reader,
+            viewer.org_id,
+            fixed,
+            since=max(since, oldest),
+            until=max(until, oldest),
+            budget_seconds=budget,
+        ),
     )
+    reached = [at for at in (counted.searched_back_to, bars.searched_back_to) if at]
     return {
         "facets": [
             (label, view.facet(query, field, counted[field]))
@@ -129,6 +156,7 @@ async def _overview(services: Services, viewer: Viewer, query: asked.Query) -> d
         "ends": view.instant(until),
         "oldest": view.instant(oldest),
         "beyond_retention": since < oldest,
+        "counted_back_to": view.instant(max(reached)) if reached else None,
     }
 
 
@@ -140,7 +168,6 @@ def _ways_out(services: Services, viewer: Viewer, query: asked.Query) -> dict[st
         "export": f"/v1/audit-entries.csv?{wanted}",
         "export_all": f"/v1/audit-entries.csv?columns=all&{wanted}",
         "export_json": f"/v1/audit-entries.ndjson?{wanted}",
-        "tail": f"/v1/tail?{wanted}",
         "api": f"{services.settings.serve.public_url}/v1/audit-entries?{wanted}",
     }
 
@@ -182,7 +209,8 @@ async def _refused(request: Request, viewer: Viewer | None, q: str, error: Excep
             "syntax.html", viewer, status=problems.of(error).kind.status, title="Audit log",
             error=error, **_search_box(asked.Query(), q),
         )  # fmt: skip
-    return await html.refused(request, viewer, error)
+    ways = view.narrower(view.bounded(parse(q))) if isinstance(error, TimeoutError) else ()
+    return await html.refused(request, viewer, error, ways=ways)
 
 
 def _search_box(query: asked.Query, text: str | None = None) -> dict[str, Any]:

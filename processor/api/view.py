@@ -19,6 +19,9 @@ PERIODS = {"1h": 3_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000, "90d": 7
 PERIOD_DEFAULT = "7d"
 CHART_HEIGHT, CHART_WIDTH = 56, 960
 FACET_VALUES_MAX = 10
+NARROWER_MAX = 3
+AROUND = timedelta(hours=1)
+"""How far a timeline reaches before and after the entry that it is about."""
 
 FACET_LABELS = {
     Field.CATEGORY: "Category",
@@ -47,6 +50,9 @@ class Shape(NamedTuple):
     height: float
     url: str
     label: str
+    since: str
+    until: str
+    entries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,15 @@ class FacetValue:
     only: str
     out: str
     current: bool
+
+
+class Fact(NamedTuple):
+    """A field of an entry, with the links that search for its value, or for all but it."""
+
+    name: str
+    value: str
+    only: str | None
+    out: str | None
 
 
 class Change(NamedTuple):
@@ -114,6 +129,26 @@ def presets(query: Query) -> list[Link]:
     return links
 
 
+def narrower(query: Query) -> list[Link]:
+    """Return the links to the usual periods that are shorter than the query's own."""
+    period = period_of(query)
+    own = period.since if period and isinstance(period.since, timedelta) else None
+    shorter = [each for each in PERIODS.items() if own is None or each[1] < own.total_seconds()]
+    names = {name for name, _ in shorter}
+    return [link for link in presets(query) if link.text in names][:NARROWER_MAX]
+
+
+def has_ended(query: Query) -> bool:
+    """Return whether nothing that comes from now on can be found by the query."""
+    period = period_of(query)
+    return period is not None and period.until is not None
+
+
+def live_url(query: Query, after: int) -> str:
+    """Return the address of what is new after a number."""
+    return "/log/live?" + urlencode({"q": render(query), "after": after})
+
+
 def chips(query: Query) -> list[Link]:
     """Return each condition with the link that takes it away."""
     return [
@@ -155,6 +190,9 @@ def shapes(query: Query, bars: Sequence[Bar]) -> Iterator[Shape]:
             height=round(height, 2),
             url=log_url(with_term(query, narrowed)),
             label=f"{bar.count:,} entries from {instant(bar.since)} to {instant(bar.until)}",
+            since=instant(bar.since),
+            until=instant(bar.until),
+            entries=bar.count,
         )
 
 
@@ -182,9 +220,15 @@ def facet(query: Query, field: Field, counts: Sequence[Count]) -> list[FacetValu
 
 
 def pivot(query: Query, field: Field, text: str, *, negated: bool = False) -> str:
-    """Return the address of a query narrowed to a value, or to everything but it."""
+    """Return the address of a query narrowed to a value, or to everything but it too."""
     value = ip_network(text) if field is Field.IP else Word(text)
-    return log_url(with_term(query, Term(field, (value,), negated)))
+    out = [
+        term.values
+        for term in query.terms
+        if negated and (term.field, term.negated) == (field, True)
+    ]
+    values = dict.fromkeys(each for group in (*out, (value,)) for each in group)
+    return log_url(with_term(query, Term(field, tuple(values), negated)))
 
 
 def row(query: Query, entry: Entry) -> dict[str, Any]:
@@ -193,6 +237,7 @@ def row(query: Query, entry: Entry) -> dict[str, Any]:
     action = CATALOGUE[entry["action"]]
     return {
         "entry": entry,
+        "anchor": f"e-{entry['entry_id']}",
         "url": "/log/" + entry["entry_id"] + "?" + urlencode({"q": render(query)}),
         "time": entry["occurred_at"],
         "shown_time": entry["occurred_at"].replace("T", " ").replace("Z", ""),
@@ -209,8 +254,28 @@ def changes(entry: Entry) -> list[Change]:
     return [Change(name, _shown(old, name), _shown(new, name)) for name in names]
 
 
-def facts(query: Query, entry: Entry) -> list[tuple[str, str, str | None]]:
-    """Return an entry's fields with their names, and the link that pivots on each, if any does."""
+def around(entry: Entry) -> list[Link]:
+    """Return where an investigation goes on from an entry: who, in what, from where."""
+    actor, at = entry["actor"], datetime.fromisoformat(entry["occurred_at"])
+    near = Term(Field.CREATED, (Period(at - AROUND, at + AROUND),))
+    kept = Term(Field.CREATED, (Period(timedelta(seconds=PERIODS["90d"]), None),))
+    pivots: list[tuple[str, Field, str | None, Term]] = [
+        ("What this actor did an hour before and after", Field.ACTOR,
+         actor.get("id") or actor.get("email"), near),
+        ("What came from this address meanwhile", Field.IP, entry.get("ip"), near),
+        ("The whole session", Field.SESSION, entry.get("session_id"), kept),
+        ("The whole request", Field.REQUEST, entry.get("request_id"), kept),
+        ("All that belongs together", Field.CORRELATION, entry.get("correlation_id"), kept),
+    ]  # fmt: skip
+    return [
+        Link(text, pivot(Query((period,)), field, value) + f"#e-{entry['entry_id']}")
+        for text, field, value, period in pivots
+        if value
+    ]
+
+
+def facts(query: Query, entry: Entry) -> list[Fact]:
+    """Return an entry's fields with their names, and the links that pivot on each, if any do."""
     actor, target = entry["actor"], entry["target"]
     given: list[tuple[str, object, Field | None]] = [
         ("Happened", entry["occurred_at"], None),
@@ -241,7 +306,12 @@ def facts(query: Query, entry: Entry) -> list[tuple[str, str, str | None]]:
         ("Entry ID", entry["entry_id"], None),
     ]
     return [
-        (name, str(value), pivot(query, field, str(value)) if field else None)
+        Fact(
+            name,
+            str(value),
+            pivot(query, field, str(value)) if field else None,
+            pivot(query, field, str(value), negated=True) if field else None,
+        )
         for name, value, field in given
         if value not in (None, "")
     ]

@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,6 +36,7 @@ class Site:
     issuer: Issuer
     bootstrap: str
     prefix: str
+    dsn: str
 
     def token(self, person: Person = OLIVIA) -> str:
         """Return an access token of one of the demo's people."""
@@ -63,7 +65,7 @@ def site(bootstrap: str, dsn: str, prefix: str, **env: str) -> Iterator[Site]:
         process = subprocess.Popen(serve, env=environment)
         try:
             _until_ready(url, process)
-            yield Site(url, issuer, bootstrap, prefix)
+            yield Site(url, issuer, bootstrap, prefix, dsn)
         finally:
             process.terminate()
             process.wait(20)
@@ -125,7 +127,9 @@ def stored(dsn: str, entries: list[Entry]) -> None:
         finally:
             await db.close()
 
-    asyncio.run(store())
+    # In a thread of its own: where a browser is, this one has a loop that runs.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, store()).result()
 
 
 def history(org_id: str = "acme") -> list[Entry]:

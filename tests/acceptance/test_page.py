@@ -60,7 +60,7 @@ def test_product_pages_example_is_found_and_exported(reader: Reader) -> None:
     page.get_by_label("Action", exact=True).select_option("product_access.revoked")
     page.get_by_label("Actor", exact=True).fill(ADAM.email)
     page.get_by_role("button", name="Search").click()
-    rows = page.locator("tbody tr")
+    rows = page.locator(".rows tr")
     expect(rows).to_have_count(3)
     expect(page.locator("figcaption")).to_contain_text("3 entries")
     for row in rows.all():
@@ -83,7 +83,9 @@ def test_entry_shows_what_changed_and_takes_back_to_the_search(reader: Reader) -
     """An entry shows old and new side by side, all fields and the JSON; back keeps the filter."""
     page = reader.page
     reader.open("/log?q=action:user.updated created:30d")
-    page.locator("tbody tr a").first.click()
+    with page.context.expect_page() as opening:
+        page.locator(".rows tr a").first.click(modifiers=["ControlOrMeta"])
+    page = opening.value
     expect(page.get_by_role("heading", level=1)).to_contain_text("User updated")
     changes = page.locator(".diff tbody tr")
     expect(changes).to_have_count(2)
@@ -101,15 +103,15 @@ def test_facets_histogram_and_chips_narrow_and_widen(reader: Reader) -> None:
     page = reader.page
     reader.open("/log?q=created:30d")
     page.get_by_role("complementary").get_by_role("link", name="Product Access").first.click()
-    expect(page.locator("tbody tr")).to_have_count(3)
+    expect(page.locator(".rows tr")).to_have_count(3)
     page.locator(".chart a").first.click()
-    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator(".rows tr")).to_have_count(1)
     page.get_by_role("link", name="Remove category:product_access").click()
     expect(page.locator(".chips li")).to_have_count(1)
     reader.open("/log?q=created:30d")
     page.get_by_role("link", name="Leave out success").click()
     expect(page.get_by_label("Query", exact=True)).to_have_value("created:30d -outcome:success")
-    for row in page.locator("tbody tr").all():
+    for row in page.locator(".rows tr").all():
         expect(row).to_contain_text("failed")
 
 
@@ -130,7 +132,7 @@ def test_no_match_says_which_condition_empties_it(reader: Reader) -> None:
     page = reader.page
     expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
     page.get_by_role("link", name="search without actor:nobody").click()
-    expect(page.locator("tbody tr")).to_have_count(3)
+    expect(page.locator(".rows tr")).to_have_count(3)
 
 
 def test_member_is_told_who_can_let_them_in(browser: Browser, the_site: Site) -> None:
@@ -152,7 +154,7 @@ def test_organization_sees_its_own_entries_alone(browser: Browser, the_site: Sit
     context = browser.new_context()
     reader = Reader(context, the_site, GUS)
     reader.open("/log?q=created:90d")
-    expect(reader.page.locator("tbody tr")).to_have_count(5)
+    expect(reader.page.locator(".rows tr")).to_have_count(5)
     context.close()
 
 
@@ -179,13 +181,13 @@ def test_everything_works_without_scripts(browser: Browser, the_site: Site) -> N
     reader = Reader(context, the_site, OLIVIA)
     page = reader.page
     reader.open("/log?q=created:90d")
-    expect(page.locator("tbody tr")).to_have_count(50)
+    expect(page.locator(".rows tr")).to_have_count(50)
     page.get_by_role("link", name="Older »").click()
-    expect(page.locator("tbody tr").first).to_be_visible()
+    expect(page.locator(".rows tr").first).to_be_visible()
     page.get_by_label("Query", exact=True).fill(REVOKED)
     page.get_by_label("Query", exact=True).press("Enter")
-    expect(page.locator("tbody tr")).to_have_count(3)
-    page.locator("tbody tr a").first.click()
+    expect(page.locator(".rows tr")).to_have_count(3)
+    page.locator(".rows tr a").first.click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Product access revoked")
     context.close()
 
@@ -203,13 +205,16 @@ def test_everything_works_by_keyboard(reader: Reader) -> None:
     page.keyboard.press("Control+a")
     page.keyboard.type("action:user.updated created:30d")
     page.keyboard.press("Enter")
-    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator(".rows tr")).to_have_count(1)
     for _ in range(80):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.closest('tbody') !== null"):
+        if page.evaluate("document.activeElement.closest('.rows') !== null"):
             break
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("User updated")
+    expect(page.locator(".detail .diff")).to_contain_text("member")
+    expect(page.locator("[data-detail]")).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("Enter")
+    expect(page.locator(".detail")).to_have_count(0)
 
 
 def test_query_box_completes_what_is_typed(reader: Reader) -> None:

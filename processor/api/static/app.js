@@ -19,38 +19,59 @@ for (const button of document.querySelectorAll("[data-zone]")) {
   });
 }
 
-const copied = async (button, text) => {
-  await navigator.clipboard.writeText(text);
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(button.dataset.copy);
   const label = button.textContent;
   button.textContent = "Copied";
   setTimeout(() => { button.textContent = label; }, 1500);
-};
-for (const button of document.querySelectorAll("[data-copy]")) {
-  button.addEventListener("click", () => copied(button, button.dataset.copy));
-}
-for (const button of document.querySelectorAll("[data-copy-link]")) {
-  button.addEventListener("click", () => copied(button, location.href));
-}
+});
 
-// The live tail says how many new entries there are; loading them is the reader's decision.
-for (const live of document.querySelectorAll("[data-tail]")) {
+// An entry opens below its row: the same page as behind the link, without its frame.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("[data-detail]");
+  if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  event.preventDefault();
+  const row = link.closest("tr");
+  const open = row.nextElementSibling?.classList.contains("detail");
+  link.setAttribute("aria-expanded", String(!open));
+  if (open) return row.nextElementSibling.remove();
+  const answer = await fetch(link.href).catch(() => null);
+  const text = answer?.ok && !answer.redirected ? await answer.text() : "";
+  const detail = new DOMParser().parseFromString(text, "text/html").getElementById("detail");
+  if (!detail) { location.href = link.href; return; }
+  detail.removeAttribute("id");
+  const below = document.createElement("tr");
+  below.className = "detail";
+  below.insertCell().append(detail);
+  below.cells[0].colSpan = row.cells.length;
+  row.after(below);
+});
+
+// What is new comes in at the top. A pause keeps the place: nothing is missed by it.
+const ROWS_MAX = 500;
+for (const live of document.querySelectorAll("[data-live]")) {
   live.hidden = false;
-  const [button, link] = [live.querySelector("button"), live.querySelector("a")];
+  const [button, said] = [live.querySelector("button"), live.querySelector("[role=status]")];
+  const rows = document.querySelector(".rows");
+  const address = new URL(live.dataset.live, location.href);
   let source = null;
   let count = 0;
+  const add = (event) => {
+    address.searchParams.set("after", event.lastEventId);
+    rows.closest("[hidden]")?.removeAttribute("hidden");
+    document.querySelector(".empty")?.remove();
+    rows.insertAdjacentHTML("afterbegin", event.data);
+    rows.firstElementChild.classList.add("new");
+    while (rows.children.length > ROWS_MAX) rows.lastElementChild.remove();
+    count += 1;
+    said.textContent = `${count} new ${count === 1 ? "entry" : "entries"}`;
+  };
   button.addEventListener("click", () => {
-    if (source) {
-      source.close();
-      source = null;
-    } else {
-      source = new EventSource(live.dataset.tail);
-      source.onmessage = () => {
-        count += 1;
-        link.hidden = false;
-        link.href = location.href;
-        link.textContent = `${count} new ${count === 1 ? "entry" : "entries"}: show`;
-      };
-    }
+    source?.close();
+    source = source ? null : new EventSource(address);
+    if (source) source.onmessage = add;
     button.setAttribute("aria-pressed", String(source !== null));
     button.textContent = source ? "Pause" : "Follow live";
   });

@@ -1,0 +1,108 @@
+"""An entry opened below its row, where an investigation goes from there, and what comes in live."""
+
+from datetime import timedelta
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from processor.demo.issuer import Person
+from tests.acceptance.browser import Reader
+from tests.acceptance.site import NOW, Site, stored
+from tests.integration.store import an_entry
+
+pytestmark = pytest.mark.timeout(120)
+
+LENA = Person("usr_lena", "Lena Live", "lena@live.example", "live", "Owner")
+HOSTILE = '"><img src=x onerror=alert(1)>'
+
+
+def test_entry_opens_in_place_and_closes_again(reader: Reader) -> None:
+    """A click opens an entry below its row, all of it; another one closes it; the page stays."""
+    page = reader.page
+    reader.open("/log?q=action:user.updated created:30d")
+    link = page.locator(".rows [data-detail]")
+    link.click()
+    detail = page.locator(".rows .detail")
+    expect(detail.locator("del")).to_have_text("member")
+    expect(detail.locator(".raw")).to_contain_text('"action": "user.updated"')
+    expect(link).to_have_attribute("aria-expanded", "true")
+    link.click()
+    expect(detail).to_have_count(0)
+    assert page.url.endswith("created:30d")
+    assert reader.complaints == []
+
+
+def test_values_of_an_entry_are_filtered_for_and_out(reader: Reader) -> None:
+    """Plus narrows the search to a value, minus leaves it out, and a second minus that one too."""
+    page = reader.page
+    box = page.get_by_label("Query", exact=True)
+    reader.open("/log?q=action:user.updated created:30d")
+    page.locator(".rows [data-detail]").click()
+    page.get_by_role("link", name="Only entries with Target ID usr_bea").click()
+    expect(box).to_have_value("action:user.updated created:30d target:usr_bea")
+    reader.open("/log?q=created:30d")
+    page.locator(".rows [data-detail]").first.click()
+    page.get_by_role("link", name="No entries with Actor ada@example.com").click()
+    expect(box).to_have_value("created:30d -actor:ada@example.com")
+    page.locator(".rows [data-detail]").first.click()
+    page.get_by_role("link", name="No entries with Actor ID usr_adam").click()
+    expect(box).to_have_value("created:30d -actor:ada@example.com,usr_adam")
+    expect(page.locator(".rows")).not_to_contain_text("adam@")
+
+
+def test_timeline_shows_what_the_actor_did_around_an_entry(reader: Reader) -> None:
+    """From an entry one comes to everything of its actor within an hour, the entry marked."""
+    page = reader.page
+    reader.open("/log?q=action:user.updated created:30d")
+    page.locator(".rows [data-detail]").click()
+    page.get_by_role("link", name="What this actor did an hour before and after").click()
+    expect(page.locator(".rows tr")).to_have_count(1)
+    expect(page.locator("tr:target")).to_contain_text("user.updated")
+    query = page.get_by_label("Query", exact=True).input_value()
+    assert query.startswith("created:")
+    assert query.endswith("Z actor:usr_adam")
+
+
+def test_histogram_can_be_read_as_a_table(reader: Reader) -> None:
+    """Who cannot see the bars hears from when to when there were how many entries."""
+    page = reader.page
+    reader.open("/log?q=action:product_access.revoked created:30d")
+    rows = page.get_by_role("table", name="Entries over time").get_by_role("row")
+    expect(rows).to_have_count(1 + 3)
+    expect(rows.nth(1)).to_contain_text("Z")
+    expect(rows.nth(1)).to_contain_text("1")
+
+
+def test_new_entries_come_in_as_rows_and_none_is_missed_in_a_pause(
+    browser: Browser, the_site: Site
+) -> None:
+    """What is stored while one follows appears at the top; after a pause, what came meanwhile."""
+    context = browser.new_context()
+    owner = Reader(context, the_site, LENA)
+    page = owner.page
+    owner.open("/log?q=created:24h")
+    expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
+    with page.expect_request("**/log/live?*"):
+        page.get_by_role("button", name="Follow live").click()
+    rows = page.locator(".rows tr")
+    for number, name in enumerate(("one", HOSTILE)):
+        target = {"type": "user", "id": f"usr_{number}", "name": name}
+        entry = an_entry("live", name, at=NOW - timedelta(minutes=3 - number), target=target)
+        stored(the_site.dsn, [entry])
+        expect(rows).to_have_count(number + 1, timeout=10_000)
+        expect(rows.first).to_contain_text(name)
+    expect(page.locator(".live [role=status]")).to_have_text("2 new entries")
+    page.get_by_role("button", name="Pause").click()
+    stored(the_site.dsn, [an_entry("live", "three", at=NOW - timedelta(minutes=1))])
+    page.get_by_role("button", name="Follow live").click()
+    expect(rows).to_have_count(3, timeout=10_000)
+    rows.first.locator("[data-detail]").click()
+    expect(page.locator(".detail .raw")).to_contain_text('"three"')
+    assert owner.complaints == []
+    context.close()
+
+
+def test_period_that_is_over_is_not_followed(reader: Reader) -> None:
+    """Nothing new can come into a search of the past, so there is nothing to follow."""
+    reader.open("/log?q=created:2026-01-01..2026-02-01")
+    assert reader.page.get_by_role("button", name="Follow live").count() == 0
