@@ -25,7 +25,7 @@ demo: env ## Show it working: servers, processor, live events of every kind; Ctr
 	@$(VENV)/hub-audit demo $(DEMO)
 
 test: env ## Run the whole suite on real Kafka and Postgres, and in a real browser.
-	@$(LOCAL) browser
+	@$(LOCAL) programs
 	@$(VENV)/pytest $(TESTS)
 
 lint: env ## Check style, types, docstrings and the import contracts.
@@ -40,7 +40,7 @@ format: env ## Let ruff mend what it can.
 	@$(VENV)/ruff format .
 
 check: lint ## Run everything CI runs, with coverage.
-	@$(LOCAL) browser
+	@$(LOCAL) programs
 	@$(VENV)/coverage erase
 	@$(VENV)/coverage run -m pytest
 	@$(VENV)/coverage combine -q

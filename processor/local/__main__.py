@@ -32,7 +32,7 @@ def clean() -> None:
 
 COMMANDS = {
     "env": environment.prepare,
-    "browser": environment.find_browser,
+    "programs": environment.find_programs,
     "up": up,
     "down": down,
     "clean": clean,

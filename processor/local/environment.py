@@ -25,7 +25,19 @@ LOCK = ROOT / "deploy" / "requirements-dev.lock"
 POSTGRES_LOCK = ROOT / "deploy" / "requirements-postgres.lock"
 STAMP = VENV / ".complete"
 OLDEST_JAVA = 17
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# What tests run against and can do without, by name: where it is, its Debian packages, what tests.
+PROGRAMS = {
+    "Chromium": (
+        ("chromium", "chromium-browser", "google-chrome"),
+        ("chromium",),
+        "the page in a browser",
+    ),
+    "rsyslog's imkafka": (
+        ("/usr/lib/*/rsyslog/imkafka.so", "/usr/lib64/rsyslog/imkafka.so"),
+        ("rsyslog", "rsyslog-kafka"),
+        "a SIEM that reads a subscription",
+    ),
+}
 # Package mirrors can be slow; a hang is still an end.
 INSTALL_SECONDS = 1800
 
@@ -58,21 +70,31 @@ def missing_packages() -> dict[str, str]:
     return missing
 
 
-def find_browser() -> None:
-    """See that there is a browser for the tests of the page, where we may install one."""
-    if any(map(shutil.which, BROWSERS)):
-        return
-    if os.geteuid() == 0 and shutil.which("apt-get") is not None:
-        install_packages({"Chromium": "chromium"})
-    else:
-        log.info("no Chromium here: the tests of the page in a browser will be skipped")
+def find_programs() -> None:
+    """See that the programs are here that some tests need, where we may install them."""
+    missing = {}
+    for name, (places, packages, tested) in PROGRAMS.items():
+        if any(map(is_here, places)):
+            continue
+        if os.geteuid() == 0 and shutil.which("apt-get") is not None:
+            missing[name] = " ".join(packages)
+        else:
+            log.info("no %s here: the tests of %s will be skipped", name, tested)
+    install_packages(missing)
+
+
+def is_here(program: str) -> bool:
+    """Tell whether there is a command of this name, or a file that this pattern of a path means."""
+    if program.startswith("/"):
+        return any(Path("/").glob(program.removeprefix("/")))
+    return shutil.which(program) is not None
 
 
 def install_packages(missing: dict[str, str]) -> None:
     """Install what is missing by apt where we are root, else say in one message what to install."""
     if not missing:
         return
-    packages = list(missing.values())
+    packages = " ".join(missing.values()).split()
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         names = " and ".join(missing)
         raise NotStarted(BY_HAND.format(missing=names, packages=" ".join(packages)))
