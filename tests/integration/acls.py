@@ -1,6 +1,6 @@
 """The declared table of ``deploy/kafka/acls.yaml``, and how a test puts it on a broker."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,14 @@ def siem(org_id: str, topics: Iterable[str]) -> list[Rule]:
     return [*read, {"type": "group", "name": f"siem.{org_id}", "operations": ["Read"]}]
 
 
-def grant(bootstrap: str, principal: str, granted: Iterable[Rule]) -> None:
-    """Put rules on a broker, as its administrator."""
+def grant(bootstrap: str, granted: Mapping[str, Iterable[Rule]]) -> None:
+    """Put the rules of principals on a broker, as its administrator."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     bindings = [
-        _binding(principal, rule, operation) for rule in granted for operation in rule["operations"]
+        _binding(principal, rule, operation)
+        for principal, its in granted.items()
+        for rule in its
+        for operation in rule["operations"]
     ]
     for done in admin.create_acls(bindings).values():
         done.result()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import admin as kafka_admin
 from confluent_kafka.admin import AdminClient
@@ -105,32 +105,18 @@ class SecureBroker(Broker):
         """Return where clients of a listener connect."""
         return f"127.0.0.1:{self._ports[listener]}"
 
-    def add_user(self, name: str, password: str) -> None:
-        """Let a user in by this password, by both SCRAM mechanisms."""
+    def add_users(self, password: str, *names: str) -> None:
+        """Let users in by this password, by both SCRAM mechanisms."""
         scram = kafka_admin.ScramMechanism  # type: ignore[attr-defined] # exported in fact
         upsert = kafka_admin.UserScramCredentialUpsertion  # type: ignore[attr-defined]
         info = kafka_admin.ScramCredentialInfo  # type: ignore[attr-defined]
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
         for mechanism in (scram.SCRAM_SHA_256, scram.SCRAM_SHA_512):
-            user = upsert(name, info(mechanism, 4_096), password.encode())
-            for done in admin.alter_user_scram_credentials([user]).values():
+            users: list[Any] = [
+                upsert(name, info(mechanism, 4_096), password.encode()) for name in names
+            ]
+            for done in admin.alter_user_scram_credentials(users).values():
                 done.result()
-
-    def allow(self, user: str, topic: str, operation: str) -> None:
-        """Allow a user one operation on one topic."""
-        kind, acl = kafka_admin.ResourceType, kafka_admin.AclOperation  # type: ignore[attr-defined]
-        rule = kafka_admin.AclBinding(  # type: ignore[attr-defined]
-            kind.TOPIC,
-            topic,
-            kafka_admin.ResourcePatternType.LITERAL,  # type: ignore[attr-defined]
-            f"User:{user}",
-            "*",
-            acl[operation],
-            kafka_admin.AclPermissionType.ALLOW,  # type: ignore[attr-defined]
-        )
-        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
-        for done in admin.create_acls([rule]).values():
-            done.result()
 
     def _write_properties(self) -> Path:
         path = super()._write_properties()

@@ -2,7 +2,8 @@
 
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ EXPECTED: dict[str, Allowed] = {
         | {"raw.audit": {WRITE, "DESCRIBE"}},
     },
     "forwarder": {
-        "topics": each([SIEM, SIEM_OTHER], {WRITE, "DESCRIBE"}),
+        "topics": each([SIEM, SIEM_OTHER], {READ, WRITE, "DESCRIBE"}),
         "groups": {"hub-audit.forward": {READ, "DESCRIBE"}},
         "ids": each(IDS[3:5], {WRITE}),
     },
@@ -86,7 +87,7 @@ class Client:
         """Hold how it connects."""
         self.principal = principal
         self.expected = EXPECTED[principal]
-        self._options = {
+        self._options: dict[str, Any] = {
             "bootstrap.servers": broker.at("SASL_SSL"),
             "security.protocol": "SASL_SSL",
             "sasl.mechanism": "SCRAM-SHA-512",
@@ -175,10 +176,8 @@ def broker(server_directory: Path, authority: Authority) -> Iterator[SecureBroke
     broker.start()
     bus.create(broker.bootstrap_servers, TOPICS, 1)
     table = rules(prefix="", environment="production", group="hub-audit")
-    for principal, granted in (table | {"siem-acme": siem("acme", [SIEM])}).items():
-        grant(broker.bootstrap_servers, principal, granted)
-    for principal in EXPECTED:
-        broker.add_user(principal, PASSWORD)
+    grant(broker.bootstrap_servers, table | {"siem-acme": siem("acme", [SIEM])})
+    broker.add_users(PASSWORD, *EXPECTED)
     _await_coordinators(broker.bootstrap_servers)
     yield broker
     broker.kill()
@@ -226,12 +225,12 @@ def _await_coordinators(bootstrap: str) -> None:
     raise TimeoutError("the coordinators of the groups are not there")
 
 
-def _operations(asked: dict[str, object], refused: int) -> dict[str, set[str]]:
+def _operations(asked: Mapping[str, Future[Any]], refused: int) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for name, answer in asked.items():
-        error = answer.exception()  # type: ignore[attr-defined]
+        error = answer.exception()
         if error is None:
-            described = answer.result()  # type: ignore[attr-defined]
+            described = answer.result()
             found[name] = {operation.name for operation in described.authorized_operations}
         else:
             assert error.args[0].code() == refused, error

@@ -10,6 +10,7 @@ from processor.emit import topics
 from processor.errors import BusOutage, StartRefused
 from processor.settings import Settings
 from tests.integration import bus
+from tests.integration.acls import grant
 from tests.integration.ops import settings_of
 from tests.integration.secure import Authority, Issued, SecureBroker
 
@@ -36,9 +37,9 @@ def broker(server_directory: Path, authority: Authority) -> Iterator[SecureBroke
     """Give a broker of these tests' own, with one user and one topic."""
     broker = SecureBroker(server_directory / "secure-kafka", authority)
     broker.start()
-    broker.add_user("ada", PASSWORD)
-    broker.allow("ada", "own", "READ")
-    broker.allow("grace", "own", "READ")
+    broker.add_users(PASSWORD, "ada")
+    own = [{"type": "topic", "name": "own", "operations": ["Read"]}]
+    grant(broker.bootstrap_servers, {"ada": own, "grace": own})
     bus.create(broker.bootstrap_servers, ["own"], 1)
     yield broker
     broker.kill()
