@@ -33,6 +33,11 @@ class BusOutage(Outage):
 class TopicRefused(BusOutage):
     """A topic that is missing, forbidden or too narrow; records for others would have passed."""
 
+    def __init__(self, said: str, topics: frozenset[str] = frozenset()) -> None:
+        """Keep which topics are at fault, as they are named on Kafka, where that is known."""
+        self.topics = topics
+        super().__init__(said)
+
 
 class Doubt(Outage):
     """A Kafka transaction whose outcome is not known; taking the lane over again settles it."""

@@ -257,6 +257,7 @@ class Lane:
         self._check_order(records)
         self._busy = True
         try:
+            await self._producer.renew()  # before the store's fence: one that slept ends there
             positions = await self._pipeline.run(records, self._holding, self._producer)
         finally:
             self._busy = False

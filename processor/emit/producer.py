@@ -73,11 +73,15 @@ Place = tuple[str, int]
 
 
 TOPIC_FAULTS = {
-    TopicAuthorizationFailedError: "Hub Audit may not write to the topic: its ACL is missing",
+    TopicAuthorizationFailedError: (
+        "Hub Audit may not write to the topic: the bus's operators have to allow WRITE on it again"
+    ),
     UnknownTopicOrPartitionError: "the topic does not exist",
     InvalidTopicError: "the topic's name is not one that Kafka takes",
-    MessageSizeTooLargeError: "a record is larger than the topic's max.message.bytes",
-    RecordListTooLargeError: "a record is larger than the topic's segment.bytes",
+    MessageSizeTooLargeError: (
+        "an entry is larger than the topic's max.message.bytes: raise that to 1048588"
+    ),
+    RecordListTooLargeError: "an entry is larger than the topic's segment.bytes: raise that",
 }
 """What is wrong with one topic and not with the bus."""
 
@@ -139,6 +143,20 @@ class TransactionalProducer:
         self._producer = producer
         self._doubtful = False
 
+    @property
+    def ready(self) -> bool:
+        """Whether it can publish as it is; otherwise it is to be started first."""
+        return self._producer is not None and not self._doubtful
+
+    async def renew(self) -> None:
+        """Start again where it is not ready.
+
+        Only before anything is decided about what to publish next, since it fences whoever has
+        taken over meanwhile: one who was frozen between the two would publish what is published.
+        """
+        if not self.ready:
+            await self.start()
+
     async def transact(
         self, outgoing: Iterable[Outgoing], positions: Mapping[Place, Position]
     ) -> None:
@@ -147,11 +165,9 @@ class TransactionalProducer:
         Raises BusOutage when it certainly did not happen, Doubt when that is not known, Fenced when
         another producer has the id. After any of them this object must be started again.
         """
-        if self._doubtful or self._producer is None:
-            await self.start()
         producer = self._producer
-        if producer is None:
-            raise BusOutage("producer is not started")
+        if producer is None or self._doubtful:
+            raise BusOutage("producer is not started, or its last commit is in doubt")
         try:
             await self._send(producer, outgoing, positions)
             await self._commit(producer)
@@ -184,7 +200,7 @@ class TransactionalProducer:
                 await producer.begin_transaction()
                 await self._await_all(producer, batches)
                 await producer.send_offsets_to_transaction(committed, self._group)
-        except ProducerFenced:
+        except (ProducerFenced, TopicRefused):
             raise
         except tuple(TOPIC_FAULTS) as error:
             raise TopicRefused(TOPIC_FAULTS[type(error)]) from error
@@ -200,9 +216,16 @@ class TransactionalProducer:
             for topic, partition, builder in batches
         ]
         results = await asyncio.gather(*futures, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        failed = {
+            topic: result
+            for (topic, _, _), result in zip(batches, results, strict=True)
+            if isinstance(result, BaseException)
+        }
+        for topic, error in failed.items():
+            if type(error) in TOPIC_FAULTS:
+                raise TopicRefused(TOPIC_FAULTS[type(error)], _named(topic, error)) from error
+        for error in failed.values():
+            raise error
 
     async def _commit(self, producer: AIOKafkaProducer) -> None:
         clock = asyncio.get_running_loop().time
@@ -252,6 +275,13 @@ class LaneProducer(TransactionalProducer):
             outgoing,
             {(topic, self._lane): Position(offset, metadata) for topic, offset in offsets.items()},
         )
+
+
+def _named(topic: str, error: BaseException) -> frozenset[str]:
+    """Return the topics at fault: a missing ACL fails every batch, and names those it is about."""
+    if isinstance(error, TopicAuthorizationFailedError) and isinstance(error.args[0], set):
+        return frozenset(error.args[0])
+    return frozenset({topic})
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:

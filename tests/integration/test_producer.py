@@ -82,8 +82,10 @@ async def test_a_refused_record_fails_the_whole_transaction(
     """A batch the broker refuses raises, nothing of the transaction shows, and the next works."""
     wide, narrow = names
     producer = LaneProducer(settings_for(broker.bootstrap_servers), 0)
+    await producer.start()
     with pytest.raises(BusOutage):
         await producer.publish([outgoing(wide, b"1"), outgoing(narrow, b"x" * 9000)], {wide: 1}, 1)
+    await producer.renew()
     await producer.publish([outgoing(wide, b"2"), outgoing(narrow, b"2")], {wide: 1}, 1)
     await producer.abandon()
     assert values(broker, wide) == [b"2"]
@@ -111,6 +113,7 @@ async def test_a_pending_transaction_is_ended_before_offsets_are_read(
     """What a dead predecessor left open is aborted by the start, and its offset never counts."""
     settings = settings_for(broker.bootstrap_servers)
     lane = LaneProducer(settings, 0)
+    await lane.start()
     await lane.publish([outgoing(names[0], b"1")], {names[0]: 1}, 1)
     dead = AIOKafkaProducer(
         bootstrap_servers=broker.bootstrap_servers,
@@ -141,10 +144,14 @@ async def test_a_late_copy_of_a_commit_cannot_end_the_next_transaction(
     wide, narrow = names
     proxied = f"127.0.0.1:{broker.proxy_port}"
     producer = LaneProducer(settings_for(proxied, request_timeout_ms=1500), 0)
+    await producer.start()
     proxy.on_request = lambda api, n: Deed.HOLD if (api, n) == (Api.END_TXN, 1) else Deed.PASS
     await producer.publish([outgoing(wide, b"1")], {wide: 1}, 1)
     assert proxy.seen[Api.END_TXN] > 1
 
+    with pytest.raises(BusOutage, match="in doubt"):
+        await producer.publish([outgoing(wide, b"2")], {wide: 2}, 2)
+    await producer.renew()
     with pytest.raises(BusOutage):
         await producer.publish([outgoing(wide, b"2"), outgoing(narrow, b"x" * 9000)], {wide: 2}, 2)
     assert await proxy.deliver_held() == 1
@@ -160,6 +167,7 @@ async def test_an_unanswered_commit_is_told_from_a_failure(
     proxied = f"127.0.0.1:{broker.proxy_port}"
     settings = settings_for(proxied, transaction_timeout_ms=3000)
     producer = LaneProducer(settings, 0)
+    await producer.start()
     proxy.on_answer = lambda api, _: Deed.HOLD if api == Api.END_TXN else Deed.PASS
     with pytest.raises(Doubt, match="commit was not answered"):
         await producer.publish([outgoing(names[0], b"1")], {names[0]: 1}, 1)
@@ -176,6 +184,7 @@ async def test_offsets_are_asked_for_again_while_the_coordinator_loads(
     """An answer that leaves a partition out is no answer, least of all "nothing committed"."""
     settings = settings_for(f"127.0.0.1:{broker.proxy_port}")
     producer = LaneProducer(settings, 0)
+    await producer.start()
     await producer.publish([outgoing(names[0], b"1")], {names[0]: 42}, 7)
     await producer.abandon()
     proxy.seen.clear()
