@@ -19,6 +19,12 @@ Answer = TypeVar("Answer")
 organization = click.argument("org_id", metavar="ORGANIZATION")
 in_format = click.argument("name", metavar="FORMAT", type=click.Choice(get_args(FormatName)))
 
+ACCESS = {
+    "set": "its reader is let in: ACLs are set",
+    "open": "the bus has no authorizer: anybody may read it; with one, let the SIEM in by",
+    "by_hand": "Hub Audit may not set ACLs here; let the SIEM in by",
+}
+
 
 @click.group("subscriptions")
 def command() -> None:
@@ -68,9 +74,12 @@ def create(ctx: click.Context, /, org_id: str, name: FormatName, **wanted: Any) 
         ) from error
     made = _ordered(ctx, lambda control: control.create(org_id, name, passing))
     click.echo(f"{made.topic} is delivered to, if hub-audit forward runs")
-    click.echo("where the bus has an authorizer, let the SIEM read it:")
-    for acl in made.acls:
-        click.echo(f"  {acl}")
+    for warning in made.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(ACCESS[made.access])
+    if made.access != "set":
+        for acl in made.acls:
+            click.echo(f"  {acl}")
 
 
 @command.command()
@@ -155,13 +164,12 @@ def _ordered(ctx: click.Context, order: "Callable[[Control], Awaitable[Answer]]"
 def _row(each: "Subscription") -> dict[str, Any]:
     from schemas.subscription import topic_of
 
-    state = "paused" if each.paused else "failing" if each.error else "active"
     return {
         "topic": topic_of(each.org_id, each.format),
-        "state": state,
+        "state": each.state,
         "filter": each.filter.model_dump(exclude_defaults=True),
         "through_seq": each.forwarded_through,
-        "lag_entries": max(0, each.last_seq - each.forwarded_through),
+        "lag_entries": each.lag_entries,
         "delivered_at": each.delivered_at,
         "error": each.error,
     }

@@ -88,14 +88,14 @@ async def check(settings: Settings) -> list[str]:
 
     Raises BusOutage when the bus does not answer.
     """
-    async with _connected(settings) as admin:
+    async with connected(settings) as admin:
         found = await _look(admin, [topic.name for topic in wanted(settings)])
     return list(problems(settings, found))
 
 
 async def names(settings: Settings) -> frozenset[str]:
     """Return the names of all topics there are; raises BusOutage."""
-    async with _connected(settings) as admin:
+    async with connected(settings) as admin:
         return frozenset(await admin.list_topics())
 
 
@@ -105,8 +105,10 @@ async def create_siem(settings: Settings, name: str) -> bool:
     It has one partition, since its order is that of ``seq``.
     """
     options = {CLEANUP: "delete", RETENTION: str(settings.retention_days * DAY_MS)}
+    if settings.kafka.replication_factor >= REPLICAS_FOR_MIN_INSYNC:
+        options[MIN_INSYNC] = "2"
     topic = Topic(name, 1, options)
-    async with _connected(settings) as admin:
+    async with connected(settings) as admin:
         if name in await _look(admin, [name]):
             return False
         await _make(admin, [topic], settings.kafka.replication_factor)
@@ -116,7 +118,7 @@ async def create_siem(settings: Settings, name: str) -> bool:
 
 async def delete(settings: Settings, name: str) -> None:
     """Delete a topic with all that is on it; nothing happens when there is none."""
-    async with _connected(settings) as admin:
+    async with connected(settings) as admin:
         if name in await admin.list_topics():
             await admin.delete_topics([name])
 
@@ -128,7 +130,7 @@ async def create(settings: Settings, *, raise_partitions: bool = False) -> Creat
     to ``settings.lanes``; the caller sees to it that no processor runs.
     """
     topics = wanted(settings)
-    async with _connected(settings) as admin:
+    async with connected(settings) as admin:
         found = await _look(admin, [topic.name for topic in topics])
         missing = [topic for topic in topics if topic.name not in found]
         await _make(admin, missing, settings.kafka.replication_factor)
@@ -204,7 +206,7 @@ def _set(name: str, option: str, has: str, needs: str) -> str:
 
 
 @asynccontextmanager
-async def _connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+async def connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     """Lend an admin client; everything the bus does not answer is a BusOutage."""
     admin = AIOKafkaAdminClient(**settings.kafka.client_options())
     try:

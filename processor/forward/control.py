@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 from uuid import uuid4  # noqa: TID251 - an order happens here and has no identity yet
 
-from processor.emit import topics
+from processor.emit import acls, topics
 from processor.emit.own_events import OwnEvent, OwnEvents
 from processor.emit.route import murmur2
-from processor.errors import HubAuditError
+from processor.errors import HubAuditError, StartRefused
 from processor.normalize import known_org
 from processor.settings import Settings
 from processor.store import subscriptions as store
@@ -24,16 +24,68 @@ from schemas.subscription import Filter, topic_of
 
 CHANGED = "audit.subscription.changed.v1"
 
+MATCHED_NOTHING = (
+    f"no entry of the last {store.MATCHED_DAYS} days would have passed this filter: "
+    "is it what you want?"
+)
+NOT_LET_IN = "the bus has to let the SIEM in: have its operators run the commands"
+
 
 class SubscriptionError(HubAuditError):
-    """An order that makes no sense: no such subscription, or one there already."""
+    """An order that makes no sense; the message says why."""
+
+
+class AlreadySubscribed(SubscriptionError):
+    """There is a subscription of this organization and format."""
+
+
+class NotSubscribed(SubscriptionError):
+    """There is none."""
+
+
+class Connection(NamedTuple):
+    """What a SIEM's reader has to be told to read its topic, and nobody else's."""
+
+    bootstrap_servers: str
+    security_protocol: str
+    topic: str
+    group_id: str
+    isolation_level: str
+    principal: str
 
 
 class Created(NamedTuple):
-    """A new subscription's topic, and the commands that let its subscriber read it."""
+    """A new subscription's topic, whether its reader is let in, and what is to be considered."""
 
     topic: str
+    access: store.Access
     acls: list[str]
+    unmatched: bool
+
+    @property
+    def warnings(self) -> list[str]:
+        """What its owner should look at."""
+        found = [MATCHED_NOTHING] if self.unmatched else []
+        return [*found, NOT_LET_IN] if self.access == "by_hand" else found
+
+
+def connection_of(settings: Settings, org_id: str, name: FormatName) -> Connection:
+    """Return how the subscriber of an organization's format connects, whether there is one yet."""
+    public = settings.forward
+    return Connection(
+        bootstrap_servers=public.public_bootstrap_servers or settings.kafka.bootstrap_servers,
+        security_protocol=public.public_security_protocol or settings.kafka.security_protocol,
+        topic=settings.topic(topic_of(org_id, name)),
+        group_id=acls.group_of(org_id),
+        isolation_level="read_committed",
+        principal=acls.principal_of(org_id),
+    )
+
+
+def commands_of(settings: Settings, org_id: str, name: FormatName) -> list[str]:
+    """Return the commands that let the subscriber read its topic."""
+    topic = settings.topic(topic_of(org_id, name))
+    return acls.commands(org_id, topic, settings.kafka.bootstrap_servers)
 
 
 class Control:
@@ -58,72 +110,100 @@ class Control:
             await db.close()
 
     async def create(self, org_id: str, name: FormatName, wanted: Filter) -> Created:
-        """Begin a subscription with the next entry, and make its topic."""
+        """Begin a subscription with the next entry; make its topic, and let its reader in.
+
+        The row comes last: until then nothing is delivered, and all before it can be done again.
+        """
         if known_org(org_id) is None:
             raise SubscriptionError("an organization is 1 to 128 characters of A-Z a-z 0-9 _ -")
-        if await self._find(org_id, name) is not None:
-            raise SubscriptionError(f"{topic_of(org_id, name)} exists already")
+        if await self.find(org_id, name) is not None:
+            raise AlreadySubscribed(f"{topic_of(org_id, name)} exists already")
+        matched = await store.matched(self._db, org_id, wanted)
         after = {"state": "active", "filter": wanted.model_dump(exclude_defaults=True)}
         await self._tell(org_id, name, {}, after)
         topic = self._settings.topic(topic_of(org_id, name))
-        await topics.create_siem(self._settings, topic)
-        if not await store.create(self._db, org_id, name, murmur2(org_id.encode()), wanted):
-            raise SubscriptionError(f"{topic_of(org_id, name)} exists already")
-        return Created(topic, acls(org_id, topic))
+        try:
+            await topics.create_siem(self._settings, topic)
+        except StartRefused as error:
+            raise SubscriptionError(str(error)) from error
+        let_in = [*acls.of_topic(org_id, topic), *acls.of_group(org_id)]
+        access = await acls.allow(self._settings, let_in)
+        hashed = murmur2(org_id.encode())
+        if not await store.create(self._db, org_id, name, hashed, wanted, access):
+            raise AlreadySubscribed(
+                f"{topic_of(org_id, name)} was created by somebody else just now"
+            )
+        commands = commands_of(self._settings, org_id, name)
+        return Created(topic, access, commands, unmatched=matched is False)
 
     async def pause(self, org_id: str, name: FormatName) -> None:
         """Deliver nothing until it is resumed; the place is kept for as long as entries are."""
-        await self._existing(org_id, name)
-        await self._tell(org_id, name, {"state": "active"}, {"state": "paused"})
+        subscription = await self.existing(org_id, name)
+        await self._tell(org_id, name, {"state": subscription.state}, {"state": "paused"})
         await store.set_paused(self._db, org_id, name, paused=True)
 
     async def resume(self, org_id: str, name: FormatName) -> None:
         """Go on where it was paused."""
-        await self._existing(org_id, name)
-        await self._tell(org_id, name, {"state": "paused"}, {"state": "active"})
+        subscription = await self.existing(org_id, name)
+        await self._tell(org_id, name, {"state": subscription.state}, {"state": "active"})
         await store.set_paused(self._db, org_id, name, paused=False)
 
     async def replay(
         self, org_id: str, name: FormatName, after: int | datetime, through: int | None = None
     ) -> int:
-        """Deliver again what came after a number or from a time on; returns up to which number."""
-        subscription = await self._existing(org_id, name)
+        """Deliver again what came after a number or from a time on; returns up to which number.
+
+        A replay that is still under way is given up for the new one.
+        """
+        subscription = await self.existing(org_id, name)
         if isinstance(after, datetime):
             after = await store.seq_at(self._db, org_id, after)
-        if after >= subscription.forwarded_through:
+        last = subscription.forwarded_through
+        if after >= last:
             raise SubscriptionError(
-                f"nothing after {after} has been delivered: "
-                f"the last one is {subscription.forwarded_through}"
+                f"nothing after {after} has been delivered: the last one is {last}"
             )
+        if through is not None and through <= after:
+            raise SubscriptionError(f"nothing lies after {after} and up to {through}")
         await self._tell(org_id, name, {}, {"replay": {"after_seq": after, "through_seq": through}})
-        last = await store.order_replay(self._db, org_id, name, after, through)
-        return last or 0
+        return await store.order_replay(self._db, org_id, name, after, through) or 0
 
     async def test(self, org_id: str, name: FormatName) -> None:
         """Deliver an event that says that it is a test."""
-        await self._existing(org_id, name)
+        await self.existing(org_id, name)
         await self._tell(org_id, name, {}, {"test": True})
         await store.order_test(self._db, org_id, name)
 
     async def delete(self, org_id: str, name: FormatName) -> None:
-        """End a subscription and delete its topic: what was delivered is the subscriber's."""
-        await self._existing(org_id, name)
-        await self._tell(org_id, name, {"state": "active"}, {"state": "deleted"})
-        await store.delete(self._db, org_id, name)
-        await topics.delete(self._settings, self._settings.topic(topic_of(org_id, name)))
+        """End a subscription and delete its topic: what was delivered is the subscriber's.
+
+        The row goes last: what was cut off before can be ordered again.
+        """
+        subscription = await self.existing(org_id, name)
+        await self._tell(org_id, name, {"state": subscription.state}, {"state": "deleted"})
+        await store.set_paused(self._db, org_id, name, paused=True)
+        topic = self._settings.topic(topic_of(org_id, name))
+        shut_out = acls.of_topic(org_id, topic)
+        if len(await self.listed(org_id)) == 1:
+            shut_out += acls.of_group(org_id)
+        await acls.disallow(self._settings, shut_out)
+        await topics.delete(self._settings, topic)
+        await store.delete(self._db, subscription.id)
 
     async def listed(self, org_id: str | None = None) -> list[Subscription]:
         """Return the subscriptions of an organization, or of all."""
         return await store.listed(self._db, org_id)
 
-    async def _find(self, org_id: str, name: FormatName) -> Subscription | None:
+    async def find(self, org_id: str, name: FormatName) -> Subscription | None:
+        """Return a subscription, None when there is none."""
         found = [each for each in await store.listed(self._db, org_id) if each.format == str(name)]
         return found[0] if found else None
 
-    async def _existing(self, org_id: str, name: FormatName) -> Subscription:
-        subscription = await self._find(org_id, name)
+    async def existing(self, org_id: str, name: FormatName) -> Subscription:
+        """Return a subscription; raises NotSubscribed when there is none."""
+        subscription = await self.find(org_id, name)
         if subscription is None:
-            raise SubscriptionError(f"there is no subscription {topic_of(org_id, name)}")
+            raise NotSubscribed(f"there is no subscription {topic_of(org_id, name)}")
         return subscription
 
     async def _tell(
@@ -137,15 +217,3 @@ class Control:
         }
         now = datetime.now(UTC)  # noqa: TID251 - when it was ordered
         await self._events.publish([OwnEvent(str(uuid4()), CHANGED, now, org_id, data)])
-
-
-def acls(org_id: str, topic: str) -> list[str]:
-    """Return the commands that let an organization's SIEM read its topic, and nobody else's."""
-    principal = f"--allow-principal User:siem-{org_id}"
-    return [
-        f"kafka-acls.sh --add {principal} {what} --resource-pattern-type literal"
-        for what in (
-            f"--operation Read --operation Describe --topic {topic}",
-            f"--operation Read --group siem.{org_id}",
-        )
-    ]

@@ -13,8 +13,8 @@ from processor.health import serve
 from processor.normalize import NORMALIZER
 from processor.settings import Settings
 from processor.store import subscriptions
+from processor.store.leases import Leases
 from processor.store.pool import FORWARDER, Database
-from processor.store.subscriptions import Leases
 
 log = logging.getLogger(__name__)
 

@@ -7,21 +7,16 @@ is such a chain of its own.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
-
-import orjson
 
 from processor.emit.route import Header, Outgoing
 from processor.siem import FORMATS
-from processor.store.subscriptions import Gap, Subscription
+from processor.siem.heartbeat import Gap, Heartbeat
+from processor.store.subscriptions import Subscription
 from schemas.entry import Entry
 from schemas.subscription import topic_of
 
-BYTES_MAX = 2 * 1024 * 1024
-"""Of one subscription in one round: others wait for its transaction."""
-
-HEARTBEAT_TYPE = b"application/json"
 TEST_ID = "00000000-0000-8000-8000-000000000000"
 
 
@@ -33,11 +28,15 @@ class Chain(NamedTuple):
 
 
 def entries(
-    subscription: Subscription, found: Sequence[Entry], chain: Chain, replay: UUID | None = None
+    subscription: Subscription,
+    found: Sequence[Entry],
+    chain: Chain,
+    bytes_max: int,
+    replay: UUID | None = None,
 ) -> tuple[list[Outgoing], Chain]:
     """Return the records of those entries that are wanted, and how far the chain has come.
 
-    That is the last entry, or an earlier one where the records would become too large together.
+    That is the last entry, or an earlier one where the records would be more than ``bytes_max``.
     """
     records: list[Outgoing] = []
     size, (through, told) = 0, chain
@@ -46,7 +45,7 @@ def entries(
         if subscription.filter.takes(entry):
             value = FORMATS[subscription.format].render(entry)
             size += len(value)
-            if records and size > BYTES_MAX:
+            if records and size > bytes_max:
                 break
             records.append(_of_entry(subscription, entry, value, told, replay))
             told = seq
@@ -55,23 +54,21 @@ def entries(
 
 
 def heartbeat(
-    subscription: Subscription, chain: Chain, gaps: Iterable[Gap], replay: UUID | None = None
+    subscription: Subscription,
+    chain: Chain,
+    gaps: Iterable[Gap],
+    at: str,
+    replay: UUID | None = None,
 ) -> tuple[Outgoing, Chain]:
     """Return a record that says how far everything was heard of, and which numbers do not exist."""
-    said: dict[str, Any] = {
-        "org_id": subscription.org_id,
-        "through_seq": chain.through,
-        "previous_seq": chain.told,
-        "gaps": [
-            {"first_seq": gap.first, "last_seq": gap.last, "reason": gap.reason} for gap in gaps
-        ],
-    }
+    form = FORMATS[subscription.format]
+    said = Heartbeat(subscription.org_id, chain.through, chain.told, tuple(gaps), at)
     headers: list[Header] = [
-        ("content-type", HEARTBEAT_TYPE),
+        ("content-type", form.content_type.encode()),
         ("hub_heartbeat", b"true"),
         *_progress(chain.told, chain.through, replay),
     ]
-    record = _record(subscription, None, orjson.dumps({"hub_heartbeat": said}), headers)
+    record = _record(subscription, None, form.heartbeat(said), headers)
     return record, Chain(chain.through, chain.through)
 
 

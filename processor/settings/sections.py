@@ -118,8 +118,10 @@ class BatchBounds(Section):
 
 
 class Forward(Section):
-    """How SIEM subscriptions are served."""
+    """How SIEM subscriptions are served; the public address is what subscribers are told."""
 
+    public_bootstrap_servers: str = ""
+    public_security_protocol: str = ""
     heartbeat_seconds: Annotated[float, Field(ge=1, le=3_600)] = 60.0
     lease_seconds: Annotated[float, Field(ge=2, le=300)] = 10.0
 

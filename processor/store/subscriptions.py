@@ -1,4 +1,4 @@
-"""SIEM subscriptions: their rows, what is new for them, and the leases on their shards.
+"""SIEM subscriptions: their rows, what is ordered of them, and what is new for them.
 
 Positions here follow those that Kafka commits with the messages and never lead them; a forwarder
 starts from the larger of the two.
@@ -6,11 +6,14 @@ starts from the larger of the two.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, get_args
 from uuid import UUID
 
 import orjson
+from pydantic import ValidationError
 
+from processor.errors import DatabaseOutage
 from processor.store.pool import Database
 from processor.store.rows import decode
 from processor.store.sql import statements
@@ -21,6 +24,21 @@ from schemas.subscription import Filter
 _SQL = statements("subscriptions.sql")
 
 SEQ_MAX = 2**63 - 1
+
+MATCHED_DAYS = 90
+MATCHED_SECONDS_MAX = 2.0
+"""What it is worth to find out whether a filter would have let anything pass."""
+
+FORWARDING_SECONDS = 30.0
+"""Without a word of any forwarder for so long, there is none."""
+
+FILTERS_CACHED_MAX = 4_096
+"""Filters are few and looked at several times a second."""
+
+Access = Literal["set", "open", "by_hand", "unknown"]
+"""Whether the subscriber was let in to its topic: by us, not needed, or by whom the bus is."""
+
+State = Literal["active", "paused", "failing"]
 
 
 class Replay(NamedTuple):
@@ -35,9 +53,11 @@ class Subscription(NamedTuple):
     """A subscription as it stands; ``last_seq`` is the organization's newest entry.
 
     Every entry up to ``forwarded_through`` was considered for it, and its subscriber was told so up
-    to ``told_through``.
+    to ``told_through``. ``id`` tells it from one that had its name before. ``unusable`` says why
+    this version cannot serve it, if it cannot.
     """
 
+    id: UUID
     org_id: str
     format: FormatName
     filter: Filter
@@ -51,16 +71,32 @@ class Subscription(NamedTuple):
     error_at: datetime | None
     replay: Replay | None
     test_id: UUID | None
+    access: Access
+    replayed_through: int | None
+    unusable: str | None = None
+
+    @property
+    def state(self) -> State:
+        """What it does at the moment."""
+        if self.paused:
+            return "paused"
+        return "failing" if self.error else "active"
+
+    @property
+    def lag_entries(self) -> int:
+        """How many entries were not considered yet."""
+        return max(0, self.last_seq - self.forwarded_through)
 
 
 class Delivered(NamedTuple):
     """How far a subscription has come, and which of its orders are carried out."""
 
-    org_id: str
-    format: FormatName
+    id: UUID
     forwarded_through: int
     told_through: int
     sent: bool
+    replay_id: UUID | None = None
+    replayed_through: int | None = None
     replay_done: UUID | None = None
     test_done: UUID | None = None
 
@@ -124,23 +160,58 @@ async def note_delivered(db: Database, delivered: Iterable[Delivered]) -> None:
         await connection.execute(_SQL["delivered"], *columns)
 
 
-async def note_failed(db: Database, org_id: str, name: str, error: str) -> None:
+async def note_failed(db: Database, subscription: UUID, error: str) -> None:
     """Write why a subscription cannot be served."""
     async with db.connection() as connection:
-        await connection.execute(_SQL["failed"], org_id, name, error)
+        await connection.execute(_SQL["failed"], subscription, error)
+
+
+async def forwarding(db: Database) -> bool:
+    """Tell whether any forwarder is there."""
+    seconds = timedelta(seconds=FORWARDING_SECONDS)
+    async with db.connection() as connection:
+        there: bool = await connection.fetchval(_SQL["forwarding"], seconds)
+    return there
+
+
+async def matched(db: Database, org_id: str, wanted: Filter) -> bool | None:
+    """Tell whether an entry of the last MATCHED_DAYS passes a filter; None when that takes long."""
+    conditions = wanted.actions, wanted.categories, wanted.outcomes
+    try:
+        async with db.transaction() as connection:
+            await connection.execute(
+                _SQL["matched_patience"], f"{round(MATCHED_SECONDS_MAX * 1000)}"
+            )
+            found: bool = await connection.fetchval(
+                _SQL["matched"],
+                org_id,
+                timedelta(days=MATCHED_DAYS),
+                *map(list, conditions),
+                wanted.severity_min,
+            )
+    except DatabaseOutage:
+        return None
+    return found
 
 
 # --- orders ------------------------------------------------------------------------------------
 
 
-async def create(db: Database, org_id: str, name: FormatName, hashed: int, wanted: Filter) -> bool:
+async def create(
+    db: Database,
+    org_id: str,
+    name: FormatName,
+    hashed: int,
+    wanted: Filter,
+    access: Access = "unknown",
+) -> bool:
     """Create a subscription that begins with the next entry; False when there is one already.
 
     ``hashed`` is a number of the organization's by which shards are chosen.
     """
     text = wanted.model_dump_json(exclude_defaults=True)
     async with db.connection() as connection:
-        row = await connection.fetchrow(_SQL["create"], org_id, name, hashed, text)
+        row = await connection.fetchrow(_SQL["create"], org_id, name, hashed, text, access)
     return row is not None
 
 
@@ -172,60 +243,24 @@ async def order_test(db: Database, org_id: str, name: str) -> bool:
         return await connection.fetchval(_SQL["test"], org_id, name) is not None
 
 
-async def delete(db: Database, org_id: str, name: str) -> bool:
+async def delete(db: Database, subscription: UUID) -> bool:
     """End a subscription; False when there was none."""
     async with db.connection() as connection:
-        return await connection.fetchval(_SQL["delete"], org_id, name) is not None
-
-
-# --- shards ------------------------------------------------------------------------------------
-
-
-class Leases:
-    """The shards that a forwarder holds for as long as it renews; the clock is the database's."""
-
-    def __init__(self, db: Database, instance: UUID, lease_seconds: float) -> None:
-        """Prepare the leases of one forwarder; ``refresh`` takes them."""
-        self._db = db
-        self._instance = instance
-        self._lease = timedelta(seconds=lease_seconds)
-
-    async def refresh(self) -> frozenset[int]:
-        """Renew what is ours, give up or take what makes our share, and return what we hold.
-
-        Forwarders that are there share the shards evenly, to the next whole number.
-        """
-        async with self._db.transaction() as connection:
-            await connection.execute(_SQL["register"], self._instance)
-            alive = await connection.fetchrow(_SQL["alive"], self._lease)
-            share = -(-alive["shards"] // max(1, alive["forwarders"]))
-            held = await connection.fetch(_SQL["renew"], self._instance, self._lease, share)
-            shards = {row["shard"] for row in held}
-            if len(shards) < share:
-                room = share - len(shards)
-                taken = await connection.fetch(_SQL["claim"], self._instance, self._lease, room)
-                shards |= {row["shard"] for row in taken}
-        return frozenset(shards)
-
-    async def release(self, shards: Iterable[int]) -> None:
-        """Give shards back without waiting for their lease to end."""
-        async with self._db.connection() as connection:
-            await connection.execute(_SQL["release"], self._instance, list(shards))
-
-    async def leave(self) -> None:
-        """Give everything back, and be counted no more."""
-        async with self._db.connection() as connection:
-            await connection.execute(_SQL["unregister"], self._instance)
+        return await connection.fetchval(_SQL["delete"], subscription) is not None
 
 
 def _subscription(row: Mapping[str, Any]) -> Subscription:
     replay = None
     if row["replay_id"] is not None:
         replay = Replay(row["replay_id"], row["replay_after"], row["replay_through"])
+    wanted, unusable = _filter(row["filter"])
+    if row["format"] not in get_args(FormatName):
+        unusable = f"this version does not know the format {row['format']}"
     return Subscription(
+        id=row["id"],
         org_id=row["org_id"],
         format=row["format"],
-        filter=Filter.model_validate(orjson.loads(row["filter"])),
+        filter=wanted,
         paused=row["paused"],
         last_seq=row["last_seq"],
         forwarded_through=row["forwarded_through"],
@@ -236,4 +271,16 @@ def _subscription(row: Mapping[str, Any]) -> Subscription:
         error_at=row["error_at"],
         replay=replay,
         test_id=row["test_id"],
+        access=row["access"],
+        replayed_through=row["replayed_through"],
+        unusable=unusable,
     )
+
+
+@lru_cache(FILTERS_CACHED_MAX)
+def _filter(text: str) -> tuple[Filter, str | None]:
+    """Return a stored filter, or why it is none any more: an action may have been renamed."""
+    try:
+        return Filter.model_validate(orjson.loads(text)), None
+    except ValidationError:
+        return Filter(), "this version does not understand its filter"

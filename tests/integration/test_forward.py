@@ -14,12 +14,13 @@ import pytest
 from processor.emit import topics
 from processor.errors import Fenced
 from processor.forward.forwarder import Forwarder
-from processor.forward.shard import Shard
+from processor.forward.shard import MISSING, Shard
 from processor.settings import Settings
 from processor.store import subscriptions as store
+from processor.store.leases import Leases
 from processor.store.load import load
 from processor.store.pool import FORWARDER, WRITER, Database
-from processor.store.subscriptions import Leases, Subscription
+from processor.store.subscriptions import Subscription
 from schemas.catalogue import FormatName
 from schemas.subscription import Filter, topic_of
 from tests.integration import bus
@@ -301,7 +302,8 @@ async def test_subscription_without_a_topic_hurts_no_other(world: World, shard: 
     await world.happen(2, org_id="globex")
     await world.rounds(shard)
     assert siem.seqs() == [1, 2]
-    assert (await world.standing("globex")).error == f"topic {poor.topic} does not exist"
+    said = (await world.standing("globex")).error
+    assert said == MISSING.format(topic=poor.topic)
     await topics.create_siem(world.settings, poor.topic)
     async with begun(world) as successor:
         await world.rounds(successor)
@@ -318,7 +320,7 @@ async def test_topic_that_refuses_hurts_no_other(world: World, shard: Shard) -> 
     await world.rounds(shard)
     assert siem.seqs() == [1, 2]
     said = (await world.standing("globex")).error
-    assert said == "a record is larger than the topic's max.message.bytes"
+    assert said == "an entry is larger than the topic's max.message.bytes: raise that to 1048588"
     assert (await world.standing("globex")).forwarded_through == 0
 
 

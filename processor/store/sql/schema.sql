@@ -348,7 +348,11 @@ CREATE TABLE public.subscriptions (
     replay_id uuid,
     replay_after bigint,
     replay_through bigint,
-    test_id uuid
+    test_id uuid,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    access text DEFAULT 'unknown'::text NOT NULL,
+    replayed_through bigint,
+    CONSTRAINT subscriptions_access CHECK ((access = ANY (ARRAY['set'::text, 'open'::text, 'by_hand'::text, 'unknown'::text])))
 )
 WITH (fillfactor='50');
 

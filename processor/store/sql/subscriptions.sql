@@ -43,15 +43,23 @@ SET
     told_through = greatest(s.told_through, d.told),
     delivered_at = CASE WHEN d.sent THEN now() ELSE s.delivered_at END,
     error = NULL, error_at = NULL,
+    replayed_through = CASE
+        WHEN s.replay_id = d.replay_id THEN d.replayed ELSE s.replayed_through
+    END,
     replay_id = CASE WHEN s.replay_id = d.replay_done THEN NULL ELSE s.replay_id END,
     test_id = CASE WHEN s.test_id = d.test_done THEN NULL ELSE s.test_id END
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::boolean[], $6::uuid[], $7::uuid[])
-AS d (org_id, format, forwarded, told, sent, replay_done, test_done)
-WHERE s.org_id = d.org_id AND s.format = d.format;
+FROM unnest(
+    $1::uuid[], $2::bigint[], $3::bigint[], $4::boolean[], $5::uuid[], $6::bigint[], $7::uuid[],
+    $8::uuid[]
+)
+AS d (id, forwarded, told, sent, replay_id, replayed, replay_done, test_done)
+WHERE s.id = d.id;
 
 -- name: failed
 -- Note why a subscription cannot be served.
-UPDATE subscriptions SET error = $3, error_at = now() WHERE org_id = $1 AND format = $2;
+UPDATE subscriptions
+SET error = $2, error_at = CASE WHEN error = $2 THEN error_at ELSE now() END
+WHERE id = $1;
 
 -- name: register
 -- Say that a forwarder is there, and forget those that have not been for long.
@@ -95,8 +103,8 @@ WHERE owner = $1 AND shard = ANY($2::integer[]);
 
 -- name: create
 -- A new subscription, from the next entry on; nothing when there is one of this format already.
-INSERT INTO subscriptions (org_id, format, shard, filter, forwarded_through, told_through)
-SELECT $1, $2, ($3::bigint % (SELECT count(*) FROM forward_shards))::integer, $4, h.seq, h.seq
+INSERT INTO subscriptions (org_id, format, shard, filter, access, forwarded_through, told_through)
+SELECT $1, $2, ($3::bigint % (SELECT count(*) FROM forward_shards))::integer, $4, $5, h.seq, h.seq
 FROM (SELECT coalesce((SELECT last_seq FROM org_heads WHERE org_id = $1), 0) AS seq) AS h
 ON CONFLICT DO NOTHING
 RETURNING org_id, format;
@@ -116,7 +124,7 @@ WHERE org_id = $1 AND format = $2 RETURNING format;
 -- name: replay
 -- Ask for entries again: those above one number and up to another, the latest by default.
 UPDATE subscriptions
-SET replay_id = gen_random_uuid(), replay_after = $3,
+SET replay_id = gen_random_uuid(), replay_after = $3, replayed_through = $3,
     replay_through = least(forwarded_through, coalesce($4, forwarded_through))
 WHERE org_id = $1 AND format = $2 RETURNING replay_through;
 
@@ -131,4 +139,22 @@ WHERE org_id = $1 AND format = $2 RETURNING test_id;
 
 -- name: delete
 -- End a subscription.
-DELETE FROM subscriptions WHERE org_id = $1 AND format = $2 RETURNING format;
+DELETE FROM subscriptions WHERE id = $1 RETURNING format;
+
+-- name: matched
+-- Whether an entry of the last so many days would have passed a filter.
+SELECT EXISTS (
+    SELECT FROM audit_entries AS e
+    WHERE e.org_id = $1 AND e.occurred_at > now() - $2::interval AND e.severity >= $6
+    AND (cardinality($3::text[]) = 0 OR e.action = ANY($3::text[]))
+    AND (cardinality($4::text[]) = 0 OR e.category = ANY($4::text[]))
+    AND (cardinality($5::text[]) = 0 OR e.outcome = ANY($5::text[]))
+);
+
+-- name: matched_patience
+-- That is not worth more than so long.
+SELECT set_config('statement_timeout', $1, true);
+
+-- name: forwarding
+-- Whether any forwarder has said lately that it is there.
+SELECT EXISTS (SELECT FROM forwarders WHERE seen_at > now() - $1::interval);

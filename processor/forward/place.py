@@ -1,0 +1,75 @@
+"""Where a subscription stands, and the text as which that is committed. Pure."""
+
+from typing import NamedTuple
+from uuid import UUID
+
+import orjson
+
+from processor.forward.messages import Chain
+from processor.store.subscriptions import Subscription
+
+
+class Place(NamedTuple):
+    """Where a subscription stands: its live chain, its replay's, and its last test event."""
+
+    live: Chain
+    replay_id: UUID | None = None
+    replay: Chain = Chain(0, 0)
+    test_id: UUID | None = None
+
+    def text(self, subscription: UUID) -> str:
+        """Return it as the text that is committed."""
+        said: dict[str, object] = {"id": str(subscription), "live": list(self.live)}
+        if self.replay_id is not None:
+            said["replay"] = [str(self.replay_id), *self.replay]
+        if self.test_id is not None:
+            said["test"] = str(self.test_id)
+        return orjson.dumps(said).decode()
+
+
+def place_of(subscription: Subscription, text: str | None) -> Place:
+    """Return where a subscription stands: by what is committed, and by its row, which may lag.
+
+    What was committed for one that had the same name before says nothing about this one. What
+    cannot be read was written by an operator's tool, and says nothing either.
+    """
+    row = Chain(subscription.forwarded_through, subscription.told_through)
+    place = _read(subscription.id, text)
+    if place is None:
+        return Place(row)
+    # Each of the four numbers is a fact: everything was considered so far, and told so far.
+    live = Chain(max(row.through, place.live.through), max(row.told, place.live.told))
+    return place._replace(live=live)
+
+
+def _read(subscription: UUID, text: str | None) -> Place | None:
+    try:
+        said = orjson.loads(text or "")
+        if said.get("id", str(subscription)) != str(subscription):
+            return None
+        through, told = said["live"]
+        replay_id, *replay = said.get("replay") or (None, 0, 0)
+        return Place(
+            live=Chain(int(through), int(told)),
+            replay_id=None if replay_id is None else UUID(replay_id),
+            replay=Chain(*replay),
+            test_id=UUID(said["test"]) if "test" in said else None,
+        )
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None
+
+
+def open_replay(subscription: Subscription, place: Place) -> bool:
+    """Tell whether a replay is wanted and not at its end."""
+    wanted = subscription.replay
+    return wanted is not None and (
+        place.replay_id != wanted.id or place.replay.through < wanted.through
+    )
+
+
+def replay_chain(subscription: Subscription, place: Place) -> Chain:
+    """Return how far the wanted replay has come."""
+    wanted = subscription.replay
+    if wanted is None or place.replay_id == wanted.id:
+        return place.replay
+    return Chain(wanted.after, wanted.after)

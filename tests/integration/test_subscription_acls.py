@@ -1,0 +1,256 @@
+"""Who may read a SIEM topic, on a bus that asks everybody who they are."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.errors import TopicAuthorizationFailedError
+from confluent_kafka import Consumer
+from confluent_kafka import admin as kafka_admin
+from confluent_kafka.admin import AdminClient
+
+from processor.emit import acls
+from processor.emit.own_events import OwnEvents
+from processor.emit.producer import TOPIC_FAULTS
+from processor.forward.control import Control
+from processor.forward.shard import Shard
+from processor.local.kafka import Broker
+from processor.local.port import free_port
+from processor.settings import Settings
+from processor.store import subscriptions as store
+from processor.store.load import load
+from processor.store.pool import FORWARDER, WRITER, Database
+from schemas.subscription import Filter
+from tests.integration import bus
+from tests.integration.ops import settings_of
+from tests.integration.store import an_entry
+
+pytestmark = pytest.mark.timeout(120)
+
+USERS = ("siem-acme", "siem-globex", "forwarder")
+PASSWORD = secrets.token_hex(8)
+SECONDS_MAX = 20.0
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """Give the port on which the bus asks who somebody is."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Broker]:
+    """Give a broker with an authorizer; who comes in by the other port may do everything."""
+    directory: Path = tmp_path_factory.mktemp("guarded")
+    plain = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    users = " ".join(f'user_{name}="{PASSWORD}"' for name in USERS)
+    broker = Broker(directory, heap_mb=384, proxy_port=port)
+    broker.proxied_port = port
+    broker._settings |= {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+        "listener.security.protocol.map": (
+            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:SASL_PLAINTEXT"
+        ),
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.proxied.plain.sasl.jaas.config": f"{plain} required {users};",
+    }
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+class Bus:
+    """The guarded bus, an organization's database, and who orders."""
+
+    def __init__(self, settings: Settings, port: int, db: Database, writer: Database) -> None:
+        """Keep them."""
+        self.settings, self.port, self.db, self.writer = settings, port, db, writer
+
+    @asynccontextmanager
+    async def control(self) -> AsyncIterator[Control]:
+        """Lend somebody who may order everything."""
+        async with OwnEvents.opened(self.settings) as events:
+            yield Control(self.settings, self.db, events, {"type": "user", "id": "usr_olivia"})
+
+    def login(self, user: str) -> dict[str, str]:
+        """Return how somebody connects who is asked who they are."""
+        return {
+            "bootstrap.servers": f"127.0.0.1:{self.port}",
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": user,
+            "sasl.password": PASSWORD,
+        }
+
+    def settings_as(self, user: str) -> Settings:
+        """Return the settings of a Hub Audit that is asked who it is."""
+        mine = self.settings.kafka.model_dump() | {
+            "bootstrap_servers": f"127.0.0.1:{self.port}",
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": "PLAIN",
+            "sasl_username": user,
+            "sasl_password": PASSWORD,
+        }
+        kafka = type(self.settings.kafka).model_validate(mine)
+        return self.settings.model_copy(update={"kafka": kafka})
+
+    def read(self, user: str, topic: str, group: str) -> object:
+        """Return what somebody gets who reads a topic in a group: a value, or a refusal."""
+        consumer = Consumer(
+            {
+                **self.login(user),
+                "group.id": group,
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+            }
+        )
+        try:
+            consumer.subscribe([topic])
+            record = consumer.poll(SECONDS_MAX)
+            assert record is not None
+            error = record.error()
+            return error.name() if error else record.value()
+        finally:
+            consumer.close()
+
+    def allowed(self) -> set[tuple[str, str, str]]:
+        """Return every ACL there is: principal, topic or group, operation."""
+        parts: list[Any] = [
+            kafka_admin.ResourceType.ANY,  # type: ignore[attr-defined] # all of these are
+            None,
+            kafka_admin.ResourcePatternType.ANY,  # type: ignore[attr-defined]
+            None,
+            None,
+            kafka_admin.AclOperation.ANY,  # type: ignore[attr-defined]
+            kafka_admin.AclPermissionType.ANY,  # type: ignore[attr-defined]
+        ]
+        anything = kafka_admin.AclBindingFilter(*parts)  # type: ignore[attr-defined]
+        admin = self.admin()  # ends what it was asked when nobody holds it any more
+        found: Any = admin.describe_acls(anything).result(SECONDS_MAX)
+        assert all(each.resource_pattern_type.name == "LITERAL" for each in found)
+        return {(each.principal, each.name, each.operation.name) for each in found}
+
+    def admin(self) -> AdminClient:
+        """Somebody who may do everything."""
+        return AdminClient({"bootstrap.servers": self.settings.kafka.bootstrap_servers})
+
+
+@pytest.fixture
+async def guarded(broker: Broker, port: int, postgres_dsn: str) -> AsyncIterator[Bus]:
+    """Give the guarded bus, with the topic of Hub Audit's own events."""
+    settings = settings_of(broker.bootstrap_servers, postgres_dsn)
+    bus.create(broker.bootstrap_servers, [settings.topic("raw.audit")], 3)
+    db = await Database.open(postgres_dsn, role=FORWARDER)
+    writer = await Database.open(postgres_dsn, role=WRITER)
+    yield Bus(settings, port, db, writer)
+    await db.close()
+    await writer.close()
+
+
+async def test_its_own_siem_is_let_in_and_nobody_else(guarded: Bus) -> None:
+    """Creating sets literal ACLs for one principal; deleting takes them back."""
+    async with guarded.control() as control:
+        made = await control.create("acme", "hub", Filter())
+        other = await control.create("acme", "ecs", Filter())
+        assert (made.access, made.warnings) == ("set", [guarded_warning()])
+        assert guarded.allowed() == {
+            ("User:siem-acme", made.topic, "READ"),
+            ("User:siem-acme", made.topic, "DESCRIBE"),
+            ("User:siem-acme", other.topic, "READ"),
+            ("User:siem-acme", other.topic, "DESCRIBE"),
+            ("User:siem-acme", "siem.acme", "READ"),
+        }
+        await control.test("acme", "hub")
+        shard = Shard(guarded.settings, guarded.db, (await shard_of(guarded, "acme")))
+        await shard.round()
+        await shard.end()
+        sent = guarded.read("siem-acme", made.topic, "siem.acme")
+        assert isinstance(sent, bytes)
+        assert b"Hub Audit test event" in sent
+        refused = "TOPIC_AUTHORIZATION_FAILED"
+        assert guarded.read("siem-globex", made.topic, "siem.globex") in (
+            *(refused, "GROUP_AUTHORIZATION_FAILED"),
+        )
+        assert guarded.read("siem-acme", made.topic, "siem.other") == "GROUP_AUTHORIZATION_FAILED"
+        await control.delete("acme", "hub")
+        assert guarded.allowed() == {
+            ("User:siem-acme", other.topic, "READ"),
+            ("User:siem-acme", other.topic, "DESCRIBE"),
+            ("User:siem-acme", "siem.acme", "READ"),
+        }
+        await control.delete("acme", "ecs")
+    assert guarded.allowed() == set()
+
+
+async def test_acls_are_left_to_whom_they_are(guarded: Bus) -> None:
+    """A Hub Audit that may not set ACLs says so, and sets none."""
+    wanted = [*acls.of_topic("acme", "siem.acme.hub"), *acls.of_group("acme")]
+    assert await acls.allow(guarded.settings_as("forwarder"), wanted) == "by_hand"
+    assert await acls.disallow(guarded.settings_as("forwarder"), wanted) == "by_hand"
+    assert guarded.allowed() == set()
+
+
+async def test_topic_that_may_not_be_written_hurts_no_other(guarded: Bus) -> None:
+    """A forwarder that lost its ACL on one topic says so there, and serves the others."""
+    async with guarded.control() as control:
+        good = await control.create("acme", "hub", Filter())
+        bad = await control.create("acme", "ecs", Filter())
+    allow_forwarder(guarded, [good.topic])
+    assert await load(guarded.writer, [an_entry("acme", f"e{n}") for n in range(3)]) == 3
+    number = await shard_of(guarded, "acme")
+    shard = Shard(guarded.settings_as("forwarder"), guarded.db, number)
+    while await shard.round():
+        pass
+    await shard.end()
+    standing = {each.format: each for each in await store.listed(guarded.db, "acme")}
+    assert (standing["hub"].state, standing["hub"].forwarded_through) == ("active", 3)
+    assert (standing["ecs"].state, standing["ecs"].forwarded_through) == ("failing", 0)
+    assert standing["ecs"].error == TOPIC_FAULTS[TopicAuthorizationFailedError]
+    assert len(bus.read(guarded.settings.kafka.bootstrap_servers, [good.topic])) == 3
+    assert bus.read(guarded.settings.kafka.bootstrap_servers, [bad.topic]) == []
+    async with guarded.control() as control:
+        await control.delete("acme", "hub")
+        await control.delete("acme", "ecs")
+
+
+def guarded_warning() -> str:
+    """Return what an organization without entries is warned of."""
+    return "no entry of the last 90 days would have passed this filter: is it what you want?"
+
+
+async def shard_of(guarded: Bus, org_id: str) -> int:
+    """Return the shard of an organization's subscriptions."""
+    async with guarded.db.connection() as connection:
+        shard: int = await connection.fetchval(
+            "SELECT shard FROM subscriptions WHERE org_id = $1 LIMIT 1", org_id
+        )
+    return shard
+
+
+def allow_forwarder(guarded: Bus, writable: list[str]) -> None:
+    """Let the forwarder write some topics, and see all that begin like them."""
+    kinds, patterns = kafka_admin.ResourceType, kafka_admin.ResourcePatternType  # type: ignore[attr-defined]
+    operations = kafka_admin.AclOperation  # type: ignore[attr-defined]
+    prefix = guarded.settings.kafka.topic_prefix
+    wanted = [
+        (kinds.TRANSACTIONAL_ID, "development.", patterns.PREFIXED, operations.ALL),
+        (kinds.GROUP, prefix, patterns.PREFIXED, operations.READ),
+        (kinds.TOPIC, prefix, patterns.PREFIXED, operations.DESCRIBE),
+        (kinds.TOPIC, prefix, patterns.PREFIXED, operations.READ),
+        *((kinds.TOPIC, name, patterns.LITERAL, operations.WRITE) for name in writable),
+    ]
+    bindings = [
+        kafka_admin.AclBinding(  # type: ignore[attr-defined]
+            *(kind, name, pattern, "User:forwarder", "*", operation),
+            kafka_admin.AclPermissionType.ALLOW,  # type: ignore[attr-defined]
+        )
+        for kind, name, pattern, operation in wanted
+    ]
+    admin = guarded.admin()
+    for made in admin.create_acls(bindings).values():
+        made.result(SECONDS_MAX)
