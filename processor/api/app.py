@@ -11,7 +11,18 @@ from fastapi import FastAPI, Path, Request
 from starlette.responses import PlainTextResponse, Response
 
 from processor import metrics
-from processor.api import entries, export, html, login, page, problems, saved, tokens_page
+from processor.api import (
+    entries,
+    export,
+    html,
+    login,
+    page,
+    problems,
+    saved,
+    subscriptions,
+    subscriptions_page,
+    tokens_page,
+)
 from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.errors import Outage
@@ -58,7 +69,10 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app)
     app.middleware("http")(_answered)
-    for module in (export, entries, login, page, saved, tokens_page):
+    for module in (
+        *(export, entries, login, page, saved, tokens_page),
+        *(subscriptions, subscriptions_page),
+    ):
         app.include_router(module.router)
     app.mount("/static", html.STATIC, name="static")
     _add_health(app)

@@ -36,6 +36,9 @@ KINDS: Mapping[str, Kind] = {
     "filter_invalid": Kind(400, "The filter cannot be understood", "See column and picture."),
     "cursor_invalid": Kind(400, "The cursor does not fit", "Begin again without a cursor."),
     "request_invalid": Kind(400, "The request cannot be understood", "See detail."),
+    "subscription_exists": Kind(
+        409, "There is such a subscription already", "Use it, or delete it first."
+    ),
     "csrf": Kind(403, "The request does not come from this page", "Reload the page."),
     "too_many_requests": Kind(429, "Too many requests", "Wait as long as Retry-After says."),
     "database_away": Kind(503, "The log cannot be read at the moment", "Try again soon."),

@@ -43,6 +43,7 @@ class Services:
     refusals: Limits
     exports: Places
     tails: Places
+    events: OwnEvents
     self_audit: SelfAudit
     _complete: tuple[float, datetime | None] = (float("-inf"), None)
 
@@ -72,6 +73,7 @@ class Services:
                     Limits(REFUSALS_PER_SECOND, REFUSALS_BURST),
                     Places(serve.exports_at_once, "exports"),
                     Places(serve.tails_at_once, "live tails"),
+                    events,
                     SelfAudit(events, cursors),
                 )
         finally:

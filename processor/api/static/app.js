@@ -147,3 +147,18 @@ if (box) {
   });
   box.addEventListener("blur", close);
 }
+
+// What changes by itself is fetched again while somebody looks, unless they are at work in it.
+const fresh = [...document.querySelectorAll("[data-fresh]")];
+if (fresh.length) {
+  setInterval(async () => {
+    if (document.hidden) return;
+    const answer = await fetch(location.pathname).catch(() => null);
+    if (!answer?.ok || answer.redirected) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of fresh) {
+      const now = page.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
+      if (now && !part.contains(document.activeElement)) part.replaceChildren(...now.childNodes);
+    }
+  }, 4000);
+}

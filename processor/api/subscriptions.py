@@ -1,0 +1,269 @@
+"""SIEM subscriptions over HTTP: an organization's Owners and Admins serve themselves.
+
+There is one subscription of a format at most, so its format names it. Every order is told to the
+organization's own log before it is carried out.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from starlette.responses import Response
+
+from processor.api.access import SUBSCRIBE, Viewer, require
+from processor.api.entries import SEQ_MAX, Serving
+from processor.api.login import insist_on_origin
+from processor.api.problems import Problem
+from processor.api.services import Services
+from processor.forward.control import (
+    AlreadySubscribed,
+    Control,
+    NotSubscribed,
+    SubscriptionError,
+    commands_of,
+    connection_of,
+)
+from processor.store import subscriptions as store
+from processor.store.subscriptions import Access, State, Subscription
+from schemas.catalogue import FormatName
+from schemas.subscription import Filter
+
+router = APIRouter(tags=["subscriptions"])
+
+CREATED, ACCEPTED, NO_CONTENT = 201, 202, 204
+YEAR_MIN, YEAR_MAX = 1970, 9998
+"""Of a time from which on something is wanted: with room for every offset from UTC."""
+
+
+class Wanted(BaseModel):
+    """What is subscribed to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: FormatName
+    filter: Filter = Filter()
+
+
+class Again(BaseModel):
+    """What is wanted again: entries above a number, or recorded from a time on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after_seq: Annotated[int, Field(ge=0, le=SEQ_MAX)] | None = None
+    since: datetime | None = None
+    through_seq: Annotated[int, Field(ge=1, le=SEQ_MAX)] | None = None
+
+    @field_validator("since")
+    @classmethod
+    def _is_a_time(cls, since: datetime | None) -> datetime | None:
+        if since is None:
+            return None
+        if not YEAR_MIN <= since.year <= YEAR_MAX:
+            raise ValueError(f"a year from {YEAR_MIN} to {YEAR_MAX} expected")
+        return since if since.tzinfo else since.replace(tzinfo=UTC)
+
+    @model_validator(mode="after")
+    def _begins_once(self) -> Self:
+        if (self.after_seq is None) == (self.since is None):
+            raise ValueError("say either after_seq or since")
+        return self
+
+    @property
+    def begin(self) -> int | datetime:
+        """After which number, or from which time on."""
+        return self.since or self.after_seq or 0
+
+
+class Connection(BaseModel):
+    """What a SIEM's reader of the topic has to be told."""
+
+    bootstrap_servers: str
+    security_protocol: str
+    topic: str
+    group_id: str
+    isolation_level: str
+    principal: str
+
+
+class Replaying(BaseModel):
+    """A replay that is under way."""
+
+    id: str
+    after_seq: int
+    through_seq: int
+    replayed_through_seq: int
+
+
+class Shown(BaseModel):
+    """A subscription as it stands.
+
+    Everything up to ``through_seq`` was considered for it; ``lag_entries`` wait. ``reason`` says
+    why it fails, ``acl_commands`` what lets its reader in where Hub Audit could not.
+    """
+
+    format: str
+    state: State
+    reason: str | None
+    reason_since: datetime | None
+    filter: Filter
+    through_seq: int
+    head_seq: int
+    lag_entries: int
+    created_at: datetime
+    last_delivered_at: datetime | None
+    replay: Replaying | None
+    test_pending: bool
+    access: Access
+    acl_commands: list[str]
+    connection: Connection
+    warnings: list[str] = []
+
+
+class Listing(BaseModel):
+    """An organization's subscriptions, and whether anybody forwards at the moment."""
+
+    subscriptions: list[Shown]
+    forwarder_running: bool
+
+
+async def ordering(request: Request) -> Viewer:
+    """Return who may order; a browser's cookie counts only for what comes from our page."""
+    viewer = await require(SUBSCRIBE)(request)
+    if request.method != "GET" and "authorization" not in request.headers:
+        insist_on_origin(request)
+    return viewer
+
+
+Ordering = Annotated[Viewer, Depends(ordering)]
+
+
+@router.get("/v1/subscriptions")
+async def listed(viewer: Ordering, services: Serving) -> Listing:
+    """Return the organization's subscriptions with their state, place and lag."""
+    found = await store.listed(services.control, viewer.org_id)
+    return Listing(
+        subscriptions=[shown(services, each) for each in found],
+        forwarder_running=await store.forwarding(services.control),
+    )
+
+
+@router.post("/v1/subscriptions", status_code=CREATED)
+async def create(viewer: Ordering, services: Serving, wanted: Wanted) -> Shown:
+    """Begin to deliver, from the next entry on, and make the topic.
+
+    ``warnings`` says what is to be considered, such as that nothing passed the filter lately.
+    """
+    async with ordered(services, viewer) as control:
+        made = await control.create(viewer.org_id, wanted.format, wanted.filter)
+    found = await one(services, viewer, wanted.format)
+    return shown(services, found).model_copy(update={"warnings": made.warnings})
+
+
+@router.get("/v1/subscriptions/{format}")
+async def read(viewer: Ordering, services: Serving, format: FormatName) -> Shown:
+    """Return one subscription as it stands."""
+    return shown(services, await one(services, viewer, format))
+
+
+@router.post("/v1/subscriptions/{format}/pause")
+async def pause(viewer: Ordering, services: Serving, format: FormatName) -> Shown:
+    """Deliver nothing until it is resumed; the place is kept for as long as entries are."""
+    return await _done(services, viewer, format, lambda each: each.pause(viewer.org_id, format))
+
+
+@router.post("/v1/subscriptions/{format}/resume")
+async def resume(viewer: Ordering, services: Serving, format: FormatName) -> Shown:
+    """Go on where it was paused; one that failed is tried again at once."""
+    return await _done(services, viewer, format, lambda each: each.resume(viewer.org_id, format))
+
+
+@router.post("/v1/subscriptions/{format}/test", status_code=ACCEPTED)
+async def test(viewer: Ordering, services: Serving, format: FormatName) -> Shown:
+    """Deliver an event that says that it is a test; ``test_pending`` until it is sent."""
+    return await _done(services, viewer, format, lambda each: each.test(viewer.org_id, format))
+
+
+@router.post("/v1/subscriptions/{format}/replay", status_code=ACCEPTED)
+async def replay(viewer: Ordering, services: Serving, format: FormatName, again: Again) -> Shown:
+    """Deliver entries again, marked as a replay; live delivery goes on where it is."""
+    return await _done(
+        services,
+        viewer,
+        format,
+        lambda each: each.replay(viewer.org_id, format, again.begin, again.through_seq),
+    )
+
+
+@router.delete("/v1/subscriptions/{format}", status_code=NO_CONTENT)
+async def delete(viewer: Ordering, services: Serving, format: FormatName) -> Response:
+    """End the subscription and delete its topic."""
+    async with ordered(services, viewer) as control:
+        await control.delete(viewer.org_id, format)
+    return Response(status_code=NO_CONTENT)
+
+
+# --- what the page shares ----------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def ordered(services: Services, viewer: Viewer) -> AsyncIterator[Control]:
+    """Lend who carries out a viewer's orders; what makes no sense is a Problem."""
+    try:
+        yield Control(services.settings, services.control, services.events, viewer.actor)
+    except AlreadySubscribed as error:
+        raise Problem("subscription_exists", str(error)) from error
+    except NotSubscribed as error:
+        raise Problem("not_found", str(error)) from error
+    except SubscriptionError as error:
+        raise Problem("request_invalid", str(error)) from error
+
+
+async def one(services: Services, viewer: Viewer, name: FormatName) -> Subscription:
+    """Return a subscription; raises Problem when there is none."""
+    async with ordered(services, viewer) as control:
+        return await control.existing(viewer.org_id, name)
+
+
+def shown(services: Services, each: Subscription) -> Shown:
+    """Return a subscription as it is shown to its owners."""
+    settings = services.settings
+    replaying = None
+    if each.replay is not None:
+        replaying = Replaying(
+            id=str(each.replay.id),
+            after_seq=each.replay.after,
+            through_seq=each.replay.through,
+            replayed_through_seq=max(each.replay.after, each.replayed_through or 0),
+        )
+    commands = [] if each.access == "set" else commands_of(settings, each.org_id, each.format)
+    return Shown(
+        format=each.format,
+        state=each.state,
+        reason=each.error,
+        reason_since=each.error_at,
+        filter=each.filter,
+        through_seq=each.forwarded_through,
+        head_seq=each.last_seq,
+        lag_entries=each.lag_entries,
+        created_at=each.created_at,
+        last_delivered_at=each.delivered_at,
+        replay=replaying,
+        test_pending=each.test_id is not None,
+        access=each.access,
+        acl_commands=commands,
+        connection=Connection(**connection_of(settings, each.org_id, each.format)._asdict()),
+    )
+
+
+async def _done(
+    services: Services,
+    viewer: Viewer,
+    name: FormatName,
+    order: Callable[[Control], Awaitable[object]],
+) -> Shown:
+    async with ordered(services, viewer) as control:
+        await order(control)
+    return shown(services, await one(services, viewer, name))
