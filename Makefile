@@ -57,8 +57,9 @@ lock: ## Resolve the locked versions again, with their hashes (needs uv).
 	@$(UV_COMPILE) --extra dev -c deploy/requirements.lock pyproject.toml -o deploy/requirements-dev.lock
 	@$(UV_COMPILE) --no-deps deploy/requirements-postgres.in -o deploy/requirements-postgres.lock
 
-reference: env ## Write deploy/metrics.md from the declarations of the metrics.
+reference: env ## Write deploy/metrics.md and deploy/siem/fields.md from what is declared in the code.
 	@$(VENV)/python -m processor.metrics.reference deploy/metrics.md
+	@$(VENV)/python -m processor.siem.reference deploy/siem/fields.md
 
 clean: ## Stop the servers and delete their data, the environment and all caches of this folder.
 	@$(LOCAL) clean

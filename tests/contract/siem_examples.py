@@ -1,7 +1,6 @@
 """The SIEM examples: how the entry of every action reads in every format.
 
-``python -m tests.contract.siem_examples`` writes them, and the field tables for SIEM engineers,
-after a change that was meant.
+``python -m tests.contract.siem_examples`` writes them after a change that was meant.
 """
 
 import json

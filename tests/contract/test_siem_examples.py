@@ -5,8 +5,10 @@ import json
 import pytest
 
 from processor.siem import FORMATS
+from processor.siem.reference import document
 from schemas.catalogue import CATALOGUE, FormatName
 from schemas.entry import render
+from schemas.generate import ROOT
 from tests.contract.canonical_examples import CANONICAL
 from tests.contract.siem_examples import FOREIGN, SIEM, documents, entries
 
@@ -45,3 +47,11 @@ def test_rendering_is_deterministic_and_compact(name: FormatName) -> None:
         if FORMATS[name].content_type == "application/json":
             compact = json.dumps(json.loads(value), separators=(",", ":"), ensure_ascii=False)
             assert value.decode() == compact
+
+
+def test_reference_is_what_the_tables_say() -> None:
+    """``make reference`` would change nothing in what SIEM engineers read."""
+    written = ROOT.parent / "deploy" / "siem" / "fields.md"
+    assert written.read_text(encoding="utf-8") == document()
+    for name in CATALOGUE:
+        assert f"\n| {name} | " in document()
