@@ -1,0 +1,213 @@
+"""The signals of the hours that are being judged: sets, so that nothing but their content counts.
+
+An hour that is not here is asked of the store, which has every entry before the bus has it. So
+this is a cache: it may be cleared at any time, and is whenever partitions change hands.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from heapq import nsmallest
+from typing import NamedTuple
+
+from processor.defend.rules.judge import Span
+from processor.defend.rules.signals import ALERT, Signal
+from processor.defend.rules.table import RULES, RULES_OF, WINDOW_MS_MAX
+from processor.normalize.entry_id import entry_id
+from schemas.finding import HOUR_MS, RuleName, Severity, SubjectType
+
+SIGNALS_KEPT_MAX = 2_000
+"""Of one action and subject in one hour: the earliest. No rule needs 100 to see that it is met."""
+
+SIGNALS_HELD_MAX = 1_000_000
+"""Of all hours together, some 500 MiB; then the hours that were touched longest ago are let go."""
+
+NAMES_MAX = 20
+"""Of actors and of addresses in a finding, in alphabetical order."""
+
+OrgHour = tuple[str, int]
+"""An organization, and the beginning of an hour."""
+
+
+class Key(NamedTuple):
+    """What is judged: a rule's subject in an organization's hour."""
+
+    org_id: str
+    hour_ms: int
+    rule: int
+    subject: str
+
+
+class Found(NamedTuple):
+    """What a rule has found, as far as it is known; who reads more finds the same or more."""
+
+    finding_id: str
+    org_id: str
+    rule: RuleName
+    severity: Severity
+    subject_type: SubjectType
+    subject: str
+    hour_ms: int
+    first_ms: int
+    last_ms: int
+    actors: tuple[str, ...]
+    addresses: tuple[str, ...]
+    seqs: tuple[int, ...]
+    alerts: tuple[str, ...]
+
+
+class _Kept:
+    """The earliest signals of one action and subject, each once."""
+
+    __slots__ = ("by_id", "latest")
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, Signal] = {}
+        self.latest: Signal | None = None
+
+    def add(self, signal: Signal) -> int:
+        """Keep a signal unless enough earlier ones are there; return by how many there are more."""
+        if self.latest is not None and signal > self.latest:
+            return 0
+        before = len(self.by_id)
+        self.by_id[signal.id] = signal
+        if before >= 2 * SIGNALS_KEPT_MAX:
+            kept = nsmallest(SIGNALS_KEPT_MAX, self.by_id.values())
+            self.by_id, self.latest = {each.id: each for each in kept}, kept[-1]
+        return len(self.by_id) - before
+
+    def earliest(self) -> list[Signal]:
+        """Return what counts."""
+        if len(self.by_id) <= SIGNALS_KEPT_MAX:
+            return list(self.by_id.values())
+        return nsmallest(SIGNALS_KEPT_MAX, self.by_id.values())
+
+
+class _Hour:
+    """What is kept of one organization's hour, and what was found in it already."""
+
+    __slots__ = ("kept", "size", "told")
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[int, str, str], _Kept] = {}
+        self.told: dict[tuple[int, str], Found] = {}
+        self.size = 0
+
+
+class Hours:
+    """The hours that are being judged."""
+
+    def __init__(self, signals_max: int = SIGNALS_HELD_MAX) -> None:
+        """Begin with none."""
+        self._hours: OrderedDict[OrgHour, _Hour] = OrderedDict()
+        self._signals_max = signals_max
+
+    def missing(self, org_id: str, signal: Signal) -> Iterator[OrgHour]:
+        """Yield the hours that a signal counts in and that have to be begun first."""
+        for hour_ms in hours_of(signal.at_ms, WINDOW_MS_MAX):
+            if (org_id, hour_ms) not in self._hours:
+                yield org_id, hour_ms
+
+    def begin(self, org_id: str, hour_ms: int) -> None:
+        """Begin an hour; what the store has of it is added next."""
+        self._hours[org_id, hour_ms] = _Hour()
+
+    def fill(self, org_id: str, hour_ms: int, signals: Iterable[Signal]) -> None:
+        """Add what the store has of an hour."""
+        hour = self._hours[org_id, hour_ms]
+        for signal in signals:
+            for number in RULES_OF[signal.action]:
+                if hour_ms in hours_of(signal.at_ms, RULES[number].window_ms):
+                    _add(hour, number, signal)
+
+    def add(self, org_id: str, signal: Signal) -> Iterator[Key]:
+        """Add a signal to the hours it counts in, and yield what is to be judged again."""
+        for number in RULES_OF[signal.action]:
+            rule = RULES[number]
+            for hour_ms in hours_of(signal.at_ms, rule.window_ms):
+                hour = self._hours[org_id, hour_ms]
+                if subject := _add(hour, number, signal):
+                    self._hours.move_to_end((org_id, hour_ms))
+                    kept = hour.kept.get((number, subject, rule.trigger))
+                    if not rule.trigger or (kept and len(kept.by_id) >= rule.least):
+                        yield Key(org_id, hour_ms, number, subject)
+
+    def judged(self, keys: Iterable[Key]) -> list[Found]:
+        """Return what is found that was not yet known to be found."""
+        news = []
+        for key in dict.fromkeys(keys):
+            hour = self._hours[key.org_id, key.hour_ms]
+            found = _judged(hour, key)
+            if found is not None and hour.told.get((key.rule, key.subject)) != found:
+                news.append(found)
+        return news
+
+    def told(self, found: Iterable[Found]) -> None:
+        """Note what the store has taken, so that it is not told again."""
+        for each in found:
+            hour = self._hours.get((each.org_id, each.hour_ms))
+            if hour is not None:
+                numbers = (n for n, rule in enumerate(RULES) if _is(rule, each))
+                hour.told[next(numbers), each.subject] = each
+
+    def trim(self) -> None:
+        """Let go of the hours touched longest ago while there are too many signals."""
+        held = sum(hour.size for hour in self._hours.values())
+        while held > self._signals_max and self._hours:
+            _, gone = self._hours.popitem(last=False)
+            held -= gone.size
+
+    def clear(self) -> None:
+        """Let go of everything: others may have seen more of it."""
+        self._hours.clear()
+
+
+def hour_of(at_ms: int) -> int:
+    """Return the beginning of an instant's hour."""
+    return at_ms - at_ms % HOUR_MS
+
+
+def hours_of(at_ms: int, window_ms: int) -> range:
+    """Return the hours in which an instant counts: its own, and the next one if that is near."""
+    return range(hour_of(at_ms - window_ms), hour_of(at_ms + window_ms) + 1, HOUR_MS)
+
+
+def _add(hour: _Hour, number: int, signal: Signal) -> str:
+    """Add a signal to a rule's subject, and return that; empty if it is not for the rule."""
+    subject = RULES[number].subject(signal)
+    if subject:
+        at = number, subject, signal.action
+        kept = hour.kept.get(at)
+        if kept is None:
+            kept = hour.kept[at] = _Kept()
+        hour.size += kept.add(signal)
+    return subject
+
+
+def _judged(hour: _Hour, key: Key) -> Found | None:
+    rule = RULES[key.rule]
+    kept = (hour.kept.get((key.rule, key.subject, action)) for action in rule.actions)
+    signals = sorted(signal for each in kept if each for signal in each.earliest())
+    if len(signals) < rule.least:
+        return None
+    span = Span(key.hour_ms, key.hour_ms + HOUR_MS, rule.window_ms)
+    verdict = rule.judge(signals, span)
+    if verdict is None:
+        return None
+    evidence = verdict.evidence
+    return Found(
+        entry_id(key.hour_ms, "finding", key.org_id, rule.name, rule.subject_type, key.subject),
+        key.org_id, rule.name, verdict.severity, rule.subject_type, key.subject, key.hour_ms,
+        evidence[0].at_ms, evidence[-1].at_ms,
+        _names(each.actor for each in evidence),
+        _names(each.address for each in evidence),
+        tuple(sorted({each.seq for each in evidence if each.action != ALERT})),
+        tuple(sorted({each.id for each in evidence if each.action == ALERT})),
+    )  # fmt: skip
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({name for name in names if name})[:NAMES_MAX])
+
+
+def _is(rule: object, found: Found) -> bool:
+    return (rule.name, rule.subject_type) == (found.rule, found.subject_type)  # type: ignore[attr-defined]

@@ -1,0 +1,209 @@
+"""How each rule judges the signals of one subject in one hour; all of them given at once, in order.
+
+More signals never make less of it: what is evidence stays evidence, and the severity never falls.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from processor.defend.rules.signals import ALERT, Signal
+from processor.normalize.instant import MINUTE_MS
+from schemas.finding import Severity
+
+FAILED_LOGINS, SPRAYED_ACCOUNTS = 10, 10
+GRANTS, DEACTIVATIONS, EXPORTS = 10, 10, 5
+SLIP_MS = 2 * MINUTE_MS
+"""Access that is taken back sooner was given by mistake."""
+
+V4_NETWORK_BITS, V6_NETWORK_BITS = 16, 32
+
+
+class Span(NamedTuple):
+    """The hour that is judged, and how long the rule's window is."""
+
+    begin_ms: int
+    end_ms: int
+    window_ms: int
+
+    def holds(self, signal: Signal) -> bool:
+        """Whether something happened within the hour."""
+        return self.begin_ms <= signal.at_ms < self.end_ms
+
+
+class Verdict(NamedTuple):
+    """How bad it is, and what it rests on."""
+
+    severity: Severity
+    evidence: list[Signal]
+
+
+Judge = Callable[[Sequence[Signal], Span], Verdict | None]
+
+
+def brute_force(signals: Sequence[Signal], span: Span) -> Verdict | None:
+    """Judge the logins of an account: many failures, and then perhaps a success."""
+    failures = _of(signals, "auth.login_failed")
+    evidence = _burst(failures, span, FAILED_LOGINS, lambda each: each.id)
+    return _with_success(signals, evidence, span)
+
+
+def password_spray(signals: Sequence[Signal], span: Span) -> Verdict | None:
+    """Judge the logins from an address: failures of many accounts, and then a success of one."""
+    failures = _of(signals, "auth.login_failed")
+    evidence = _burst(failures, span, SPRAYED_ACCOUNTS, lambda each: each.account)
+    return _with_success(signals, evidence, span)
+
+
+def impossible_travel(signals: Sequence[Signal], span: Span) -> Verdict | None:
+    """Judge the logins of an account: a new device, no second factor, and another network."""
+    evidence: dict[str, Signal] = {}
+    for each in signals:
+        if not span.holds(each) or "new_device" not in each.marks or "mfa" in each.marks:
+            continue
+        elsewhere = [
+            other
+            for other in signals
+            if 0 <= each.at_ms - other.at_ms <= span.window_ms
+            and _network(other.address) != _network(each.address)
+        ]
+        if elsewhere:
+            evidence |= {other.id: other for other in (*elsewhere, each)}
+    return Verdict("high", sorted(evidence.values())) if evidence else None
+
+
+def grant_burst(signals: Sequence[Signal], span: Span) -> Verdict | None:
+    """Judge what a person gave to others: much of it at once."""
+    return _many(signals, span, GRANTS, lambda each: each.id)
+
+
+def mass_deactivation(signals: Sequence[Signal], span: Span) -> Verdict | None:
+    """Judge whom a person deactivated or removed: many within a short time."""
+    return _many(signals, span, DEACTIVATIONS, lambda each: each.account)
+
+
+def export_burst(signals: Sequence[Signal], span: Span) -> Verdict | None:
+    """Judge how often a person took the log away."""
+    evidence = _burst(signals, span, EXPORTS, lambda each: each.id)
+    return Verdict("medium", evidence) if evidence else None
+
+
+def brief_access(signals: Sequence[Signal], span: Span) -> Verdict | None:
+    """Judge the access that a person gave: taken away again, but no slip put right at once."""
+    evidence: dict[str, Signal] = {}
+    given: dict[str, list[Signal]] = {}
+    for each in signals:
+        if each.action == "product_access.granted":
+            given.setdefault(each.thing, []).append(each)
+        elif span.holds(each):
+            brief = [
+                grant
+                for grant in given.get(each.thing, ())
+                if SLIP_MS < each.at_ms - grant.at_ms <= span.window_ms
+            ]
+            if brief:
+                evidence |= {signal.id: signal for signal in (*brief, each)}
+    return Verdict("medium", sorted(evidence.values())) if evidence else None
+
+
+def endpoint_alert(signals: Sequence[Signal], span: Span) -> Verdict | None:
+    """Judge a user's alerts: with something privileged that the user did around the time."""
+    return _near_alerts(signals, span, lambda alert, _act: bool(alert.actor))
+
+
+def alert_at_address(signals: Sequence[Signal], span: Span) -> Verdict | None:
+    """Judge an address's alerts of malice: with something privileged that another user did there.
+
+    What is merely suspicious says nothing about the neighbors who share an office's address.
+    """
+    return _near_alerts(
+        signals,
+        span,
+        lambda alert, act: "malicious" in alert.marks and alert.actor != act.actor,
+    )
+
+
+def _near_alerts(
+    signals: Sequence[Signal], span: Span, tied: Callable[[Signal, Signal], bool]
+) -> Verdict | None:
+    acts = [each for each in signals if each.action != ALERT and _privileged(each)]
+    evidence: dict[str, Signal] = {}
+    for alert in signals:
+        if alert.action != ALERT or not span.holds(alert):
+            continue
+        near = [
+            act
+            for act in acts
+            if abs(act.at_ms - alert.at_ms) <= span.window_ms and tied(alert, act)
+        ]
+        if near:
+            evidence |= {each.id: each for each in (*near, alert)}
+    if not evidence:
+        return None
+    malicious = any("malicious" in each.marks for each in evidence.values())
+    return Verdict("critical" if malicious else "high", sorted(evidence.values()))
+
+
+def _many(
+    signals: Sequence[Signal], span: Span, least: int, what: Callable[[Signal], str]
+) -> Verdict | None:
+    evidence = _burst(signals, span, least, what)
+    return Verdict("high", evidence) if evidence else None
+
+
+def _burst(
+    signals: Sequence[Signal], span: Span, least: int, what: Callable[[Signal], str]
+) -> list[Signal]:
+    """Return all that lies in a window with at least so many different ``what``, ending here."""
+    return [signals[at] for at in _bursting(signals, span, least, what)]
+
+
+def _bursting(
+    signals: Sequence[Signal], span: Span, least: int, what: Callable[[Signal], str]
+) -> Iterator[int]:
+    inside: Counter[str] = Counter()
+    first = told = 0
+    for last, each in enumerate(signals):
+        inside[what(each)] += 1
+        while each.at_ms - signals[first].at_ms > span.window_ms:
+            gone = what(signals[first])
+            inside[gone] -= 1
+            if not inside[gone]:
+                del inside[gone]
+            first += 1
+        if len(inside) >= least and span.holds(each):
+            yield from range(max(first, told), last + 1)
+            told = last + 1
+
+
+def _with_success(signals: Sequence[Signal], failures: list[Signal], span: Span) -> Verdict | None:
+    """Return the failures, and the logins that the same source then got."""
+    if not failures:
+        return None
+    since, until = failures[0].at_ms, failures[-1].at_ms + span.window_ms
+    tried = {(each.account, each.address) for each in failures}
+    entered = [
+        each
+        for each in _of(signals, "auth.login_success")
+        if since < each.at_ms <= until and (each.account, each.address) in tried
+    ]
+    return Verdict("critical" if entered else "high", sorted([*failures, *entered]))
+
+
+def _of(signals: Sequence[Signal], action: str) -> list[Signal]:
+    return [each for each in signals if each.action == action]
+
+
+def _privileged(signal: Signal) -> bool:
+    """A login counts when it is on a device that was not seen before."""
+    return signal.action != "auth.login_success" or "new_device" in signal.marks
+
+
+def _network(text: str) -> str:
+    """Return the network that an address is taken to be in."""
+    if not text:
+        return ""
+    address = ip_address(text)
+    bits = V4_NETWORK_BITS if address.version == 4 else V6_NETWORK_BITS  # noqa: PLR2004
+    return f"{address.version}/{int(address) >> (address.max_prefixlen - bits)}"

@@ -1,0 +1,96 @@
+"""The rules: which signals each of them takes, whom they are about, and who judges them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from processor.defend.rules import judge
+from processor.defend.rules.judge import Judge
+from processor.defend.rules.signals import ALERT, Signal
+from processor.normalize.instant import MINUTE_MS
+from schemas.finding import RuleName, SubjectType
+
+
+class Rule(NamedTuple):
+    """One rule; ``subject`` is empty where a signal is none of its business.
+
+    With fewer signals than ``least`` of the action ``trigger`` there is nothing to judge.
+    """
+
+    name: RuleName
+    subject_type: SubjectType
+    actions: tuple[str, ...]
+    subject: Callable[[Signal], str]
+    window_ms: int
+    trigger: str
+    least: int
+    judge: Judge
+
+
+def _account(signal: Signal) -> str:
+    return signal.account
+
+
+def _address(signal: Signal) -> str:
+    return signal.address
+
+
+def _person(signal: Signal) -> str:
+    """Return who did it, if it was a person, and it was done: programs do much at once."""
+    by_person = signal.actor_type in ("user", "support")
+    return signal.actor if by_person and "success" in signal.marks else ""
+
+
+def _whose(signal: Signal) -> str:
+    return signal.actor if signal.action == ALERT else _person(signal)
+
+
+def _where(signal: Signal) -> str:
+    return signal.address if signal.action == ALERT or _person(signal) else ""
+
+
+_LOGINS = ("auth.login_failed", "auth.login_success")
+_GRANTS = (
+    "permission.granted", "permission.bulk_updated", "role.assigned", "product_access.granted",
+)  # fmt: skip
+_LEAVERS = ("user.deactivated", "user.removed")
+_ACCESS = ("product_access.granted", "product_access.revoked")
+_PRIVILEGED = (
+    *_GRANTS, *_LEAVERS, "role.created", "role.updated", "billing.payment_method_updated",
+    "audit.exported", "auth.login_success", ALERT,
+)  # fmt: skip
+
+# fmt: off
+RULES: tuple[Rule, ...] = (
+    Rule("brute_force", "account", _LOGINS, _account, 10 * MINUTE_MS,
+         "auth.login_failed", judge.FAILED_LOGINS, judge.brute_force),
+    Rule("password_spray", "address", _LOGINS, _address, 10 * MINUTE_MS,
+         "auth.login_failed", judge.SPRAYED_ACCOUNTS, judge.password_spray),
+    Rule("impossible_travel", "account", ("auth.login_success",), _account, 15 * MINUTE_MS,
+         "auth.login_success", 2, judge.impossible_travel),
+    Rule("grant_burst", "actor", _GRANTS, _person, 10 * MINUTE_MS,
+         "", judge.GRANTS, judge.grant_burst),
+    Rule("brief_access", "actor", _ACCESS, _person, 30 * MINUTE_MS,
+         "product_access.revoked", 1, judge.brief_access),
+    Rule("mass_deactivation", "actor", _LEAVERS, _person, 30 * MINUTE_MS,
+         "", judge.DEACTIVATIONS, judge.mass_deactivation),
+    Rule("export_burst", "actor", ("audit.exported",), _person, 30 * MINUTE_MS,
+         "audit.exported", judge.EXPORTS, judge.export_burst),
+    Rule("endpoint_alert", "account", _PRIVILEGED, _whose, 15 * MINUTE_MS,
+         ALERT, 1, judge.endpoint_alert),
+    Rule("endpoint_alert", "address", _PRIVILEGED, _where, 15 * MINUTE_MS,
+         ALERT, 1, judge.alert_at_address),
+)
+# fmt: on
+
+ACTIONS: tuple[str, ...] = tuple(
+    dict.fromkeys(action for rule in RULES for action in rule.actions if action != ALERT)
+)
+"""The actions that any rule takes; entries of others are not read."""
+
+WINDOW_MS_MAX = max(rule.window_ms for rule in RULES)
+
+RULES_OF: dict[str, tuple[int, ...]] = {
+    action: tuple(number for number, rule in enumerate(RULES) if action in rule.actions)
+    for action in (*ACTIONS, ALERT)
+}
+"""By action the numbers of the rules that take it."""

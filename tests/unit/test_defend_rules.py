@@ -1,0 +1,191 @@
+"""Each rule of Defend at its edges: one less is nothing, one more is a finding."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from processor.defend.rules import RULES, WINDOW_MS_MAX, Hours, Signal, hours_of, of_alert, of_entry
+from processor.defend.rules.hours import SIGNALS_KEPT_MAX
+from schemas.finding import HOUR_MS, RULE_TEXTS
+from schemas.telemetry import Telemetry
+from tests.unit.defend_signals import (
+    HOUR,
+    MINUTE,
+    NOON,
+    ORG,
+    SECOND,
+    Log,
+    Reading,
+    found_in,
+    signal,
+)
+
+FAILED, ENTERED = "auth.login_failed", "auth.login_success"
+ADA = "ada@acme.example"
+
+
+def failures(count: int, every_ms: int = SECOND, at_ms: int = NOON) -> list[Signal]:
+    """Return failed logins of one account."""
+    return [signal(at_ms + n * every_ms, n, FAILED) for n in range(count)]
+
+
+def severities(signals: Sequence[Signal]) -> list[tuple[str, str, str]]:
+    """Return rule, subject and severity of all that is found."""
+    return sorted((f.rule, f.subject, f.severity) for f in found_in(signals).values())
+
+
+@pytest.mark.parametrize(("count", "expected"), [(9, []), (10, [("brute_force", ADA, "high")])])
+def test_ten_failures_are_brute_force(count: int, expected: list[object]) -> None:
+    """Nine failed logins within ten minutes are a bad day, ten are an attack."""
+    assert severities(failures(count)) == expected
+
+
+@pytest.mark.parametrize(
+    ("every_ms", "found"), [(66_666, True), (66_667, False)], ids=["ten minutes", "a moment more"]
+)
+def test_the_window_is_ten_minutes(every_ms: int, found: bool) -> None:
+    """Ten failures that take ten minutes count together, and no longer when they take more."""
+    assert bool(severities(failures(10, every_ms))) is found
+
+
+@pytest.mark.parametrize(
+    ("address", "at_ms", "severity"),
+    [
+        ("192.0.2.1", NOON + MINUTE, "critical"),
+        ("198.51.100.9", NOON + MINUTE, "high"),  # the owner, from home
+        ("192.0.2.1", NOON - MINUTE, "high"),  # before any of it
+        ("192.0.2.1", NOON + 11 * MINUTE, "high"),  # too long after
+    ],
+)
+def test_a_login_by_the_attacker_is_critical(address: str, at_ms: int, severity: str) -> None:
+    """A success from an address of the failures, while they go on or soon after, is critical."""
+    entered = signal(at_ms, 99, ENTERED, address=address)
+    assert severities([*failures(10), entered]) == [("brute_force", ADA, severity)]
+
+
+def test_evidence_is_what_lies_in_a_full_window() -> None:
+    """Failures far from the burst are no evidence of it."""
+    lone = signal(NOON + 50 * MINUTE, 77, FAILED)
+    (found,) = found_in([*failures(12), lone]).values()
+    assert (found.seqs, found.first_ms, found.last_ms) == (
+        tuple(range(12)), NOON, NOON + 11 * SECOND,
+    )  # fmt: skip
+
+
+def test_an_attack_is_a_finding_of_each_of_its_hours() -> None:
+    """A burst that goes on over the turn of an hour is found in both hours, under two ids."""
+    found = found_in(failures(30, 30 * SECOND, NOON - 8 * MINUTE))
+    assert sorted(each.hour_ms for each in found.values()) == [NOON - HOUR_MS, NOON]
+
+
+@pytest.mark.parametrize(("accounts", "found"), [(9, 0), (10, 1)])
+def test_ten_accounts_from_one_address_are_a_spray(accounts: int, found: int) -> None:
+    """It is the number of accounts that counts, not that of the failures."""
+    signals = [
+        signal(NOON + n, n, FAILED, account=f"u{n % accounts}@acme.example") for n in range(30)
+    ]
+    assert [each.rule for each in found_in(signals).values()] == ["password_spray"] * found
+
+
+@pytest.mark.parametrize(
+    ("marks", "address", "minutes", "found"),
+    [
+        ({"new_device"}, "203.0.113.1", 15, True),
+        ({"new_device"}, "203.0.113.1", 16, False),
+        ({"new_device", "mfa"}, "203.0.113.1", 5, False),
+        (set(), "203.0.113.1", 5, False),
+        ({"new_device"}, "192.0.200.7", 5, False),
+        ({"new_device"}, "2001:db8::1", 5, True),
+    ],
+)
+def test_travel_needs_a_new_device_elsewhere(
+    marks: set[str], address: str, minutes: int, found: bool
+) -> None:
+    """Another network, a device not seen before, no second factor, within fifteen minutes."""
+    signals = [
+        signal(NOON, 1, ENTERED),
+        signal(NOON + minutes * MINUTE, 2, ENTERED, address=address, marks=frozenset(marks)),
+    ]
+    expected = [("impossible_travel", ADA, "high")] if found else []
+    assert severities(signals) == expected
+
+
+@pytest.mark.parametrize(
+    ("minutes", "found"), [(2, False), (3, True), (30, True), (31, False)], ids=str
+)
+def test_brief_access_is_no_slip_and_no_project(minutes: int, found: bool) -> None:
+    """Access is brief from over two to thirty minutes."""
+    signals = [
+        signal(NOON, 1, "product_access.granted", thing="atlas eve"),
+        signal(NOON + minutes * MINUTE, 2, "product_access.revoked", thing="atlas eve"),
+    ]
+    assert severities(signals) == ([("brief_access", ADA, "medium")] if found else [])
+
+
+def test_programs_grant_as_much_as_they_like() -> None:
+    """What a service does in bulk is no burst; the same of a person is."""
+    by_service = [signal(NOON + n, n, "role.assigned", actor_type="service") for n in range(50)]
+    by_person = [signal(NOON + n, n, "role.assigned") for n in range(10)]
+    assert severities(by_service) == []
+    assert severities(by_person) == [("grant_burst", ADA, "high")]
+
+
+def test_a_finding_has_its_own_id_for_ever() -> None:
+    """The id is made of hour, organization, rule and subject alone."""
+    assert list(found_in(failures(10))) == ["019e830e-1a00-837e-afd8-66472e50b77e"]
+
+
+def test_only_the_earliest_signals_are_kept() -> None:
+    """Of a flood the earliest signals are kept, in whatever order they come."""
+    flood = failures(2 * SIGNALS_KEPT_MAX + 500, 10)
+    forwards, backwards = found_in(flood), found_in(flood[::-1])
+    assert forwards == backwards
+    (found,) = forwards.values()
+    assert found.seqs == tuple(range(SIGNALS_KEPT_MAX))
+
+
+def test_hours_are_let_go_when_there_are_too_many_signals() -> None:
+    """With more signals than may be held, an hour is loaded again, and finds the same."""
+    reading = Reading(signals_max=20)
+    every = [*failures(9), *failures(30, 2 * MINUTE, NOON + 10 * HOUR), failures(10)[9]]
+    every = [each._replace(id=f"{n}", seq=n) for n, each in enumerate(every)]
+    reading.store(every)
+    for each in every:
+        reading.read([each])
+    assert reading.kept == found_in(every)
+    assert len(reading.kept) == 1
+
+
+def test_hours_that_are_missing_are_named_once_begun_no_more() -> None:
+    """A signal near the turn of an hour counts in both hours."""
+    hours, near = Hours(), signal(NOON - MINUTE, 1, FAILED)
+    assert [*hours.missing(ORG, near)] == [(ORG, NOON - HOUR), (ORG, NOON)]
+    hours.begin(ORG, NOON)
+    assert [*hours.missing(ORG, near)] == [(ORG, NOON - HOUR)]
+    assert [*hours_of(NOON + 31 * MINUTE, WINDOW_MS_MAX)] == [NOON, NOON + HOUR]
+    assert [*hours_of(NOON + 15 * MINUTE, 10 * MINUTE)] == [NOON]
+
+
+def test_what_is_told_a_day_late_is_no_signal() -> None:
+    """An entry or report that the bus got more than a day after it happened is left out."""
+    log = Log()
+    assert of_entry(log.add(NOON, FAILED, ADA, late_ms=24 * HOUR)) is not None
+    assert of_entry(log.add(NOON, FAILED, ADA, late_ms=24 * HOUR + 1)) is None
+    report: Telemetry = {
+        "id": "r", "time": "2026-06-01T12:00:00Z", "orgid": ORG, "host": {"id": "h"},
+        "process": {"name": "p"}, "verdict": "suspicious",
+    }  # fmt: skip
+    assert of_alert(report, NOON + 24 * HOUR) is not None
+    assert of_alert(report, NOON + 24 * HOUR + 1) is None
+
+
+def test_every_rule_is_described() -> None:
+    """The rules are those that the contract names, and no others."""
+    assert {rule.name for rule in RULES} == set(RULE_TEXTS)
+
+
+def test_the_earliest_signals_are_enough_to_tell() -> None:
+    """Of so many signals in an hour and its windows, some window holds enough of them."""
+    for rule in RULES:
+        windows = -(-(HOUR_MS + 2 * rule.window_ms) // rule.window_ms)
+        assert windows * rule.least < SIGNALS_KEPT_MAX, rule.name
