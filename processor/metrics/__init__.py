@@ -14,7 +14,15 @@ from processor.metrics.declare import (
     rendered,
     show,
 )
-from processor.metrics.defending import defend_lag, defend_started, defended, found
+from processor.metrics.defending import (
+    defend_lag,
+    defend_started,
+    defended,
+    findings_published,
+    found,
+    hours_loaded,
+    told_nothing,
+)
 from processor.metrics.forwarding import (
     forward_lag,
     forwarded,
@@ -67,10 +75,12 @@ __all__ = [
     "defended",
     "exported",
     "exporting",
+    "findings_published",
     "forward_lag",
     "forwarded",
     "forwarder_seen",
     "found",
+    "hours_loaded",
     "kept",
     "lane_lag",
     "lane_released",
@@ -88,6 +98,7 @@ __all__ = [
     "store_seen",
     "timed",
     "timed_take_over",
+    "told_nothing",
     "watch_connections",
     "watch_lanes",
 ]

@@ -21,6 +21,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from schemas.catalogue import CATALOGUE
+from schemas.finding import RULE_TEXTS
 from schemas.rejection import Reason, Rule, Stage
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -166,6 +167,7 @@ LABELS: Mapping[str, Values] = {
     "form": _set("csv", "ndjson"),
     "table": _set("audit_entries", "dead_letters"),
     "source": _set("audit", "telemetry"),
-    "detection": Values(None, "the rules of Defend, as they are declared"),
+    "detection": _set(*RULE_TEXTS),
+    "unused": _set("late", "benign", "empty", "too_large", "invalid", "in_future"),
 }
 """Every label, and what it can say."""

@@ -196,6 +196,46 @@ COMMENT ON COLUMN public.dead_letters.raw IS 'the record''s value; null is a tom
 
 COMMENT ON COLUMN public.dead_letters.headers IS 'array of [name, base64 or null], in order';
 
+CREATE TABLE public.endpoint_alerts (
+    org_id text NOT NULL COLLATE pg_catalog."C",
+    occurred_at timestamp with time zone NOT NULL,
+    alert_id text NOT NULL COLLATE pg_catalog."C",
+    told_at timestamp with time zone NOT NULL,
+    report json NOT NULL
+);
+
+ALTER TABLE ONLY public.endpoint_alerts FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.endpoint_alerts OWNER TO hub_audit_owner;
+
+CREATE TABLE public.findings (
+    org_id text NOT NULL COLLATE pg_catalog."C",
+    finding_id uuid NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    published_version bigint DEFAULT 0 NOT NULL,
+    rule text NOT NULL,
+    severity smallint NOT NULL,
+    subject_type text NOT NULL,
+    subject text NOT NULL COLLATE pg_catalog."C",
+    hour timestamp with time zone NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    actors text[] NOT NULL,
+    addresses text[] NOT NULL,
+    seqs bigint[] NOT NULL,
+    alerts text[] NOT NULL,
+    found_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    acknowledged_at timestamp with time zone,
+    acknowledged_by text,
+    acknowledged_evidence integer
+)
+WITH (fillfactor='70');
+
+ALTER TABLE ONLY public.findings FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.findings OWNER TO hub_audit_owner;
+
 CREATE TABLE public.forward_shards (
     shard integer NOT NULL,
     owner uuid,
@@ -366,6 +406,12 @@ ALTER TABLE ONLY public.audit_entries
 ALTER TABLE ONLY public.dead_letters
     ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (topic, partition, "offset", recorded_at);
 
+ALTER TABLE ONLY public.endpoint_alerts
+    ADD CONSTRAINT endpoint_alerts_pkey PRIMARY KEY (org_id, occurred_at, alert_id);
+
+ALTER TABLE ONLY public.findings
+    ADD CONSTRAINT findings_pkey PRIMARY KEY (org_id, finding_id);
+
 ALTER TABLE ONLY public.forward_shards
     ADD CONSTRAINT forward_shards_pkey PRIMARY KEY (shard);
 
@@ -405,6 +451,10 @@ ALTER TABLE ONLY public.source_offsets
 ALTER TABLE ONLY public.subscriptions
     ADD CONSTRAINT subscriptions_pkey PRIMARY KEY (org_id, format);
 
+CREATE INDEX findings_last_at ON public.findings USING btree (org_id, last_at DESC);
+
+CREATE INDEX findings_unpublished ON public.findings USING btree (changed_at) WHERE (published_version < version);
+
 CREATE INDEX purges_unannounced ON public.purges USING btree (purged_at) WHERE (announced_at IS NULL);
 
 CREATE INDEX seq_gaps_org_id ON public.seq_gaps USING btree (org_id);
@@ -417,11 +467,19 @@ ALTER TABLE public.audit_entries ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.dead_letters ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.endpoint_alerts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.findings ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.org_heads ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own_organization ON public.audit_entries USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
 
 CREATE POLICY own_organization ON public.dead_letters USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
+
+CREATE POLICY own_organization ON public.endpoint_alerts USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
+
+CREATE POLICY own_organization ON public.findings USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
 
 CREATE POLICY own_organization ON public.org_heads USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
 
@@ -473,6 +531,12 @@ GRANT SELECT ON TABLE public.books TO hub_audit_reader;
 GRANT SELECT,INSERT ON TABLE public.dead_letters TO hub_audit_writer;
 
 GRANT UPDATE(redriven_at) ON TABLE public.dead_letters TO hub_audit_writer;
+
+GRANT SELECT ON TABLE public.endpoint_alerts TO hub_audit_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.endpoint_alerts TO hub_audit_forwarder;
+
+GRANT SELECT ON TABLE public.findings TO hub_audit_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.findings TO hub_audit_forwarder;
 
 GRANT SELECT,UPDATE ON TABLE public.forward_shards TO hub_audit_forwarder;
 

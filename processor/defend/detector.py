@@ -1,0 +1,110 @@
+"""Brings signals together and keeps what is found; knows the store, and nothing of the bus.
+
+The sets that the rules judge are a cache over Postgres: an hour that is not held is loaded, with
+all that is stored of it. An entry is stored before the bus has it, so whoever reads an entry finds
+in the store all that came before it, whoever read that. What is found is kept before anything is
+acknowledged to the bus, and keeping it twice changes nothing. So no restart, no rebalance and no
+second worker can lose a finding or make another one of it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from processor import metrics
+from processor.defend.rules import (
+    ACTIONS,
+    WINDOW_MS_MAX,
+    Hours,
+    OrgHour,
+    Signal,
+    of_alert,
+    of_entry,
+)
+from processor.errors import DatabaseOutage
+from processor.store import findings
+from processor.store.findings import Alert, NewFinding, Span
+from processor.store.pool import Database
+from schemas.finding import HOUR_MS
+
+HOURS_LOADED_AT_ONCE = 200
+
+
+class Observation(NamedTuple):
+    """A signal of an organization; ``alert`` is the report if it came from an endpoint."""
+
+    org_id: str
+    signal: Signal
+    alert: Alert | None = None
+
+
+class Detector:
+    """Takes observations in batches; what is found in them is kept when ``take`` returns."""
+
+    def __init__(self, db: Database) -> None:
+        """Hold no hour yet."""
+        self._db = db
+        self._hours = Hours()
+        self._stale = False
+
+    def forget(self) -> None:
+        """Trust nothing that is held from the next batch on: partitions changed hands."""
+        self._stale = True
+
+    async def take(self, observations: Sequence[Observation]) -> int:
+        """Judge what the observations make different; return how many findings that changed.
+
+        Raises DatabaseOutage; then nothing is held any more, and the batch is to be taken again.
+        """
+        if self._stale:
+            self._stale = False
+            self._hours.clear()
+        try:
+            return await self._take(observations)
+        except DatabaseOutage:
+            self._hours.clear()
+            raise
+
+    async def _take(self, observations: Sequence[Observation]) -> int:
+        alerts = [each.alert for each in observations if each.alert]
+        if alerts:
+            await findings.keep_alerts(self._db, alerts)
+        hours = self._hours
+        missing = dict.fromkeys(
+            hour for each in observations for hour in hours.missing(each.org_id, each.signal)
+        )
+        if missing:
+            await self._load(list(missing))
+        found = hours.judged(
+            [key for each in observations for key in hours.add(each.org_id, each.signal)]
+        )
+        if found:
+            await findings.keep(self._db, [NewFinding(*each) for each in found])
+            hours.told(found)
+            for each in found:
+                metrics.found(each.rule)
+        hours.trim()
+        return len(found)
+
+    async def _load(self, missing: Sequence[OrgHour]) -> None:
+        """Begin hours with what the store has of them."""
+        for first in range(0, len(missing), HOURS_LOADED_AT_ONCE):
+            some = missing[first : first + HOURS_LOADED_AT_ONCE]
+            spans = [_span(*each) for each in some]
+            entries = await findings.entries(self._db, spans, ACTIONS)
+            alerts = await findings.alerts(self._db, spans)
+            for (org_id, hour_ms), of_log, of_endpoints in zip(some, entries, alerts, strict=True):
+                signals = (
+                    *(of_entry(each) for each in of_log),
+                    *(of_alert(report, told_ms) for report, told_ms in of_endpoints),
+                )
+                self._hours.begin(org_id, hour_ms)
+                self._hours.fill(org_id, hour_ms, _present(signals))
+        metrics.hours_loaded(len(missing))
+
+
+def _span(org_id: str, hour_ms: int) -> Span:
+    return Span(org_id, hour_ms - WINDOW_MS_MAX, hour_ms + HOUR_MS + WINDOW_MS_MAX)
+
+
+def _present(signals: Iterable[Signal | None]) -> Iterable[Signal]:
+    return (each for each in signals if each is not None)

@@ -1,0 +1,253 @@
+"""What Defend found: kept, published, listed, acknowledged; and the sets that its rules judge.
+
+A finding in the store only ever grows: keeping what is found again, or less of it, changes nothing.
+So it does not matter how often, by whom and in which order anything is found.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from processor.store.pool import Database
+from processor.store.reader import Reader, reading
+from processor.store.rows import decode
+from schemas.entry import Entry
+from schemas.finding import SCHEMA_VERSION, SEVERITIES, Finding, RuleName, Severity
+
+PAGE_ENTRIES = 5_000
+"""Of each span in one query."""
+
+NAMES_MAX = 20
+"""Of actors, and of addresses."""
+
+_FIRST = UUID(int=0)
+_COLUMNS = (
+    "finding_id", "version", "org_id", "rule", "severity", "subject_type", "subject", "hour",
+    "first_at", "last_at", "actors", "addresses", "seqs", "alerts",
+    "acknowledged_at", "acknowledged_by", "acknowledged_evidence",
+)  # fmt: skip
+_SQL = {
+    name: text.replace("/*finding*/", ", ".join(f"f.{column}" for column in _COLUMNS))
+    for name, text in reading("findings.sql").items()
+}
+
+
+class Span(NamedTuple):
+    """From when to when something of an organization is asked for; the end is not included."""
+
+    org_id: str
+    since_ms: int
+    until_ms: int
+
+
+class Alert(NamedTuple):
+    """An endpoint's report that is to be kept: as it came, and when the bus got it."""
+
+    org_id: str
+    id: str
+    occurred_ms: int
+    told_ms: int
+    report: Mapping[str, Any]
+
+
+class NewFinding(NamedTuple):
+    """What a rule found, ready to be kept."""
+
+    finding_id: str
+    org_id: str
+    rule: str
+    severity: str
+    subject_type: str
+    subject: str
+    hour_ms: int
+    first_ms: int
+    last_ms: int
+    actors: Sequence[str]
+    addresses: Sequence[str]
+    seqs: Sequence[int]
+    alerts: Sequence[str]
+
+
+class Kept(NamedTuple):
+    """A finding, and who acknowledged it when; it may have grown since."""
+
+    finding: Finding
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+
+
+class Wanted(NamedTuple):
+    """Which findings are asked for; everything that is not said is not asked about."""
+
+    acknowledged: bool | None = None
+    severity: Severity | None = None
+    rule: RuleName | None = None
+    before: tuple[datetime, UUID] | None = None
+    since: datetime | None = None
+
+
+async def entries(db: Database, spans: Sequence[Span], actions: Sequence[str]) -> list[list[Entry]]:
+    """Return for each span all entries of some actions, asked for page by page."""
+    found: list[list[Entry]] = [[] for _ in spans]
+    after = {number: (span.since_ms, _FIRST) for number, span in enumerate(spans)}
+    while after:
+        asked = [
+            (number, spans[number].org_id, _at(since), last, _at(spans[number].until_ms))
+            for number, (since, last) in after.items()
+        ]
+        columns = [list(column) for column in zip(*asked, strict=True)]
+        async with db.connection() as connection:
+            rows = await connection.fetch(_SQL["entries"], *columns, list(actions), PAGE_ENTRIES)
+        page: dict[int, list[Any]] = {}
+        for row in rows:
+            page.setdefault(row["number"], []).append(row)
+        after = {}
+        for number, of_span in page.items():
+            found[number] += [decode(row) for row in of_span]
+            if len(of_span) == PAGE_ENTRIES:
+                last = of_span[-1]
+                after[number] = _ms(last["occurred_at"]), last["entry_id"]
+    return found
+
+
+async def alerts(db: Database, spans: Sequence[Span]) -> list[list[tuple[Any, int]]]:
+    """Return for each span the reports kept, and when the bus got each, in milliseconds."""
+    asked = [(n, s.org_id, _at(s.since_ms), _at(s.until_ms)) for n, s in enumerate(spans)]
+    columns = [list(column) for column in zip(*asked, strict=True)]
+    found: list[list[tuple[Any, int]]] = [[] for _ in spans]
+    async with db.connection() as connection:
+        for row in await connection.fetch(_SQL["alerts"], *columns):
+            found[row["number"]].append((orjson.loads(row["report"]), row["told_ms"]))
+    return found
+
+
+async def keep_alerts(db: Database, kept: Sequence[Alert]) -> None:
+    """Keep endpoint alerts, each once."""
+    rows = [
+        (each.org_id, _at(each.occurred_ms), each.id, _at(each.told_ms), _json(each.report))
+        for each in kept
+    ]
+    async with db.connection() as connection:
+        await connection.execute(_SQL["keep_alerts"], *map(list, zip(*rows, strict=True)))
+
+
+async def keep(db: Database, found: Iterable[NewFinding]) -> None:
+    """Keep what was found, in one transaction."""
+    ordered = sorted(found, key=lambda each: (each.org_id, each.finding_id))
+    rows = [
+        (
+            each.org_id, UUID(each.finding_id), each.rule, SEVERITIES.index(each.severity),
+            each.subject_type, each.subject, _at(each.hour_ms), _at(each.first_ms),
+            _at(each.last_ms), list(each.actors), list(each.addresses), list(each.seqs),
+            list(each.alerts), NAMES_MAX,
+        )
+        for each in ordered
+    ]  # fmt: skip
+    async with db.transaction() as connection:
+        await connection.executemany(_SQL["keep"], rows)
+
+
+async def listed(reader: Reader, org_id: str, wanted: Wanted, *, limit: int) -> list[Kept]:
+    """Return an organization's findings, the latest first."""
+    before_at, before_id = wanted.before or (None, None)
+    severity = None if wanted.severity is None else SEVERITIES.index(wanted.severity)
+    async with reader.of(org_id) as connection:
+        rows = await connection.fetch(
+            _SQL["listed"], org_id, wanted.acknowledged, severity, wanted.rule,
+            before_at, before_id, wanted.since, limit,
+        )  # fmt: skip
+    return [_kept(row) for row in rows]
+
+
+async def one(reader: Reader, org_id: str, finding_id: UUID) -> Kept | None:
+    """Return one finding of an organization, None when it has none of that id."""
+    async with reader.of(org_id) as connection:
+        row = await connection.fetchrow(_SQL["one"], org_id, finding_id)
+    return None if row is None else _kept(row)
+
+
+async def reports(reader: Reader, finding: Finding) -> list[dict[str, Any]]:
+    """Return the endpoint reports that a finding rests on, 100 at most."""
+    if not finding["evidence"]["alerts"]:
+        return []
+    first, last = (datetime.fromisoformat(finding[at]) for at in ("first_at", "last_at"))
+    async with reader.of(finding["org_id"]) as connection:
+        rows = await connection.fetch(
+            _SQL["alerts_of"], finding["org_id"], finding["evidence"]["alerts"], first, last
+        )
+    return [orjson.loads(row["report"]) for row in rows]
+
+
+async def acknowledge(db: Database, org_id: str, finding_id: UUID, who: str) -> Kept | None:
+    """Note that somebody took note of a finding as it is; None when there is none."""
+    async with db.connection() as connection:
+        row = await connection.fetchrow(_SQL["acknowledge"], org_id, finding_id, who)
+    return None if row is None else _kept(row)
+
+
+async def forget(db: Database, retention_days: int) -> None:
+    """Forget findings and alerts that are older than entries are kept."""
+    async with db.connection() as connection:
+        await connection.execute(_SQL["forget"], timedelta(days=retention_days))
+
+
+class Unpublished:
+    """Findings whose latest version the topic lacks; held until ``published`` says otherwise."""
+
+    def __init__(self, connection: Any, findings: list[Finding]) -> None:
+        """Hold the transaction that locks them."""
+        self._connection = connection
+        self.findings = findings
+
+    async def published(self) -> None:
+        """Note that the topic has them."""
+        marks = [(f["org_id"], UUID(f["finding_id"]), f["version"]) for f in self.findings]
+        columns = map(list, zip(*marks, strict=True))
+        await self._connection.execute(_SQL["published"], *columns)
+
+
+async def unpublished(connection: Any, limit: int) -> Unpublished:
+    """Return what the topic lacks, within a transaction of the caller's."""
+    rows = await connection.fetch(_SQL["unpublished"], limit)
+    return Unpublished(connection, [_kept(row).finding for row in rows])
+
+
+def _kept(row: Mapping[str, Any]) -> Kept:
+    evidence = len(row["seqs"]) + len(row["alerts"])
+    noted = row["acknowledged_at"] is not None and row["acknowledged_evidence"] >= evidence
+    finding: Finding = {
+        "schema_version": SCHEMA_VERSION,
+        "finding_id": str(row["finding_id"]),
+        "version": row["version"],
+        "org_id": row["org_id"],
+        "rule": row["rule"],
+        "severity": SEVERITIES[row["severity"]],
+        "subject": {"type": row["subject_type"], "value": row["subject"]},
+        "hour": _text(row["hour"]),
+        "first_at": _text(row["first_at"]),
+        "last_at": _text(row["last_at"]),
+        "actors": row["actors"] or [],
+        "addresses": row["addresses"] or [],
+        "evidence": {"seqs": row["seqs"], "alerts": row["alerts"]},
+        "status": "acknowledged" if noted else "open",
+    }
+    return Kept(finding, row["acknowledged_at"], row["acknowledged_by"])
+
+
+def _at(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms // 1000, UTC) + timedelta(milliseconds=ms % 1000)
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def _text(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return orjson.dumps(value).decode()

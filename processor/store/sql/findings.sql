@@ -1,0 +1,113 @@
+-- What Defend found, what it rests on, and who took note of it.
+
+-- name: entries
+-- A page of the entries of some actions in each of several spans of time, after a key in each.
+SELECT w.number, /*columns*/
+FROM unnest($1::integer[], $2::text[], $3::timestamptz[], $4::uuid[], $5::timestamptz[])
+    AS w (number, org_id, since, after_id, until)
+CROSS JOIN LATERAL (
+    SELECT * FROM audit_entries AS a
+    WHERE a.org_id = w.org_id AND (a.occurred_at, a.entry_id) > (w.since, w.after_id)
+        AND a.occurred_at >= w.since AND a.occurred_at < w.until AND a.action = ANY($6::text[])
+    ORDER BY a.occurred_at, a.entry_id
+    LIMIT $7
+) AS e;
+
+-- name: alerts
+-- The endpoint alerts in each of several spans of time.
+SELECT w.number, a.report, (extract(epoch FROM a.told_at) * 1000)::bigint AS told_ms
+FROM unnest($1::integer[], $2::text[], $3::timestamptz[], $4::timestamptz[])
+    AS w (number, org_id, since, until)
+INNER JOIN endpoint_alerts AS a
+    ON a.org_id = w.org_id AND a.occurred_at >= w.since AND a.occurred_at < w.until;
+
+-- name: keep_alerts
+-- Keep alerts; the same one again changes nothing.
+INSERT INTO endpoint_alerts (org_id, occurred_at, alert_id, told_at, report)
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[], $5::json[])
+ON CONFLICT DO NOTHING;
+
+-- name: keep
+-- Keep what was found. What is known of it already stays: it only ever grows, whoever finds it.
+INSERT INTO findings AS f (
+    org_id, finding_id, rule, severity, subject_type, subject, hour, first_at, last_at,
+    actors, addresses, seqs, alerts
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+ON CONFLICT (org_id, finding_id) DO UPDATE SET
+    version = f.version + 1,
+    changed_at = now(),
+    severity = greatest(f.severity, excluded.severity),
+    first_at = least(f.first_at, excluded.first_at),
+    last_at = greatest(f.last_at, excluded.last_at),
+    actors = ARRAY(
+        SELECT DISTINCT n.name COLLATE "C" FROM unnest(f.actors || excluded.actors) AS n (name)
+        ORDER BY 1 LIMIT $14
+    ),
+    addresses = ARRAY(
+        SELECT DISTINCT n.name COLLATE "C"
+        FROM unnest(f.addresses || excluded.addresses) AS n (name)
+        ORDER BY 1 LIMIT $14
+    ),
+    seqs = ARRAY(SELECT DISTINCT u.seq FROM unnest(f.seqs || excluded.seqs) AS u (seq) ORDER BY 1),
+    alerts = ARRAY(
+        SELECT DISTINCT u.id COLLATE "C" FROM unnest(f.alerts || excluded.alerts) AS u (id)
+        ORDER BY 1
+    )
+WHERE NOT (f.seqs @> excluded.seqs AND f.alerts @> excluded.alerts)
+    OR f.severity < excluded.severity;
+
+-- name: unpublished
+-- What the topic lacks, the oldest change first; whoever else looks gets the rest.
+SELECT /*finding*/ FROM findings AS f
+WHERE f.published_version < f.version
+ORDER BY f.changed_at
+LIMIT $1
+FOR UPDATE SKIP LOCKED;
+
+-- name: published
+-- The topic has these versions.
+UPDATE findings AS f SET published_version = greatest(f.published_version, p.version)
+FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS p (org_id, finding_id, version)
+WHERE f.org_id = p.org_id AND f.finding_id = p.finding_id;
+
+-- name: forget
+-- What is older than entries are kept goes.
+WITH gone AS (DELETE FROM endpoint_alerts WHERE occurred_at < now() - $1::interval)
+DELETE FROM findings WHERE last_at < now() - $1::interval;
+
+-- name: listed
+-- An organization's findings, the latest first: of a status, a severity or a rule, before a key.
+SELECT /*finding*/ FROM findings AS f
+WHERE f.org_id = $1
+    AND ($2::boolean IS NULL OR $2 = (
+        f.acknowledged_at IS NOT NULL
+        AND f.acknowledged_evidence >= cardinality(f.seqs) + cardinality(f.alerts)
+    ))
+    AND ($3::smallint IS NULL OR f.severity >= $3)
+    AND ($4::text IS NULL OR f.rule = $4)
+    AND ($5::timestamptz IS NULL OR (f.last_at, f.finding_id) < ($5, $6::uuid))
+    AND ($7::timestamptz IS NULL OR f.last_at >= $7)
+ORDER BY f.last_at DESC, f.finding_id DESC
+LIMIT $8;
+
+-- name: one
+-- One finding.
+SELECT /*finding*/ FROM findings AS f WHERE f.org_id = $1 AND f.finding_id = $2;
+
+-- name: alerts_of
+-- The reports that a finding rests on.
+SELECT a.report FROM endpoint_alerts AS a
+WHERE a.org_id = $1 AND a.alert_id = ANY($2::text[]) AND a.occurred_at BETWEEN $3 AND $4
+ORDER BY a.occurred_at, a.alert_id LIMIT 100;
+
+-- name: acknowledge
+-- Somebody took note of a finding as it is now.
+UPDATE findings AS f SET
+    acknowledged_at = now(),
+    acknowledged_by = $3,
+    acknowledged_evidence = cardinality(f.seqs) + cardinality(f.alerts),
+    version = f.version + 1,
+    changed_at = now()
+WHERE f.org_id = $1 AND f.finding_id = $2
+RETURNING /*finding*/;

@@ -1,0 +1,197 @@
+"""Findings and the sets that they are judged by, on a real Postgres."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from random import Random
+from uuid import UUID
+
+import pytest
+
+from processor.defend.detector import Detector, Observation
+from processor.defend.rules import of_entry
+from processor.store import findings
+from processor.store.findings import Alert, NewFinding, Span, Wanted
+from processor.store.load import load
+from processor.store.pool import FORWARDER, Database
+from processor.store.reader import Reader
+from tests.integration.store import opened, query
+from tests.unit.defend_signals import MINUTE, SECOND, Log
+
+NOW = int(datetime.now(UTC).timestamp() * 1000)
+BEGIN = NOW - NOW % 3_600_000 - 50 * MINUTE
+ID = "01a207d9-217b-828a-a137-81caa759c1be"
+
+
+@pytest.fixture
+async def db(postgres_dsn: str) -> AsyncIterator[Database]:
+    """Give the store as Defend works on it."""
+    async with opened(postgres_dsn, role=FORWARDER) as db:
+        yield db
+
+
+@pytest.fixture
+async def reader(postgres_dsn: str) -> AsyncIterator[Reader]:
+    """Give the store as the page reads it."""
+    reader = await Reader.open(postgres_dsn)
+    yield reader
+    await reader.close()
+
+
+def a_finding(**fields: object) -> NewFinding:
+    """Return a finding of ten failed logins."""
+    given: dict[str, object] = {
+        "finding_id": ID, "org_id": "acme", "rule": "brute_force", "severity": "high",
+        "subject_type": "account", "subject": "ada@acme.example", "hour_ms": BEGIN,
+        "first_ms": BEGIN + 5, "last_ms": BEGIN + MINUTE, "actors": ["ada@acme.example"],
+        "addresses": ["192.0.2.1"], "seqs": [*range(1, 11)], "alerts": [],
+    }  # fmt: skip
+    return NewFinding(**(given | fields))  # type: ignore[arg-type]
+
+
+async def test_a_finding_only_grows(db: Database, reader: Reader) -> None:
+    """Less of it, or the same again, changes nothing; more of it is another version."""
+    parts = [
+        a_finding(seqs=[3, 4], severity="critical", addresses=["203.0.113.1"]),
+        a_finding(seqs=[1, 2, 3], first_ms=BEGIN, actors=["eve", "ada@acme.example"]),
+        a_finding(seqs=[4], alerts=["rep-1"], severity="low", last_ms=BEGIN + 2 * MINUTE),
+    ]
+    for part in (*parts, *parts):
+        await findings.keep(db, [part])
+    (kept,) = await findings.listed(reader, "acme", Wanted(), limit=10)
+    found = kept.finding
+    assert found["version"] == 3
+    assert found["evidence"] == {"seqs": [1, 2, 3, 4], "alerts": ["rep-1"]}
+    assert (found["severity"], found["status"]) == ("critical", "open")
+    assert found["actors"] == ["ada@acme.example", "eve"]
+    assert found["addresses"] == ["192.0.2.1", "203.0.113.1"]
+    assert datetime.fromisoformat(found["first_at"]).timestamp() * 1000 == BEGIN
+    assert datetime.fromisoformat(found["last_at"]).timestamp() * 1000 == BEGIN + 2 * MINUTE
+
+
+async def test_an_acknowledged_finding_is_open_again_when_it_grows(
+    db: Database, reader: Reader
+) -> None:
+    """Who took note of ten failures has not taken note of an eleventh."""
+    await findings.keep(db, [a_finding()])
+    kept = await findings.acknowledge(db, "acme", UUID(ID), "Olivia")
+    assert kept is not None
+    assert (kept.finding["status"], kept.acknowledged_by) == ("acknowledged", "Olivia")
+    assert await findings.listed(reader, "acme", Wanted(acknowledged=False), limit=10) == []
+    await findings.keep(db, [a_finding()])
+    assert await findings.listed(reader, "acme", Wanted(acknowledged=True), limit=10) == [kept]
+    await findings.keep(db, [a_finding(seqs=[*range(1, 12)])])
+    (grown,) = await findings.listed(reader, "acme", Wanted(acknowledged=False), limit=10)
+    assert (grown.finding["status"], grown.acknowledged_by) == ("open", "Olivia")
+
+
+async def test_no_other_organization_sees_a_finding(db: Database, reader: Reader) -> None:
+    """Neither listed nor by its id nor by acknowledging it."""
+    await findings.keep(db, [a_finding()])
+    assert await findings.listed(reader, "globex", Wanted(), limit=10) == []
+    assert await findings.one(reader, "globex", UUID(ID)) is None
+    assert await findings.acknowledge(db, "globex", UUID(ID), "Gus") is None
+    async with reader.of("globex") as connection:
+        assert await connection.fetchval("SELECT count(*) FROM findings") == 0
+        assert await connection.fetchval("SELECT count(*) FROM endpoint_alerts") == 0
+
+
+async def test_what_is_unpublished_is_lent_once_until_it_is_published(db: Database) -> None:
+    """Two workers share what the topic lacks; what is not marked is lent again."""
+    await findings.keep(db, [a_finding()])
+    async with db.transaction() as one, db.transaction() as other:
+        lent = await findings.unpublished(one, 10)
+        assert [finding["finding_id"] for finding in lent.findings] == [ID]
+        assert (await findings.unpublished(other, 10)).findings == []
+    async with db.transaction() as one:
+        lent = await findings.unpublished(one, 10)
+        assert [finding["version"] for finding in lent.findings] == [1]
+        await lent.published()
+    async with db.transaction() as one:
+        assert (await findings.unpublished(one, 10)).findings == []
+
+
+async def test_an_hour_is_read_whatever_its_size(
+    db: Database, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries of a span come page by page, each once, and none of another action or time."""
+    log, other = Log(), Log("globex")
+    log.failures(BEGIN, "ada@acme.example", 25, SECOND, "192.0.2.1")
+    log.add(BEGIN, "auth.logout", "ada@acme.example", target={"type": "session"})
+    log.failures(BEGIN + 30 * MINUTE, "ada@acme.example", 1, SECOND, "192.0.2.1")
+    other.failures(BEGIN, "gus@globex.example", 3, SECOND, "192.0.2.1")
+    async with opened(postgres_dsn) as writer:
+        await load(writer, [*log.entries, *other.entries])
+    monkeypatch.setattr(findings, "PAGE_ENTRIES", 4)
+    spans = [Span("acme", BEGIN, BEGIN + 30 * MINUTE), Span("globex", BEGIN, BEGIN + 2 * SECOND)]
+    acme, globex = await findings.entries(db, spans, ["auth.login_failed"])
+    assert acme == log.entries[:25]
+    assert globex == other.entries[:2]
+
+
+async def test_alerts_are_kept_once(db: Database) -> None:
+    """The same report again changes nothing, and comes back as it was."""
+    alert = Alert("acme", "rep-1", BEGIN, BEGIN + 7, {"id": "rep-1", "verdict": "malicious"})
+    await findings.keep_alerts(db, [alert])
+    await findings.keep_alerts(db, [alert, alert._replace(told_ms=BEGIN + 9)])
+    kept = await findings.alerts(
+        db, [Span("acme", BEGIN, BEGIN + 1), Span("acme", BEGIN + 1, NOW), Span("x", BEGIN, NOW)]
+    )
+    assert kept == [[({"id": "rep-1", "verdict": "malicious"}, BEGIN + 7)], [], []]
+
+
+async def test_what_is_old_is_forgotten(db: Database, postgres_dsn: str) -> None:
+    """Findings and alerts stay as long as entries."""
+    old = NOW - 91 * 86_400_000
+    other_id = "01a207d9-2100-8b9a-b622-b3704ef923c9"
+    await findings.keep(db, [a_finding(), a_finding(finding_id=other_id, last_ms=old)])
+    await findings.keep_alerts(db, [Alert("acme", "rep-1", old, old, {})])
+    await findings.forget(db, 90)
+    assert query(postgres_dsn, "SELECT finding_id FROM findings") == [(UUID(ID),)]
+    assert query(postgres_dsn, "SELECT count(*) FROM endpoint_alerts") == [(0,)]
+
+
+async def test_workers_at_once_find_all_of_it(db: Database, postgres_dsn: str) -> None:
+    """Three detectors take one attack among them, mixed and at once: one whole finding."""
+    log = Log()
+    log.failures(BEGIN, "ada@acme.example", 40, SECOND, "192.0.2.1")
+    async with opened(postgres_dsn) as writer:
+        await load(writer, log.entries)
+    told = [Observation("acme", of_entry(each)) for each in log.entries]  # type: ignore[arg-type]
+    chance = Random(1)
+    parts = [chance.sample(told, 30) for _ in range(3)]
+
+    async def work(part: list[Observation]) -> None:
+        """Take a part in batches of seven."""
+        detector = Detector(db)
+        for first in range(0, len(part), 7):
+            await detector.take(part[first : first + 7])
+
+    await asyncio.gather(*(work(part) for part in parts))
+    rows = query(postgres_dsn, "SELECT rule, cardinality(seqs) FROM findings")
+    assert rows == [("brute_force", 40)]
+
+
+async def test_since_and_before_bound_the_list(db: Database, reader: Reader) -> None:
+    """The latest come first, a page at a time, and a severity is the least one wanted."""
+    ids = [f"01a207d9-2100-8b9a-b622-b3704ef923c{n}" for n in range(4)]
+    made = [
+        a_finding(finding_id=each, last_ms=BEGIN + n * MINUTE, severity=severity)
+        for n, (each, severity) in enumerate(
+            zip(ids, ("low", "critical", "medium", "high"), strict=True)
+        )
+    ]
+    await findings.keep(db, made)
+
+    async def listed(wanted: Wanted, limit: int = 10) -> list[str]:
+        """Return the ids that are listed."""
+        kept = await findings.listed(reader, "acme", wanted, limit=limit)
+        return [each.finding["finding_id"] for each in kept]
+
+    assert await listed(Wanted()) == ids[::-1]
+    assert await listed(Wanted(), 2) == [ids[3], ids[2]]
+    at = datetime.fromtimestamp(BEGIN / 1000, UTC) + timedelta(minutes=2)
+    assert await listed(Wanted(before=(at, UUID(ids[2])))) == [ids[1], ids[0]]
+    assert await listed(Wanted(severity="high")) == [ids[3], ids[1]]
+    assert await listed(Wanted(since=at)) == [ids[3], ids[2]]
+    assert await listed(Wanted(rule="grant_burst")) == []
