@@ -12,6 +12,7 @@ import click
 from processor.commands import (
     config,
     dead_letters,
+    defend,
     demo,
     doctor,
     events,
@@ -48,8 +49,8 @@ def main(ctx: click.Context, config: Path | None) -> None:
 
 
 for module in (
-    *(config, dead_letters, demo, doctor, export, forward, maintain, migrate, process, recover),
-    *(serve, subscriptions, tokens, topics),
+    *(config, dead_letters, defend, demo, doctor, export, forward, maintain, migrate),
+    *(process, recover, serve, subscriptions, tokens, topics),
 ):
     main.add_command(module.command)
 main.add_command(events.normalize)

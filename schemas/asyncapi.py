@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.catalogue import CATALOGUE, DEAD_LETTER_TOPIC
+from schemas.finding import FINDINGS_TOPIC
+from schemas.telemetry import TELEMETRY_TOPIC
 
 REDRIVE_TOPIC = "raw.redrive"
 PARTITIONS = 12
@@ -24,6 +26,8 @@ def document(raw_types: Mapping[str, Sequence[str]]) -> Node:
         canonical.setdefault(row.topic, []).append(row.name)
     channels |= {topic: _canonical_channel(topic, names) for topic, names in canonical.items()}
     channels[DEAD_LETTER_TOPIC] = _dead_letter_channel()
+    channels[TELEMETRY_TOPIC] = _telemetry_channel()
+    channels[FINDINGS_TOPIC] = _findings_channel()
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -38,7 +42,13 @@ def document(raw_types: Mapping[str, Sequence[str]]) -> Node:
         "channels": channels,
         "operations": {_identifier(topic): _operation(topic) for topic in channels},
         "components": {
-            "messages": _raw_messages(every) | {"canonical": _canonical(), "dead": _dead()},
+            "messages": _raw_messages(every)
+            | {
+                "canonical": _canonical(),
+                "dead": _dead(),
+                "telemetry": _telemetry(),
+                "finding": _finding(),
+            },
             "schemas": {"canonicalHeaders": _canonical_headers(), "deadHeaders": _dead_headers()},
         },
     }
@@ -79,15 +89,29 @@ def _dead_letter_channel() -> Node:
     return _channel(DEAD_LETTER_TOPIC, text, {"dead": "dead"}, raw=False)
 
 
+def _telemetry_channel() -> Node:
+    text = "Written by endpoint agents; key is orgid, partitioner is murmur2."
+    return _channel(TELEMETRY_TOPIC, text, {"telemetry": "telemetry"}, raw=True)
+
+
+def _findings_channel() -> Node:
+    text = "What Defend found; the same finding again, with a higher version, when it grew."
+    return _channel(FINDINGS_TOPIC, text, {"finding": "finding"}, raw=False)
+
+
+def _is_read(topic: str) -> bool:
+    return topic.startswith("raw.") or topic == TELEMETRY_TOPIC
+
+
 def _operation(topic: str) -> Node:
     return {
-        "action": "receive" if topic.startswith("raw.") else "send",
+        "action": "receive" if _is_read(topic) else "send",
         "channel": {"$ref": f"#/channels/{topic}"},
     }
 
 
 def _identifier(topic: str) -> str:
-    return ("consume_" if topic.startswith("raw.") else "emit_") + topic.replace(".", "_")
+    return ("consume_" if _is_read(topic) else "emit_") + topic.replace(".", "_")
 
 
 def _key(description: str) -> Node:
@@ -128,6 +152,28 @@ def _dead() -> Node:
         "contentType": "application/octet-stream",
         "headers": {"$ref": "#/components/schemas/deadHeaders"},
         "payload": {"type": "string", "format": "binary"},
+    }
+
+
+def _telemetry() -> Node:
+    return {
+        "name": "telemetry",
+        "title": "Endpoint report",
+        "summary": "Plain JSON; what is not benign is kept and correlated.",
+        "contentType": "application/json",
+        "payload": {"$ref": "jsonschema/telemetry.json"},
+        "bindings": _key("orgid"),
+    }
+
+
+def _finding() -> Node:
+    return {
+        "name": "finding",
+        "title": "Finding",
+        "summary": "At least once; of records with one finding_id the highest version counts.",
+        "contentType": "application/json",
+        "payload": {"$ref": "jsonschema/finding.json"},
+        "bindings": _key("org_id; the partition is its murmur2"),
     }
 
 

@@ -14,8 +14,12 @@ from pydantic import TypeAdapter
 from schemas.asyncapi import document
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
 from schemas.entry import SCHEMA_ID, SCHEMA_VERSION, Entry
+from schemas.finding import SCHEMA_ID as FINDING_ID
+from schemas.finding import Finding
 from schemas.raw import audit, billing, identity, permission
 from schemas.reference import reference
+from schemas.telemetry import SCHEMA_ID as TELEMETRY_ID
+from schemas.telemetry import TELEMETRY
 
 ROOT = Path(__file__).parent
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -86,6 +90,22 @@ def entry_schema() -> Schema:
     return {"$schema": DIALECT, "$id": SCHEMA_ID, **schema}
 
 
+def finding_schema() -> Schema:
+    """Return the JSON Schema of a finding of Defend."""
+    schema = TypeAdapter(Finding).json_schema()
+    for name in ("hour", "first_at", "last_at"):
+        schema["properties"][name] |= _ENTRY_BOUNDS["occurred_at"]
+    for name in ("org_id", "schema_version"):
+        schema["properties"][name] |= _ENTRY_BOUNDS[name]
+    schema["properties"]["finding_id"] |= _ENTRY_BOUNDS["entry_id"]
+    return {"$schema": DIALECT, "$id": FINDING_ID, **schema}
+
+
+def telemetry_schema() -> Schema:
+    """Return the JSON Schema of an endpoint's report."""
+    return {"$schema": DIALECT, "$id": TELEMETRY_ID, **TELEMETRY.json_schema()}
+
+
 def envelope_schema() -> Schema:
     """Return the JSON Schema of any raw event, whatever its type."""
     return {"$schema": DIALECT, "$id": "urn:hub:raw:envelope:1", "title": "Envelope", **_ENVELOPE}
@@ -119,7 +139,12 @@ def raw_types() -> dict[str, dict[str, TypeAdapter[Any] | None]]:
 def documents() -> dict[str, str]:
     """Return every generated file by its path below ``schemas``."""
     types = raw_types()
-    schemas = {"entry": entry_schema(), "envelope": envelope_schema()} | {
+    schemas = {
+        "entry": entry_schema(),
+        "envelope": envelope_schema(),
+        "finding": finding_schema(),
+        "telemetry": telemetry_schema(),
+    } | {
         f"raw/{name}": raw_schema(name, data)
         for of_topic in types.values()
         for name, data in of_topic.items()

@@ -17,6 +17,8 @@ from processor.emit.entrance import refusal
 from processor.errors import BusOutage, StartRefused
 from processor.settings import Settings
 from schemas.catalogue import CANONICAL_TOPICS, DEAD_LETTER_TOPIC, OWN_TOPICS
+from schemas.finding import FINDINGS_TOPIC
+from schemas.telemetry import TELEMETRY_TOPIC
 
 RAW_BYTES_MAX = 1_048_588
 """Kafka's own default of ``max.message.bytes``: 1 MiB and a batch's overhead."""
@@ -74,11 +76,14 @@ def wanted(settings: Settings) -> list[Topic]:
     kept = shared | {RETENTION: str(settings.retention_days * DAY_MS)}
     raw = shared | {RETENTION: str(RAW_RETENTION_MS), SIZE: str(RAW_BYTES_MAX)}
     raw[TIMESTAMP] = "LogAppendTime"
+    stamped = shared | {RETENTION: str(RAW_RETENTION_MS), TIMESTAMP: raw[TIMESTAMP]}
     dead = kept | {SIZE: str(RAW_BYTES_MAX + DEAD_LETTER_ROOM_BYTES)}
     lanes = settings.lanes
     return [
         *(Topic(settings.topic(name), lanes, kept) for name in (*CANONICAL_TOPICS, *OWN_TOPICS)),
         Topic(settings.topic(DEAD_LETTER_TOPIC), lanes, dead),
+        Topic(settings.topic(FINDINGS_TOPIC), lanes, kept),
+        Topic(settings.topic(TELEMETRY_TOPIC), lanes, stamped),
         *(Topic(name, lanes, raw) for name in settings.raw_topics),
     ]
 
@@ -149,11 +154,10 @@ def problems(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
     if missing:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
         yield f"{_topics(len(missing))} missing ({shown}): run `hub-audit topics create`"
-    raw = set(settings.raw_topics)
     for topic in topics:
         if topic.name in found:
             yield from _partition_problems(topic, found[topic.name])
-            yield from _option_problems(topic, found[topic.name], raw=topic.name in raw)
+            yield from _option_problems(topic, found[topic.name])
     yield from _size_problems(settings, found)
 
 
@@ -174,13 +178,14 @@ def _partition_problems(topic: Topic, found: Found) -> Iterator[str]:
         yield f"{said} are set: set HUB_AUDIT_LANES to the number that all topics have"
 
 
-def _option_problems(topic: Topic, found: Found, *, raw: bool) -> Iterator[str]:
+def _option_problems(topic: Topic, found: Found) -> Iterator[str]:
     cleanup = found.options.get(CLEANUP, "delete")
     if "compact" in cleanup:
         yield _set(topic.name, CLEANUP, cleanup, "delete")
     timestamp = found.options.get(TIMESTAMP, "CreateTime")
-    if raw and timestamp != topic.options[TIMESTAMP]:
-        yield _set(topic.name, TIMESTAMP, timestamp, topic.options[TIMESTAMP])
+    needs = topic.options.get(TIMESTAMP, timestamp)
+    if timestamp != needs:
+        yield _set(topic.name, TIMESTAMP, timestamp, needs)
 
 
 def _size_problems(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:

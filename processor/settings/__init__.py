@@ -19,6 +19,7 @@ from processor.settings import sources
 from processor.settings.sections import (
     Access,
     BatchBounds,
+    Defend,
     Forward,
     Http,
     Kafka,
@@ -52,6 +53,7 @@ class Settings(Section):
     postgres: Postgres = Postgres()
     batch: BatchBounds = BatchBounds()
     forward: Forward = Forward()
+    defend: Defend = Defend()
     maintain: Maintain = Maintain()
     access: Access = Access()
     serve: Serve = Serve()

@@ -126,6 +126,13 @@ class Forward(Section):
     lease_seconds: Annotated[float, Field(ge=2, le=300)] = 10.0
 
 
+class Defend(Section):
+    """How the security dashboard reads; what it looks for is not a matter of settings."""
+
+    records_max: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    commit_seconds: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+
+
 class Maintain(Section):
     """When and how gently partitions are maintained."""
 

@@ -121,9 +121,10 @@ def test_envelope_schema_and_decode_refuse_the_same(changed: dict[str, Any]) -> 
 
 
 def test_asyncapi_has_every_topic() -> None:
-    """Raw, canonical and dead letters, each with the operation that fits it."""
+    """Raw, canonical, dead letters and Defend's, each with the operation that fits it."""
     raw = {f"raw.{name}" for name in ("identity", "permission", "billing", "audit", "redrive")}
-    sent = {*CANONICAL_TOPICS, *OWN_TOPICS, DEAD_LETTER_TOPIC}
+    raw.add("defend.endpoint_telemetry")
+    sent = {*CANONICAL_TOPICS, *OWN_TOPICS, DEAD_LETTER_TOPIC, "hub.defend.findings"}
     assert ASYNCAPI["asyncapi"] == "3.0.0"
     assert {channel["address"] for channel in ASYNCAPI["channels"].values()} == raw | sent
     actions = {
@@ -142,4 +143,5 @@ def test_asyncapi_refers_to_what_is_there() -> None:
         for part in inside.split("/") if inside else ():
             node = node[part]
     payloads = {ref for ref in references(ASYNCAPI) if ref.endswith(".json")}
-    assert payloads == {"jsonschema/entry.json", *(f"jsonschema/raw/{n}.json" for n in TYPES)}
+    others = {f"jsonschema/{name}.json" for name in ("entry", "finding", "telemetry")}
+    assert payloads == others | {f"jsonschema/raw/{name}.json" for name in TYPES}

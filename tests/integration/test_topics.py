@@ -42,11 +42,11 @@ def with_lanes(settings: Settings, lanes: int) -> Settings:
 
 
 async def test_create_makes_every_topic_once(settings: Settings) -> None:
-    """All 32 topics are made with a partition per lane; a second time nothing happens."""
+    """All 34 topics are made with a partition per lane; a second time nothing happens."""
     assert await topics.check(settings) != []
     created = await topics.create(settings)
     assert sorted(created.made) == topics_of(settings)
-    assert len(created.made) == 32
+    assert len(created.made) == 34
     assert partitions(settings) == {3}
     assert await topics.create(settings) == topics.Created([], [])
     assert await topics.check(settings) == []
@@ -94,7 +94,7 @@ async def test_missing_topics_are_one_problem(settings: Settings) -> None:
     prefix = settings.kafka.topic_prefix
     first = [topic.name for topic in topics.wanted(settings)[:3]]
     assert first[0].startswith(prefix)
-    shown = f"32 topics are missing ({', '.join(first)} and 29 more)"
+    shown = f"34 topics are missing ({', '.join(first)} and 31 more)"
     assert await topics.check(settings) == [f"{shown}: run `hub-audit topics create`"]
 
 

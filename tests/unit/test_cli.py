@@ -45,9 +45,9 @@ def test_help_lists_every_command_in_a_moment() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     commands = done.stdout.decode().partition("Commands:")[2]
     assert [line.split()[0] for line in commands.strip().splitlines()] == [
-        *("config", "dead-letters", "demo", "doctor", "export", "forward", "maintain", "migrate"),
-        *("normalize", "process", "recover", "search", "serve", "subscriptions", "tokens"),
-        *("topics", "validate"),
+        *("config", "dead-letters", "defend", "demo", "doctor", "export", "forward", "maintain"),
+        *("migrate", "normalize", "process", "recover", "search", "serve", "subscriptions"),
+        *("tokens", "topics", "validate"),
     ]
 
 

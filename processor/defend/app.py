@@ -1,0 +1,288 @@
+"""``hub-audit defend``: the Faust application that reads the topics and runs the detector.
+
+At least once: a record is acknowledged when all that it makes different is kept in the store, and
+only then. Faust restarts an agent that fails and skips what it failed on; here a failure ends the
+process instead, with nothing acknowledged that was not taken.
+"""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import faust
+import orjson
+from aiokafka.errors import KafkaError
+
+from processor import metrics
+from processor.defend.detector import Detector, Observation
+from processor.defend.records import of_canonical, of_telemetry
+from processor.defend.rules import ACTIONS
+from processor.defend.transport import Transport
+from processor.errors import BusOutage, DatabaseOutage
+from processor.health import serve
+from processor.settings import Settings
+from processor.store import findings
+from processor.store.pool import FORWARDER, Database
+from schemas.catalogue import CATALOGUE
+from schemas.finding import FINDINGS_TOPIC
+from schemas.telemetry import TELEMETRY_TOPIC
+
+log = logging.getLogger(__name__)
+
+BUFFERED_RECORDS = 4_096
+SLICE_RECORDS = 250
+"""So many are decoded between two turns of the loop."""
+
+PUBLISH_SECONDS, PUBLISHED_AT_ONCE = 1.0, 200
+SEND_SECONDS_MAX = 10.0
+START_SECONDS_MAX, STOP_SECONDS_MAX = 60.0, 15.0
+BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.5, 10.0
+FORGET_SECONDS = 3_600.0
+LOOK_SECONDS = 0.2
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Read, judge, keep and publish until ``stop`` is set."""
+    db = await Database.open(
+        settings.postgres.dsn.get_secret_value(),
+        role=FORWARDER,
+        connections=settings.postgres.connections,
+        statement_timeout_seconds=settings.postgres.statement_timeout_seconds,
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="hub-audit-defend-") as directory:
+            defend = Defend(settings, db, Path(directory))
+            async with serve(settings.http, defend.ready):
+                await defend.run(stop)
+    finally:
+        await db.close()
+
+
+class App(faust.App):
+    """The Faust application, on our transport."""
+
+    settings: Settings
+
+    def _new_transport(self) -> Transport:
+        transport = Transport(self.conf.broker_consumer, self, loop=self.loop)
+        transport.connect_as(self.settings, self.conf.id)
+        return transport
+
+    def _new_producer_transport(self) -> Transport:
+        transport = Transport(self.conf.broker_producer, self, loop=self.loop)
+        transport.connect_as(self.settings, self.conf.id)
+        return transport
+
+
+class Defend:
+    """One worker of any number that share the partitions."""
+
+    def __init__(self, settings: Settings, db: Database, directory: Path) -> None:
+        """Set the application up; ``run`` starts it."""
+        self._settings, self._db = settings, db
+        self._detector = Detector(db)
+        self._telemetry = settings.topic(TELEMETRY_TOPIC)
+        self._assigned = False
+        self._news = asyncio.Event()
+        self._lent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._app = application(settings, directory)
+        self._transport = cast("Transport", self._app.transport)
+        self._findings = self._app.topic(
+            settings.topic(FINDINGS_TOPIC), key_serializer="raw", value_serializer="raw"
+        )
+        self._app.agent(self._app.topic(*topics(settings), **_RAW), name="detect")(self._lend)
+        self._app.on_partitions_assigned.connect(self._on_assigned)
+        self._app.on_partitions_revoked.connect(self._on_revoked)
+
+    def ready(self) -> tuple[bool, str]:
+        """Say whether partitions are assigned."""
+        return self._assigned, "reading" if self._assigned else "waiting for partitions"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until ``stop``; raise what failed, after what was taken is acknowledged."""
+        tasks = [
+            asyncio.create_task(each)
+            for each in (stop.wait(), self._read(), self._publish(), self._forget(), self._watch())
+        ]
+        try:
+            async with asyncio.timeout(START_SECONDS_MAX):
+                await self._app.start()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        except TimeoutError as error:
+            raise BusOutage("Kafka does not answer") from error
+        finally:
+            for task in tasks:
+                task.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS_MAX):
+                    await self._app.stop()
+
+    # --- reading ------------------------------------------------------------------------------
+
+    async def _lend(self, stream: Any) -> None:
+        """Be the agent, and lend its queue to ``_read``: what that raises ends the process."""
+        self._lent.set_result(stream.channel.queue)
+        await asyncio.Event().wait()
+
+    async def _read(self) -> None:
+        """Take what is there, a batch at a time, and acknowledge it once it is kept.
+
+        The batches that Faust makes are acknowledged also when what was done with them failed.
+        """
+        queue = await self._lent
+        while True:
+            events = [await queue.get()]
+            while len(events) < self._settings.defend.records_max and not queue.empty():
+                events.append(queue.get_nowait())
+            await self._taken(events)
+            for event in events:
+                event.ack()
+
+    async def _taken(self, events: list[Any]) -> None:
+        observations: list[Observation] = []
+        for first in range(0, len(events), SLICE_RECORDS):
+            observations += self._observed(events[first : first + SLICE_RECORDS])
+            await asyncio.sleep(0)
+        backoff = BACKOFF_SECONDS_MIN
+        while True:
+            try:
+                if await self._detector.take(observations):
+                    self._news.set()
+                break
+            except DatabaseOutage as outage:
+                log.warning("defend_waits", extra={"error": str(outage)})
+                await asyncio.sleep(backoff)
+                backoff = min(2 * backoff, BACKOFF_SECONDS_MAX)
+        self._count(events)
+
+    def _observed(self, events: Iterable[Any]) -> Iterator[Observation]:
+        """Yield what records tell; count those that tell nothing."""
+        for event in events:
+            message = event.message
+            if message.topic == self._telemetry:
+                told = of_telemetry(message.value, round(message.timestamp * 1000))
+            else:
+                told = of_canonical(message.value)
+            if isinstance(told, Observation):
+                yield told
+            else:
+                metrics.told_nothing(self._source(message.topic), told)
+
+    def _count(self, events: list[Any]) -> None:
+        by_source: dict[str, list[float]] = {}
+        for event in events:
+            source = self._source(event.message.topic)
+            by_source.setdefault(source, []).append(event.message.timestamp)
+        for source, appended in by_source.items():
+            metrics.defended(source, len(appended), min(appended))
+
+    def _source(self, topic: str) -> str:
+        return "telemetry" if topic == self._telemetry else "audit"
+
+    async def _on_assigned(self, *given: Any, **_more: Any) -> None:
+        self._detector.forget()
+        self._assigned = True
+        log.info("partitions_assigned", extra={"partitions": len(given[-1])})
+
+    async def _on_revoked(self, *given: Any, **_more: Any) -> None:
+        self._detector.forget()
+        self._assigned = False
+        log.info("partitions_revoked", extra={"partitions": len(given[-1])})
+
+    # --- beside it ----------------------------------------------------------------------------
+
+    async def _publish(self) -> None:
+        """Put on the topic what the store has and the topic lacks, also what others left behind."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PUBLISH_SECONDS):
+                    await self._news.wait()
+            self._news.clear()
+            if not self._assigned:
+                continue
+            try:
+                while await self._publish_some() == PUBLISHED_AT_ONCE:
+                    pass
+            except (DatabaseOutage, KafkaError, TimeoutError) as outage:
+                log.warning("findings_wait", extra={"error": f"{type(outage).__name__}: {outage}"})
+
+    async def _publish_some(self) -> int:
+        async with self._db.transaction() as connection:
+            lacking = await findings.unpublished(connection, PUBLISHED_AT_ONCE)
+            if not lacking.findings:
+                return 0
+            async with asyncio.timeout(SEND_SECONDS_MAX):
+                sent = [
+                    await self._findings.send(
+                        key=finding["org_id"].encode(), value=orjson.dumps(finding)
+                    )
+                    for finding in lacking.findings
+                ]
+                await asyncio.gather(*sent)
+            await lacking.published()
+        metrics.findings_published(len(sent))
+        return len(sent)
+
+    async def _forget(self) -> None:
+        """Let go, now and then, of what is older than entries are kept."""
+        while True:
+            try:
+                await findings.forget(self._db, self._settings.retention_days)
+            except DatabaseOutage as outage:
+                log.warning("findings_kept", extra={"error": str(outage)})
+            await asyncio.sleep(FORGET_SECONDS)
+
+    async def _watch(self) -> None:
+        """Note how far behind it is; return when Faust has ended by itself, by what it died of."""
+        metrics.defend_started()
+        while not self._app.crashed:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self._assigned and self._lent.done():
+                waiting = await self._transport.records_waiting()
+                metrics.defend_lag(waiting + self._lent.result().qsize())
+        raise BusOutage("Faust ended by itself") from self._app.crash_reason
+
+
+def topics(settings: Settings) -> list[str]:
+    """Return the topics that are read, as they are named on Kafka."""
+    canonical = dict.fromkeys(CATALOGUE[action].topic for action in ACTIONS)
+    return [settings.topic(name) for name in (*canonical, TELEMETRY_TOPIC)]
+
+
+_RAW: dict[str, Any] = {
+    "key_type": bytes,
+    "value_type": bytes,
+    "key_serializer": "raw",
+    "value_serializer": "raw",
+}
+
+
+def application(settings: Settings, directory: Path) -> App:
+    """Return the Faust application: no web server, no tables, no topics of its own."""
+    kafka = settings.kafka
+    app = App(
+        f"{settings.group}.defend",
+        broker=[f"kafka://{server}" for server in kafka.bootstrap_servers.split(",")],
+        store="memory://",
+        datadir=str(directory),
+        web_enabled=False,
+        autodiscover=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=settings.lanes,
+        broker_commit_interval=settings.defend.commit_seconds,
+        broker_request_timeout=max(kafka.request_timeout_ms, kafka.session_timeout_ms) / 1000,
+        broker_session_timeout=kafka.session_timeout_ms / 1000,
+        broker_heartbeat_interval=kafka.heartbeat_interval_ms / 1000,
+        stream_buffer_maxsize=BUFFERED_RECORDS,
+        consumer_auto_offset_reset="earliest",
+        producer_acks=-1,
+    )
+    app.settings = settings
+    return app

@@ -1,0 +1,89 @@
+"""Faust's way to Kafka, with the consumer that Defend needs instead of Faust's own.
+
+Faust reads what aborted transactions left behind, and deals partitions out round robin, so that
+the topics of one organization come to different workers. Ours reads what is committed, and has
+partition p of every topic on one worker.
+"""
+
+import asyncio
+from typing import Any, cast
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import IllegalStateError
+from faust.transport.drivers import aiokafka as driver
+
+from processor.settings import Settings
+
+FETCH_BYTES_MAX = 4 * 1024 * 1024
+FETCH_WAIT_MS = 200
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread in which Faust's consumer lives."""
+
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        self._assignor = RangePartitionAssignor
+        consumer = AIOKafkaConsumer(**transport.options)
+        transport.reader = consumer, self.thread_loop
+        return consumer
+
+
+class Consumer(driver.Consumer):
+    """Faust's consumer, in our thread."""
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class Producer(driver.Producer):
+    """Faust's producer, connecting as every client of ours does."""
+
+    def _settings_auth(self) -> dict[str, Any]:
+        return cast("Transport", self.transport).client_options
+
+
+class Transport(driver.Transport):
+    """Faust's transport with our consumer and our way to connect."""
+
+    Consumer = Consumer
+    Producer = Producer
+    options: dict[str, Any]
+    client_options: dict[str, Any]
+    reader: tuple[AIOKafkaConsumer, asyncio.AbstractEventLoop]
+
+    async def records_waiting(self) -> int:
+        """Return how many records of the assigned partitions were not read yet."""
+        consumer, loop = self.reader
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_waiting(consumer), loop))
+
+    def connect_as(self, settings: Settings, group: str) -> None:
+        """Take over how to connect, and as which group."""
+        kafka = settings.kafka
+        self.client_options = kafka.client_options()
+        self.options = {
+            **self.client_options,
+            "group_id": group,
+            "client_id": group,
+            "partition_assignment_strategy": (RangePartitionAssignor,),
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",  # reading something again changes nothing
+            "isolation_level": "read_committed",
+            "session_timeout_ms": kafka.session_timeout_ms,
+            "heartbeat_interval_ms": kafka.heartbeat_interval_ms,
+            "request_timeout_ms": kafka.request_timeout_ms,
+            "max_partition_fetch_bytes": FETCH_BYTES_MAX,
+            "fetch_max_wait_ms": FETCH_WAIT_MS,
+        }
+
+
+async def _waiting(consumer: AIOKafkaConsumer) -> int:
+    waiting = 0
+    for partition in consumer.assignment():
+        end = consumer.last_stable_offset(partition)
+        if end:
+            try:
+                waiting += max(0, end - await consumer.position(partition))
+            except IllegalStateError:  # it went to somebody else just now
+                continue
+    return waiting
