@@ -50,7 +50,9 @@ class Worker:
         self._lanes: dict[int, Lane] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._crash: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        metrics.watch_lanes(lambda: Counter(lane.state for lane in self._lanes.values()))
+        metrics.watch_lanes(
+            settings.lanes, lambda: Counter(lane.state for lane in self._lanes.values())
+        )
 
     def readiness(self) -> tuple[bool, str]:
         """Tell whether the group has spoken and every lane we hold flows; if not, why not."""

@@ -37,6 +37,7 @@ PROGRAMS = {
         ("rsyslog", "rsyslog-kafka"),
         "a SIEM that reads a subscription",
     ),
+    "Prometheus": (("promtool",), ("prometheus",), "alerts and dashboards"),
 }
 # Package mirrors can be slow; a hang is still an end.
 INSTALL_SECONDS = 1800

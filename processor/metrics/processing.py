@@ -10,7 +10,7 @@ from prometheus_client import Counter
 
 from processor.metrics.declare import LABELS, Of
 from schemas.record import Record
-from schemas.rejection import DeadLetter
+from schemas.rejection import DeadLetter, Reason, Stage
 
 STAGE_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LATENCY_SECONDS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
@@ -57,6 +57,7 @@ LAST_PROGRESS = _of.gauge(
     "lane",
 )
 LANES = _of.gauge("lanes_held", "Lanes this worker holds.")
+CONFIGURED = _of.gauge("lanes_configured", "Lanes there are, as it is set.")
 LANE_BATCHES = _of.counter("transactions_total", "Batches, by how they ended.", "result")
 LANE_RESETS = _of.counter("lane_resets_total", "Lanes taken over again, by cause.", "cause")
 SETTLED = _of.counter("settled_batches_total", "Batches emitted by a take-over.", "redelivery")
@@ -69,6 +70,13 @@ LANE_STATES = _of.gauge(
     " acts.",
     "lane_state",
 )
+
+# What an alert counts the first of has to be there before it, as 0.
+DEAD_LETTERS.labels(Stage.STORE, Reason.REFUSED_BY_DATABASE)
+for _result in sorted(LABELS["result"].known or ()):
+    LANE_BATCHES.labels(_result)
+for _cause in sorted(LABELS["cause"].known or ()):
+    LANE_RESETS.labels(_cause)
 
 
 @contextmanager
@@ -189,8 +197,9 @@ def rebalanced(lanes: Collection[int]) -> None:
         LAST_PROGRESS.labels(str(lane)).set_to_current_time()
 
 
-def watch_lanes(count: Callable[[], Mapping[str, int]]) -> None:
-    """Have the lanes counted by state whenever somebody looks."""
+def watch_lanes(lanes: int, count: Callable[[], Mapping[str, int]]) -> None:
+    """Have the lanes counted by state whenever somebody looks, of so many that there are."""
+    CONFIGURED.set(lanes)
 
     def of_state(state: str) -> Callable[[], float]:
         """Return what tells the lanes of one state."""

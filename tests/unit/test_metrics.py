@@ -16,7 +16,7 @@ from schemas.rejection import DeadLetter, Reason, Rejection, Stage
 PREFIX = "hub_audit_"
 UNITS = re.compile(
     r"_(seconds|records|offsets|batches|total|info|held|ahead|connections|partitions|purges"
-    r"|entries|lanes|subscriptions|in_flight|running)$"
+    r"|entries|lanes|subscriptions|in_flight|running|configured)$"
 )
 UNBOUNDED = {"organization", "org", "org_id", "user", "actor", "email", "error", "subscription"}
 
@@ -116,11 +116,12 @@ def test_reference_is_up_to_date() -> None:
 
 def test_lanes_are_counted_when_somebody_looks() -> None:
     """Each lane counts under what it does; states without a lane are 0."""
-    metrics.watch_lanes(lambda: {"flowing": 2, "database": 1})
+    metrics.watch_lanes(12, lambda: {"flowing": 2, "database": 1})
+    assert sample("lanes_configured") == 12
     assert sample("lanes", lane_state="database") == 1
     assert sample("lanes", lane_state="flowing") == 2
     assert sample("lanes", lane_state="bus") == 0
-    metrics.watch_lanes(dict)
+    metrics.watch_lanes(12, dict)
 
 
 def cut_off() -> None:
