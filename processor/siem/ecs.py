@@ -58,6 +58,11 @@ def _roles(reading: Reading) -> list[str] | None:
     return reading.names("new", "roles") or None
 
 
+def _state(reading: Reading) -> str | None:
+    held = reading.detail("new", "state")
+    return held if isinstance(held, str) else None
+
+
 def _on_behalf_of(reading: Reading, key: str) -> str | None:
     party: Party = reading.entry["actor"].get("on_behalf_of") or {}
     return party.get(key)
@@ -134,6 +139,7 @@ FIELDS = (
     of("labels.hub_target_id", "target.id"),
     of("labels.hub_target_name", "target.name"),
     Field("labels.hub_role", "`details.role.name`", lambda r: r.detail("role", "name")),
+    Field("labels.hub_state", "`details.new.state`", _state),
     of("labels.hub_session_id", "session_id"),
     of("labels.hub_correlation_id", "correlation_id"),
     Field("labels.hub_old", "`details.old` as JSON text", lambda r: r.text("old")),

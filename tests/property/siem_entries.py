@@ -21,7 +21,7 @@ parties = st.fixed_dictionaries(
 )
 values = st.one_of(texts, st.integers(-5, 5), st.booleans(), st.none(), st.lists(texts, max_size=3))
 objects = st.dictionaries(
-    st.sampled_from(["roles", "permissions", "level", "email", "name", "title", "mfa", "method"]),
+    st.sampled_from(["roles", "permissions", "level", "email", "name", "state", "mfa", "method"]),
     values,
     max_size=4,
 )
@@ -94,6 +94,7 @@ def full(action: str, target_type: str, outcome: str = "success") -> Entry:
                 "level": "editor",
                 "name": "C",
                 "email": "c@x.y",
+                "state": "paused",
             },
             "reason": "idle_timeout",
             "role": {"id": "r-1", "name": "B"},

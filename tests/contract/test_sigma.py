@@ -1,0 +1,266 @@
+"""The Sigma rules that ship, executed: each finds what it is for, and nothing else.
+
+pySigma turns a rule into SQL for a table of events, as Hub renders them, as OCSF and as ECS; the
+events are the examples, and stories that are told with them.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+from sigma.backends.sqlite.sqlite import sqliteBackend
+from sigma.collection import SigmaCollection
+from sigma.processing.pipeline import ProcessingPipeline
+
+from processor.siem import FORMATS
+from schemas.catalogue import FormatName
+from schemas.entry import Entry
+from schemas.generate import ROOT
+from tests.contract.siem_examples import entries
+
+SIGMA = ROOT.parent / "deploy" / "siem" / "sigma"
+RULES = sorted(path.stem for path in SIGMA.glob("*.yml"))
+TIME: dict[FormatName, str] = {
+    "hub": "occurred_at",
+    "ocsf": "unmapped.occurred_at",
+    "ecs": "@timestamp",
+}
+EXAMPLES = entries()
+EACH_FORMAT = pytest.mark.parametrize("name", TIME)
+SUPPORT = {"type": "support", "id": "s-1", "email": "sam@hub.example"}
+HERSELF = {"type": "user", "id": "u-1002", "email": "max.member@acme.example"}
+
+# By rule that looks at one event: the examples that it finds, of all there are.
+FOUND: dict[str, set[str]] = {
+    "admin_role_granted": {"role.assigned"},
+    "audit_log_denied": {"audit.denied"},
+    "audit_log_exported": {"audit.exported"},
+    "granted_to_oneself": set(),
+    "permissions_bulk_updated": {"permission.bulk_updated", "permission.bulk_updated.role"},
+    "siem_delivery_stopped": set(),
+    "support_changed_access": set(),
+}
+
+Step = tuple[str, float, Mapping[str, Any]]
+"""An example, after how many minutes, and what of it is different."""
+
+
+def logins(count: int, minutes: float, *, accounts: int = 1, ips: int = 1) -> list[Step]:
+    """Tell of failed logins, of so many accounts and from so many addresses by turns."""
+    return [
+        (
+            "auth.login_failed",
+            n * minutes,
+            {
+                "target": {"type": "user", "email": f"user-{n % accounts}@acme.example"},
+                "ip": f"198.51.100.{n % ips}",
+            },
+        )
+        for n in range(count)
+    ]
+
+
+def gone(count: int, minutes: float, *, actors: int = 1, **changed: Any) -> list[Step]:
+    """Tell of users deactivated and removed by turns."""
+    return [
+        (
+            ("user.deactivated", "user.removed")[n % 2],
+            n * minutes,
+            {"actor": {"type": "user", "id": f"u-{n % actors}"}} | changed,
+        )
+        for n in range(count)
+    ]
+
+
+GRANTED, REVOKED = "product_access.granted", "product_access.revoked"
+OTHER = {"details": {"grantee": {"type": "user", "id": "u-7"}}}
+
+# By rule: stories that it has to find, and stories that look like them and that it must not find.
+STORIES: dict[str, tuple[list[list[Step]], list[list[Step]]]] = {
+    "login_brute_force": (
+        [logins(10, 1), logins(12, 0.1, accounts=12), logins(30, 0.4, ips=2)],
+        [
+            logins(9, 1),
+            logins(30, 2),
+            logins(60, 0.1, ips=10),
+            [("auth.login_success", 0, {})] * 20,
+        ],
+    ),
+    "login_password_spray": (
+        [logins(8, 1, accounts=8), logins(40, 0.5, accounts=10)],
+        [logins(50, 1, accounts=7), logins(8, 10, accounts=8), logins(64, 0.5, accounts=8, ips=8)],
+    ),
+    "mass_deactivation": (
+        [gone(5, 2), gone(12, 0.5, actors=2)],
+        [gone(4, 1), gone(9, 3), gone(8, 1, actors=2), gone(9, 0.5, outcome="failure")],
+    ),
+    "access_granted_then_revoked": (
+        [
+            [(GRANTED, 0, {}), (REVOKED, 45, {})],
+            [(REVOKED, 0, {}), (GRANTED, 5, {}), (REVOKED, 9, {})],
+        ],
+        [
+            [(GRANTED, 0, {}), (REVOKED, 75, {})],
+            [(REVOKED, 0, {}), (GRANTED, 5, {})],
+            [(GRANTED, 0, {}), (REVOKED, 5, OTHER)],
+            [(GRANTED, 0, {}), (REVOKED, 5, {"outcome": "failure"})],
+        ],
+    ),
+    "granted_to_oneself": (
+        [
+            [("role.assigned", 0, {"actor": HERSELF})],
+            [("permission.granted.user", 0, {"actor": HERSELF})],
+            [("permission.bulk_updated", 0, {"actor": HERSELF})],
+        ],
+        [[("role.unassigned", 0, {"actor": HERSELF})], [("user.updated", 0, {"actor": HERSELF})]],
+    ),
+    "siem_delivery_stopped": (
+        [
+            [("audit.subscription_changed", 0, {"details": {"new": {"state": state}}})]
+            for state in ("paused", "deleted")
+        ],
+        [[("audit.subscription_changed", 0, {"details": {"new": {"state": "active"}}})]],
+    ),
+    "support_changed_access": (
+        [
+            [(each, 0, {"actor": SUPPORT})]
+            for each in ("user.created", "role.assigned", "permission.revoked", GRANTED)
+        ],
+        [[(each, 0, {"actor": SUPPORT})] for each in ("audit.viewed", "billing.plan_changed")],
+    ),
+}
+
+
+def told(story: Sequence[Step]) -> list[Entry]:
+    """Return the entries of a story: examples at other times, with something different."""
+    begin = datetime.fromisoformat("2026-11-23T10:00:00.000Z")
+    made = []
+    for seq, (example, minutes, changed) in enumerate(story, 1):
+        at = begin + timedelta(minutes=minutes)
+        moment = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        entry = {**EXAMPLES[example], **changed, "seq": seq, "occurred_at": moment}
+        made.append(cast("Entry", entry))
+    return made
+
+
+def flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return an event with a column for each path."""
+    columns: dict[str, Any] = {}
+    for key, value in node.items():
+        if isinstance(value, dict):
+            columns |= flat(value, f"{prefix}{key}.")
+        else:
+            columns[prefix + key] = json.dumps(value) if isinstance(value, list) else value
+    return columns
+
+
+def alerts(rule: str, name: FormatName, events: Sequence[Entry]) -> list[int]:
+    """Return by which of the events the rule is met; of a correlation, how many each alert has."""
+    rows = [flat(json.loads(FORMATS[name].render(event))) for event in events]
+    text = (SIGMA / f"{rule}.yml").read_text()
+    asked = {part for row in rows for part in row} | mentioned(text, name)
+    columns = sorted({column.lower(): column for column in asked}.values())
+    with sqlite3.connect(":memory:") as logs:
+        logs.execute(f"CREATE TABLE logs (n, {', '.join(f'`{column}`' for column in columns)})")
+        for n, row in enumerate(rows):
+            values = [n, *(row.get(column) for column in columns)]
+            logs.execute(f"INSERT INTO logs VALUES ({', '.join('?' * len(values))})", values)  # noqa: S608 - question marks
+        backend = sqliteBackend(  # type: ignore[no-untyped-call]
+            pipeline(name), timestamp_field=TIME[name], collate_nocase=True
+        )
+        (query,) = backend.convert(SigmaCollection.from_yaml(text))
+        cursor = logs.execute(query)
+        named = [each[0] for each in cursor.description]
+        column = named.index("event_count" if "event_count" in named else "n")
+        return [row[column] for row in cursor]
+
+
+def mentioned(text: str, name: FormatName) -> set[str]:
+    """Return the columns that a rule asks for; of events without them a table has them too."""
+    fields: set[str] = set()
+    for rule in yaml.safe_load_all(text):
+        for field, value in rule.get("detection", {}).get("selection", {}).items():
+            path, _, modifier = field.partition("|")
+            fields |= {path, value} if modifier == "fieldref" else {path}
+        correlation = rule.get("correlation", {})
+        fields |= set(correlation.get("group-by", ()))
+        if field := correlation.get("condition", {}).get("field"):
+            fields.add(field)
+    if name == "hub":
+        return fields
+    steps = yaml.safe_load((SIGMA / "pipelines" / f"{name}.yml").read_text())["transformations"]
+    if name == "ocsf":
+        return {steps[0]["prefix"] + field for field in fields}
+    return {to for step in steps for source, to in step["mapping"].items() if source in fields}
+
+
+def pipeline(name: FormatName) -> ProcessingPipeline | None:
+    """Return what translates the rules' fields to those of a format; Hub's own are the rules'."""
+    if name == "hub":
+        return None
+    return ProcessingPipeline.from_yaml((SIGMA / "pipelines" / f"{name}.yml").read_text())
+
+
+@EACH_FORMAT
+@pytest.mark.parametrize("rule", FOUND)
+def test_rule_finds_its_examples_alone(rule: str, name: FormatName) -> None:
+    """Of the examples of all actions it finds those it is for."""
+    names = list(EXAMPLES)
+    assert {names[n] for n in alerts(rule, name, list(EXAMPLES.values()))} == FOUND[rule]
+
+
+@EACH_FORMAT
+@pytest.mark.parametrize("rule", STORIES)
+def test_rule_finds_its_stories_alone(rule: str, name: FormatName) -> None:
+    """It finds the attack, and not what only looks like one: fewer, slower, of others."""
+    attacks, harmless = STORIES[rule]
+    for story in attacks:
+        assert alerts(rule, name, told(story)), story[0]
+    for story in harmless:
+        assert alerts(rule, name, told(story)) == [], story
+
+
+@EACH_FORMAT
+def test_correlation_says_what_it_counted(name: FormatName) -> None:
+    """The tenth failure is the first alert, with ten events as evidence."""
+    assert alerts("login_brute_force", name, told(logins(11, 0.5))) == [10, 11]
+
+
+def test_every_rule_is_tested() -> None:
+    """None ships of which it is not shown that it finds something."""
+    finds = {rule for rule, found in FOUND.items() if found} | set(STORIES)
+    assert sorted(finds) == RULES
+    assert len(RULES) == 11
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rule_is_complete(rule: str) -> None:
+    """Each document has an id of its own, says what it is for, how bad it is, and when it errs."""
+    documents = list(yaml.safe_load_all((SIGMA / f"{rule}.yml").read_text()))
+    for document in documents:
+        assert {"title", "id", "description", "tags", "falsepositives", "level"} <= set(document)
+        if "detection" in document:
+            assert (document["logsource"]["product"], document["logsource"]["service"]) == (
+                "hub",
+                "audit",
+            )
+
+
+def test_ids_are_unique() -> None:
+    """No two documents share one."""
+    ids = [
+        document["id"]
+        for rule in RULES
+        for document in yaml.safe_load_all((SIGMA / f"{rule}.yml").read_text())
+    ]
+    assert len(set(ids)) == len(ids)
+
+
+def test_pipelines_are_those_of_the_formats() -> None:
+    """One for each format but Hub's own, whose fields the rules use, and CEF, which has none."""
+    assert {path.stem for path in Path(SIGMA / "pipelines").glob("*.yml")} == set(TIME) - {"hub"}
