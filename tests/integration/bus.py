@@ -33,6 +33,16 @@ def delete(bootstrap: str, names: Sequence[str]) -> None:
         deleted.result()
 
 
+def commit(bootstrap: str, group: str, topic: str, text: str) -> None:
+    """Commit an offset of a topic's first partition with a text, as an operator's tool could."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group})
+    try:
+        place = TopicPartition(topic, 0, 0, metadata=text)
+        consumer.commit(offsets=[place], asynchronous=False)
+    finally:
+        consumer.close()
+
+
 @contextmanager
 def topics(
     bootstrap: str, names: Sequence[str], partitions: int = 1, **config: str

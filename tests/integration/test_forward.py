@@ -1,13 +1,8 @@
 """SIEM subscriptions on a real Kafka and Postgres: in order, exactly once, whatever happens."""
 
 import asyncio
-import itertools
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
-import asyncpg
 import orjson
 import pytest
 
@@ -15,133 +10,14 @@ from processor.emit import topics
 from processor.errors import Fenced
 from processor.forward.forwarder import Forwarder
 from processor.forward.shard import MISSING, Shard
-from processor.settings import Settings
 from processor.store import subscriptions as store
 from processor.store.leases import Leases
-from processor.store.load import load
-from processor.store.pool import FORWARDER, WRITER, Database
-from processor.store.subscriptions import Subscription
-from schemas.catalogue import FormatName
-from schemas.subscription import Filter, topic_of
+from schemas.subscription import Filter
 from tests.integration import bus
-from tests.integration.ops import cleaned, configure, settings_of
-from tests.integration.store import an_entry
+from tests.integration.forwarding import ORG, World, begun, lift_head
+from tests.integration.ops import configure
 
 pytestmark = pytest.mark.timeout(90)
-
-ORG = "acme"
-SHARD = 0
-
-
-class Subscriber:
-    """An organization's SIEM, as one that reads committed records of its topic."""
-
-    def __init__(self, settings: Settings, org_id: str = ORG, name: FormatName = "hub") -> None:
-        """Remember whose topic it is."""
-        self.topic = settings.topic(topic_of(org_id, name))
-        self._bootstrap = settings.kafka.bootstrap_servers
-
-    def records(self) -> list[dict[str, str]]:
-        """Return the headers of all records, and their values under an empty name."""
-        return [
-            {name: value.decode() for name, value in bus.headers_of(record).items()}
-            | {"": bus.value_of(record).decode()}
-            for record in bus.read(self._bootstrap, [self.topic])
-        ]
-
-    def live(self) -> list[dict[str, str]]:
-        """Return the records of entries that were sent for the first time."""
-        return [
-            record
-            for record in self.records()
-            if not {"hub_replay", "hub_test", "hub_heartbeat"} & record.keys()
-        ]
-
-    def seqs(self) -> list[int]:
-        """Return the numbers of the entries in the order in which they came."""
-        return [int(record["hub_seq"]) for record in self.live()]
-
-    def assert_complete(self, through: int) -> None:
-        """Check that no record is missing in the chain, and that it reaches ``through``."""
-        chain = [
-            (int(record["hub_previous_seq"]), int(record["hub_through_seq"]))
-            for record in self.records()
-            if not {"hub_replay", "hub_test"} & record.keys()
-        ]
-        for (_, told), (previous, _) in itertools.pairwise(chain):
-            assert previous == told
-        assert chain[-1][1] == through
-
-
-class World:
-    """One environment: a database, topics with a prefix of their own, shards at hand."""
-
-    def __init__(self, settings: Settings, writer: Database, forwarder: Database) -> None:
-        """Keep what a test needs."""
-        self.settings, self._writer, self.db = settings, writer, forwarder
-        self._stored = 0
-
-    async def subscribe(
-        self, org_id: str = ORG, name: FormatName = "hub", wanted: Filter | None = None
-    ) -> Subscriber:
-        """Create a subscription and its topic."""
-        topic = self.settings.topic(topic_of(org_id, name))
-        await topics.create_siem(self.settings, topic)
-        assert await store.create(self.db, org_id, name, SHARD, wanted or Filter())
-        return Subscriber(self.settings, org_id, name)
-
-    async def happen(self, count: int, org_id: str = ORG, **entry: Any) -> None:
-        """Store so many entries of an organization."""
-        first = self._stored
-        self._stored += count
-        made = [an_entry(org_id, f"evt-{first + n}", **entry) for n in range(count)]
-        assert await load(self._writer, made) == count
-
-    async def standing(self, org_id: str = ORG, name: FormatName = "hub") -> Subscription:
-        """Return how a subscription stands in Postgres."""
-        listed = await store.listed(self.db, org_id)
-        (found,) = [each for each in listed if each.format == str(name)]
-        return found
-
-    async def rounds(self, shard: Shard) -> None:
-        """Have a shard do all there is to do."""
-        while await shard.round():
-            pass
-
-    async def execute(self, sql: str, *given: object) -> None:
-        """Change the forwarder's tables by hand."""
-        async with self.db.connection() as connection:
-            await connection.execute(sql, *given)
-
-
-@pytest.fixture
-async def world(kafka: str, postgres_dsn: str) -> AsyncIterator[World]:
-    """Give an environment of the test's own."""
-    settings = settings_of(kafka, postgres_dsn, FORWARD_HEARTBEAT_SECONDS="3600")
-    writer = await Database.open(postgres_dsn, role=WRITER)
-    forwarder = await Database.open(postgres_dsn, role=FORWARDER)
-    with cleaned(settings):
-        yield World(settings, writer, forwarder)
-        await forwarder.close()
-        await writer.close()
-
-
-@asynccontextmanager
-async def begun(world: World) -> AsyncIterator[Shard]:
-    """Have a shard that has begun, for the length of a block."""
-    shard = Shard(world.settings, world.db, SHARD)
-    await shard.begin()
-    try:
-        yield shard
-    finally:
-        await shard.end()
-
-
-@pytest.fixture
-async def shard(world: World) -> AsyncIterator[Shard]:
-    """Give a shard that has begun."""
-    async with begun(world) as shard:
-        yield shard
 
 
 async def test_entries_come_in_order_and_each_says_what_was_before_it(
@@ -368,20 +244,3 @@ async def test_forwarder_delivers_live_until_it_is_told_to_stop(world: World) ->
     assert siem.seqs() == list(range(1, 21))
     async with world.db.connection() as connection:
         assert await connection.fetchval("SELECT count(owner) FROM forward_shards") == 0
-
-
-async def lift_head(world: World, org_id: str, numbers: int) -> None:
-    """Skip numbers of an organization, as recovering from lost commits does."""
-    admin = await asyncpg.connect(world.settings.postgres.dsn.get_secret_value())
-    try:
-        head = await admin.fetchval("SELECT last_seq FROM org_heads WHERE org_id = $1", org_id)
-        await admin.execute(
-            "INSERT INTO seq_gaps (org_id, reason, seqs) SELECT $1, 'recovered', "
-            "int8multirange(int8range($2::bigint + 1, $2::bigint + $3::bigint, '[]'))",
-            *(org_id, head, numbers),
-        )
-        await admin.execute(
-            "UPDATE org_heads SET last_seq = last_seq + $2 WHERE org_id = $1", org_id, numbers
-        )
-    finally:
-        await admin.close()

@@ -1,0 +1,205 @@
+"""SIEM subscriptions when something is wrong: woken forwarders, topics that go, rows that rot."""
+
+import asyncio
+import time
+
+import orjson
+import pytest
+
+from processor.emit import topics
+from processor.emit.own_events import OwnEvents
+from processor.errors import Fenced
+from processor.forward import packing
+from processor.forward.control import AlreadySubscribed, Control
+from processor.forward.shard import MISSING, Shard
+from processor.store import subscriptions as store
+from schemas.subscription import Filter, topic_of
+from tests.integration import bus
+from tests.integration.forwarding import ORG, SHARD, World, begun, lift_head
+
+pytestmark = pytest.mark.timeout(90)
+
+
+async def test_woken_predecessor_in_doubt_repeats_nothing(world: World, shard: Shard) -> None:
+    """One whose last commit was slow, and who slept while another delivered, reads places again."""
+    siem = await world.subscribe()
+    await world.happen(3)
+    await world.rounds(shard)
+    shard._producer._doubtful = True  # as after a freeze in the middle of a commit
+    async with begun(world) as successor:
+        await world.happen(3)
+        await world.rounds(successor)
+        await world.happen(1)
+        await world.rounds(shard)
+        await world.happen(1)
+        with pytest.raises(Fenced):
+            await world.rounds(successor)
+    await world.rounds(shard)
+    assert siem.seqs() == [1, 2, 3, 4, 5, 6, 7, 8]
+    siem.assert_complete(8)
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+async def test_subscription_made_anew_begins_anew(
+    world: World, shard: Shard, *, taken_over: bool
+) -> None:
+    """What was deleted and made again gets what comes from then on, in a chain of its own."""
+    siem = await world.subscribe(wanted=Filter(actions=("user.created",)))
+    await world.happen(3)
+    await world.rounds(shard)
+    assert await store.delete(world.db, (await world.standing()).id)
+    await world.happen(2)
+    await world.subscribe_again()
+    if taken_over:
+        await shard.begin()
+    await world.happen(2)
+    await world.rounds(shard)
+    assert [(r["hub_previous_seq"], r["hub_seq"]) for r in siem.live()] == [("5", "6"), ("6", "7")]
+
+
+async def test_subscription_made_anew_at_the_same_head_says_so(world: World, shard: Shard) -> None:
+    """Its first record goes back to its beginning, not to what the old one had told."""
+    siem = await world.subscribe(wanted=Filter(actions=("user.created",)))
+    await world.happen(3)
+    await world.rounds(shard)
+    assert await store.delete(world.db, (await world.standing()).id)
+    await world.subscribe_again()
+    await shard.begin()
+    await world.happen(1)
+    await world.rounds(shard)
+    assert [(r["hub_previous_seq"], r["hub_seq"]) for r in siem.live()] == [("3", "4")]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            """filter = '{"actions": ["user.levitated"]}'""",
+            "this version does not understand its filter",
+        ),
+        ("format = 'smoke'", "this version does not know the format smoke"),
+    ],
+)
+async def test_row_that_cannot_be_read_hurts_no_other(
+    world: World, shard: Shard, change: str, said: str
+) -> None:
+    """A row of another version stops its own subscription alone, with words."""
+    siem = await world.subscribe()
+    await world.subscribe(org_id="globex")
+    await world.execute(f"UPDATE subscriptions SET {change} WHERE org_id = 'globex'")  # noqa: S608
+    await world.happen(2)
+    await world.happen(2, org_id="globex")
+    await world.rounds(shard)
+    assert siem.seqs() == [1, 2]
+    (poor,) = await store.listed(world.db, "globex")
+    assert (poor.state, poor.error, poor.forwarded_through) == ("failing", said, 0)
+
+
+async def test_text_of_an_operators_tool_is_no_place(world: World, shard: Shard) -> None:
+    """A group's offset that was reset by hand leaves the place that Postgres knows."""
+    siem = await world.subscribe()
+    await world.happen(3)
+    await world.rounds(shard)
+    bus.commit(world.settings.kafka.bootstrap_servers, shard._group, siem.topic, "{reset")
+    await shard.begin()
+    await world.happen(1)
+    await world.rounds(shard)
+    assert siem.seqs() == [1, 2, 3, 4]
+    siem.assert_complete(4)
+
+
+async def test_topic_that_goes_under_a_forwarder_hurts_no_other(world: World) -> None:
+    """Deleted in full run, it is said to be missing, and the others are served within seconds."""
+    world.settings = world.settings.model_copy(
+        update={"kafka": world.settings.kafka.model_copy(update={"transaction_timeout_ms": 2_000})}
+    )
+    siem, poor = await world.subscribe(), await world.subscribe(org_id="globex")
+    await world.happen(1)
+    await world.happen(1, org_id="globex")
+    running = Shard(world.settings, world.db, SHARD)
+    task = asyncio.create_task(running.run())
+    try:
+        await world.until(lambda each: each.forwarded_through == 1, "globex")
+        bus.delete(world.settings.kafka.bootstrap_servers, [poor.topic])
+        await world.happen(2)
+        await world.happen(2, org_id="globex")
+        began = time.monotonic()
+        await world.until(lambda each: each.forwarded_through == 3)
+        assert time.monotonic() - began < 10
+        await world.until(lambda each: each.error is not None, "globex")
+        assert (await world.standing("globex")).error == MISSING.format(topic=poor.topic)
+        await topics.create_siem(world.settings, poor.topic)
+        assert await store.set_paused(world.db, "globex", "hub", paused=False)  # tries at once
+        await world.until(lambda each: each.forwarded_through == 3, "globex")
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert siem.seqs() == [1, 2, 3]
+    assert poor.seqs() == [2, 3]
+
+
+async def test_replay_goes_through_pauses_and_gaps(world: World, shard: Shard) -> None:
+    """A replay waits while its subscription is paused, and explains the numbers that are gone."""
+    siem = await world.subscribe()
+    await world.happen(3)
+    await lift_head(world, ORG, 2)
+    await world.happen(2)
+    await world.rounds(shard)
+    assert await store.order_replay(world.db, ORG, "hub", 0, None) == 7
+    assert await store.set_paused(world.db, ORG, "hub", paused=True)
+    await world.rounds(shard)
+    assert [each for each in siem.records() if "hub_replay" in each] == []
+    assert await store.set_paused(world.db, ORG, "hub", paused=False)
+    await world.rounds(shard)
+    again = [each for each in siem.records() if "hub_replay" in each]
+    assert [each.get("hub_seq") for each in again] == ["1", "2", "3", "6", "7", None]
+    assert orjson.loads(again[-1][""])["hub_heartbeat"]["gaps"] == [
+        {"first_seq": 4, "last_seq": 5, "reason": "recovered"}
+    ]
+    standing = await world.standing()
+    assert (standing.replay, standing.replayed_through, standing.forwarded_through) == (None, 7, 7)
+
+
+async def test_many_gaps_are_told_in_several_heartbeats(
+    world: World, shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However full of holes a purged day was, no record grows beyond what a topic takes."""
+    monkeypatch.setattr(packing, "GAPS_MAX", 2)
+    siem = await world.subscribe()
+    for _ in range(5):
+        await world.happen(1)
+        await lift_head(world, ORG, 1)
+    await world.happen(1)
+    await world.rounds(shard)
+    beats = [orjson.loads(each[""])["hub_heartbeat"] for each in siem.records()[-3:]]
+    assert [[gap["first_seq"] for gap in beat["gaps"]] for beat in beats] == [[2, 4], [6, 8], [10]]
+    assert siem.seqs() == [1, 3, 5, 7, 9, 11]
+    siem.assert_complete(11)
+
+
+async def test_of_two_creations_one_wins(world: World) -> None:
+    """Two at once make one subscription, and whoever came second is told so."""
+    bus.create(world.settings.kafka.bootstrap_servers, [world.settings.topic("raw.audit")], 3)
+    async with OwnEvents.opened(world.settings) as events:
+        control = Control(world.settings, world.db, events, {"type": "user", "id": "usr_olivia"})
+        orders = [control.create("acme", "hub", Filter()) for _ in range(3)]
+        ended = await asyncio.gather(*orders, return_exceptions=True)
+    refused = [each for each in ended if isinstance(each, AlreadySubscribed)]
+    assert len(refused) == 2, ended
+    assert len(await store.listed(world.db, "acme")) == 1
+
+
+async def test_creation_and_deletion_that_were_cut_off_are_done_again(world: World) -> None:
+    """A topic without its row, and a row without its topic, are no hindrance to the same order."""
+    bootstrap = world.settings.kafka.bootstrap_servers
+    bus.create(bootstrap, [world.settings.topic("raw.audit")], 3)
+    topic = world.settings.topic(topic_of("acme", "hub"))
+    async with OwnEvents.opened(world.settings) as events:
+        control = Control(world.settings, world.db, events, {"type": "user", "id": "usr_olivia"})
+        await topics.create_siem(world.settings, topic)
+        assert (await control.create("acme", "hub", Filter())).topic == topic
+        bus.delete(bootstrap, [topic])
+        await control.delete("acme", "hub")
+        assert await store.listed(world.db, "acme") == []
+        await control.create("acme", "hub", Filter())
+        await control.delete("acme", "hub")
