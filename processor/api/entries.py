@@ -178,7 +178,7 @@ async def read_histogram(
     until: datetime | None = None,
     bars: Annotated[int, Query(ge=1, le=BARS_MAX)] = BARS_MAX,
 ) -> Response:
-    """Return how many of a query's entries there are in equal stretches of time."""
+    """Return how many of a query's entries there are in stretches of a round length of time."""
     query = parse(filter)
     now, oldest = await services.oldest()
     begin, end = _aware(since) or oldest, _aware(until) or now

@@ -1,12 +1,14 @@
 """What a query comes to without its entries: its commonest values, and how many over time.
 
 Both go through the days from the newest back, like a page, and stop at their budget: then they are
-of the time back to ``searched_back_to`` alone.
+of the time back to ``searched_back_to`` alone. Without a condition sealed days cost next to
+nothing.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import asyncpg
@@ -14,7 +16,8 @@ import asyncpg
 from processor.store.conditions import where
 from processor.store.reader import Reader
 from processor.store.sql import statements
-from processor.store.walk import Walk, Window, reach
+from processor.store.summaries import AFTER_SEALING, Counting, asks_for_time_alone, count
+from processor.store.walk import Take, Window, reach
 from schemas.query import Field, Query
 
 COUNT_MAX = 1_001
@@ -30,6 +33,12 @@ FACETS = (
     Field.IP,
 )
 """In the order of the statement's grouping sets."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400)
+ROUND_LENGTHS = tuple(timedelta(seconds=seconds) for seconds in _SECONDS)
+"""What a bar of the histogram is wide, or else some days."""
 
 _SQL = statements("facets.sql")
 _WHERE = "/*where*/"
@@ -76,23 +85,40 @@ async def facets(
     oldest: datetime,
 ) -> Facets:
     """Count the values of the entries that a query asks for; an actor by e-mail, else by id."""
-    now = await reader.now()
-    walk = Walk(reach(query, now=now, oldest=oldest), now, budget_seconds)
+    window = reach(query, now=await reader.now(), oldest=oldest)
     condition = where(query, org_id, first=3)
-    statement = _SQL["facets"].replace(_WHERE, condition.sql)
     counts: dict[Field, Counter[str]] = {field: Counter() for field in FACETS}
 
-    async def take(connection: asyncpg.Connection, window: Window) -> bool:
-        """Add the counts of one window."""
-        for number, value, count in await connection.fetch(
-            statement, *window, *condition.parameters
-        ):
-            counts[FACETS[number]][value] += count
-        return False
+    def add(rows: Iterable[tuple[int, str, int]]) -> None:
+        """Add some counts."""
+        for number, value, times in rows:
+            counts[FACETS[number]][value] += int(times)
 
-    await walk.go(reader, org_id, take)
+    def entries(more: str) -> Take:
+        """Return what counts entry by entry."""
+        statement = _SQL["facets"].replace(_WHERE, condition.sql + more)
+
+        async def take(connection: asyncpg.Connection, window: Window) -> bool:
+            """Add the counts of one window."""
+            add(await connection.fetch(statement, *window, *condition.parameters))
+            return False
+
+        return take
+
+    async def summaries(connection: asyncpg.Connection, days: Sequence[date]) -> None:
+        """Add the counts of whole days."""
+        add(await connection.fetch(_SQL["summed_facets"], org_id, days))
+
+    back_to = await count(
+        reader,
+        org_id,
+        window,
+        Counting(entries(""), summaries, entries(AFTER_SEALING)),
+        budget_seconds=budget_seconds,
+        summed_up=asks_for_time_alone(query),
+    )
     found = Facets((field, _commonest(counted)) for field, counted in counts.items())
-    found.searched_back_to = walk.searched_back_to
+    found.searched_back_to = back_to
     return found
 
 
@@ -112,30 +138,61 @@ async def histogram(  # noqa: PLR0913 - what, of when, in how many bars, how lon
     bars: int = 60,
     budget_seconds: float,
 ) -> Histogram:
-    """Count the entries that a query asks for in equal stretches between two instants."""
-    now = await reader.now()
-    # Rounded up: the bars reach the end.
-    width = max(-((since - until) // bars), timedelta(milliseconds=1))
+    """Count the entries that a query asks for in stretches between two instants, so many at most.
+
+    They begin at round times and are of a round length, but for the first and the last.
+    """
+    begin, width = _rounded(since, until, bars)
     condition = where(query, org_id, first=5)
-    statement = _SQL["histogram"].replace(_WHERE, condition.sql)
     counts: Counter[int] = Counter()
 
-    async def take(connection: asyncpg.Connection, window: Window) -> bool:
-        """Add the counts of one window."""
-        rows = await connection.fetch(statement, *window, since, width, *condition.parameters)
-        counts.update(dict(rows))
-        return False
+    def add(rows: Iterable[tuple[int, int]]) -> None:
+        """Add some counts."""
+        for number, times in rows:
+            counts[number] += int(times)
 
-    walk = Walk(_common(reach(query, now=now, oldest=since), until), now, budget_seconds)
-    await walk.go(reader, org_id, take)
-    ends = [min(since + width * n, until) for n in range(bars + 1)]
-    found = Histogram(
-        Bar(start, end, counts[number])
-        for number, (start, end) in enumerate(pairwise(ends))
-        if start < end
+    def entries(more: str) -> Take:
+        """Return what counts entry by entry."""
+        statement = _SQL["histogram"].replace(_WHERE, condition.sql + more)
+
+        async def take(connection: asyncpg.Connection, window: Window) -> bool:
+            """Add the counts of one window."""
+            given = (*window, begin, width, *condition.parameters)
+            add(await connection.fetch(statement, *given))
+            return False
+
+        return take
+
+    async def summaries(connection: asyncpg.Connection, days: Sequence[date]) -> None:
+        """Add the counts of whole days."""
+        add(await connection.fetch(_SQL["summed_histogram"], org_id, days, begin, width))
+
+    window = _common(reach(query, now=await reader.now(), oldest=since), until)
+    back_to = await count(
+        reader,
+        org_id,
+        window,
+        Counting(entries(""), summaries, entries(AFTER_SEALING)),
+        budget_seconds=budget_seconds,
+        summed_up=asks_for_time_alone(query) and width % _HOUR == timedelta(0),
     )
-    found.searched_back_to = walk.searched_back_to
+    needed = -((begin - until) // width)
+    edges = [since, *(begin + width * number for number in range(1, needed)), until]
+    found = Histogram(
+        Bar(start, end, counts[number]) for number, (start, end) in enumerate(pairwise(edges))
+    )
+    found.searched_back_to = back_to
     return found
+
+
+def _rounded(since: datetime, until: datetime, bars: int) -> tuple[datetime, timedelta]:
+    """Return where bars of a round length begin, so that no more than that many reach the end."""
+    days = -((since - until) // (bars * _DAY))
+    for width in (*ROUND_LENGTHS, *(_DAY * n for n in range(days, days + 2))):
+        begin = since - (since - _EPOCH) % width
+        if until - begin <= width * bars:
+            return begin, width
+    raise AssertionError(since, until, bars)
 
 
 def _common(window: Window, until: datetime) -> Window:

@@ -1,10 +1,10 @@
 """Sealing: a finished day is rewritten in the order of reading, and the copy takes its place.
 
 The copy gets what a live day cannot afford: rows sorted by organization and time, indexes on actor
-and target, the text that is searched. It is made beside the partition, in pieces that each see a
-fresh snapshot, while entries of that day still arrive; only the exchange stops the world, for the
-milliseconds that some catalog rows take. Cut off anywhere before it, nothing has changed but that
-a table lies about, and the next run sweeps that up.
+and target, the text that is searched, and beside it what its entries come to. It is made beside the
+partition, in pieces that each see a fresh snapshot, while entries of that day still arrive; only
+the exchange stops the world, for the milliseconds that some catalog rows take. Cut off anywhere
+before it, nothing has changed but that a table lies about, and the next run sweeps that up.
 """
 
 import asyncio
@@ -51,6 +51,14 @@ class Sealed(NamedTuple):
     exchange_seconds: float
 
 
+class _Copy(NamedTuple):
+    """What is ready to take a day's place."""
+
+    day: date
+    sealing: int
+    entries: int
+
+
 class SealingPostponed(Exception):
     """The partition was never free for long enough; the next run tries again."""
 
@@ -74,15 +82,21 @@ async def seal(session: Session, day: date, *, rest: float = 0.0) -> Sealed:
     Raises SealingPostponed when somebody has been at the day's partition all the time.
     """
     began, sql = time.monotonic(), _statements(day)
+    number: int = await session.fetchval(sql["begin"])
     await session.execute(sql["create"])
     try:
         await session.execute(sql["heads"])
         await _copy(session, sql, rest)
         copied = await _build(session, sql)
-        late, exchange_seconds = await _exchange(session, sql, day, copied)
+        await session.execute(sql["summarize"], day, number)
+        copy = _Copy(day, number, copied)
+        late, exchange_seconds = await _exchange(session, sql, copy)
     except SealingPostponed:
         await session.execute(sql["drop"])
         raise
+    finally:
+        if not session.is_closed():
+            await session.execute(sql["forget"], day)
     return Sealed(day, copied + late, late, time.monotonic() - began, exchange_seconds)
 
 
@@ -130,9 +144,7 @@ async def _build(session: Session, sql: dict[str, str]) -> int:
     return copied
 
 
-async def _exchange(
-    session: Session, sql: dict[str, str], day: date, copied: int
-) -> tuple[int, float]:
+async def _exchange(session: Session, sql: dict[str, str], copy: _Copy) -> tuple[int, float]:
     """Put the copy in the partition's place; return how many were late, and how long it took."""
     late = 0
     for attempt in range(ATTEMPTS_MAX):
@@ -140,16 +152,16 @@ async def _exchange(
         async with session.transaction():
             late += await _late(session, sql)
         try:
-            last, seconds = await _try_exchange(session, sql, day, copied + late)
+            last, seconds = await _try_exchange(session, sql, copy, late)
         except _NOT_NOW:
             await asyncio.sleep(min(0.05 * 2**attempt, ATTEMPT_PAUSE_SECONDS_MAX))
         else:
             return late + last, seconds
-    raise SealingPostponed(f"{day} was never free for {LOCK_PATIENCE_MS} ms")
+    raise SealingPostponed(f"{copy.day} was never free for {LOCK_PATIENCE_MS} ms")
 
 
 async def _try_exchange(
-    session: Session, sql: dict[str, str], day: date, copied: int
+    session: Session, sql: dict[str, str], copy: _Copy, before: int
 ) -> tuple[int, float]:
     """Exchange in one transaction, unless somebody holds a lock for too long."""
     async with session.transaction():
@@ -158,7 +170,8 @@ async def _try_exchange(
         await session.execute(sql["lock"])
         late = await _late(session, sql)
         await session.execute(sql["exchange"])
-        await session.execute(sql["sealed"], day, copied + late)
+        entries = copy.entries + before + late
+        await session.execute(sql["sealed"], copy.day, entries, copy.sealing)
         # To the commit, which lets go of the locks before it removes the old files.
         seconds = time.monotonic() - began
     return late, seconds

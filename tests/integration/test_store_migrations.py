@@ -219,7 +219,7 @@ def test_every_table_of_an_organization_is_under_row_security(postgres_dsn: str)
              WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
              AND a.attname = 'org_id' AND NOT a.attisdropped"""
     tables = query(postgres_dsn, sql)
-    assert len(tables) == 2 * 100 + 8
+    assert len(tables) == 2 * 100 + 9
     for name, forced, policies in tables:
         assert forced, name
         assert len(policies) == 1, name
@@ -241,7 +241,7 @@ def test_roles_can_do_what_they_need_and_no_more(postgres_dsn: str) -> None:
         "audit_entries", "org_heads", "seq_gaps", "partition_days", "lanes", "source_offsets",
         "source_gaps", "books", "identity", "dead_letters", "schema_migrations", "sealed_days",
         "subscriptions", "forward_shards", "forwarders", "service_tokens", "saved_views",
-        "findings", "endpoint_alerts",
+        "findings", "endpoint_alerts", "day_summaries",
     }  # fmt: skip
     assert rights["audit_entries", WRITER] == "INSERT SELECT"
     assert rights["dead_letters", WRITER] == "INSERT SELECT"

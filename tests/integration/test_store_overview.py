@@ -1,7 +1,8 @@
 """Facets, histogram, feed, ranges and completeness, against a real Postgres."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -69,15 +70,39 @@ async def test_facet_counts_are_capped(
 
 
 async def test_histogram_counts_each_bar(lane: StoringLane, reader: Reader) -> None:
-    """Bars span the time without a gap; an entry is in the bar that begins at it or before."""
-    since, day = days_ago(30), timedelta(days=1)
-    ends = (since, since + 0.999 * day, since + day, since + 29.9 * day)
+    """Bars begin at midnight, but for the first, and end at the end; none is left out."""
+    since, day = days_ago(29), timedelta(days=1)
+    midnight = (since + day).replace(hour=0, minute=0, second=0, microsecond=0)
+    ends = (since, midnight - timedelta(milliseconds=1), midnight, NOW - timedelta(milliseconds=1))
     outside = (since - timedelta(milliseconds=1), NOW)
     await lane.store(*(an_entry("acme", f"e{n}", at=at) for n, at in enumerate(ends + outside)))
     bars = await histogram(reader, "acme", ALL, since=since, until=NOW, bars=30, budget_seconds=9)
     assert [bar.count for bar in bars] == [2, 1, *[0] * 27, 1]
-    assert bars[0] == Bar(since, since + day, 2)
+    assert bars[:2] == [Bar(since, midnight, 2), Bar(midnight, midnight + day, 1)]
     assert bars[-1].until == NOW
+
+
+@pytest.mark.parametrize(
+    ("span", "width", "bars"),
+    [
+        (timedelta(hours=1), timedelta(minutes=2), 31),
+        (timedelta(days=1), timedelta(minutes=30), 49),
+        (timedelta(days=7), timedelta(hours=3), 57),
+        (timedelta(days=30), timedelta(days=1), 31),
+        (timedelta(days=90), timedelta(days=2), 46),
+    ],
+)
+async def test_bars_are_of_a_round_length(
+    reader: Reader, span: timedelta, width: timedelta, bars: int
+) -> None:
+    """However long the time, bars begin where people expect them to, and there are few of them."""
+    until = datetime(2026, 3, 5, 13, 37, 11, tzinfo=UTC)
+    found = await histogram(
+        reader, "acme", ALL, since=until - span, until=until, bars=60, budget_seconds=9
+    )
+    assert len(found) == bars
+    assert {bar.until - bar.since for bar in found[1:-1]} == {width}
+    assert all(before.until == after.since for before, after in pairwise(found))
 
 
 async def test_without_time_there_is_still_progress(lane: StoringLane, reader: Reader) -> None:

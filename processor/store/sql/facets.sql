@@ -50,3 +50,34 @@ SELECT
 FROM audit_entries AS e
 WHERE e.occurred_at >= $1 AND e.occurred_at < $2 AND /*where*/
 GROUP BY 1;
+
+-- name: summarized
+-- The days between two, both included, of which there are summaries; the newest first.
+SELECT day FROM sealed_days WHERE sealing IS NOT NULL AND day BETWEEN $1 AND $2 ORDER BY day DESC;
+
+-- name: hold
+-- For the length of the transaction no day is exchanged: its summary and what came after it fit.
+LOCK TABLE ONLY audit_entries IN ACCESS SHARE MODE;
+
+-- name: summed_facets
+-- The same as facets, of whole days that are summed up, without what came after their sealing.
+SELECT v.facet, v.value, sum(v.count)
+FROM sealed_days AS d
+JOIN day_summaries AS s ON s.day = d.day AND s.sealing = d.sealing
+CROSS JOIN LATERAL unnest(s.facets, s.texts, s.counts) AS v (facet, value, count)
+WHERE s.org_id = $1 AND s.day = ANY($2::date[])
+GROUP BY v.facet, v.value;
+
+-- name: summed_histogram
+-- The same as histogram, of such days; bars begin at full hours and are full hours wide.
+SELECT
+    floor(
+        extract(epoch FROM (s.day + make_interval(hours => v.hour)) AT TIME ZONE 'UTC' - $3)
+        / extract(epoch FROM $4::interval)
+    )::integer AS bar,
+    sum(v.count)
+FROM sealed_days AS d
+JOIN day_summaries AS s ON s.day = d.day AND s.sealing = d.sealing
+CROSS JOIN LATERAL unnest(s.hours, s.hour_counts) AS v (hour, count)
+WHERE s.org_id = $1 AND s.day = ANY($2::date[])
+GROUP BY bar;

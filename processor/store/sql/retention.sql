@@ -57,7 +57,8 @@ SELECT $1, org_id, count(*), min(seq), max(seq) FROM {leaf} GROUP BY org_id;
 DROP TABLE {leaf};
 
 -- name: unseal
--- A day that is gone is not sealed.
+-- A day that is gone is not sealed, and comes to nothing.
+WITH summaries AS (DELETE FROM day_summaries WHERE day = $1)
 DELETE FROM sealed_days WHERE day = $1;
 
 -- name: unannounced

@@ -172,6 +172,23 @@ CREATE VIEW public.books AS
 
 ALTER TABLE public.books OWNER TO hub_audit_owner;
 
+CREATE TABLE public.day_summaries (
+    day date NOT NULL,
+    org_id text NOT NULL COLLATE pg_catalog."C",
+    sealing bigint NOT NULL,
+    hours smallint[] NOT NULL,
+    hour_counts integer[] NOT NULL,
+    facets smallint[] NOT NULL,
+    texts text[] NOT NULL,
+    counts integer[] NOT NULL
+);
+
+ALTER TABLE ONLY public.day_summaries FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.day_summaries OWNER TO hub_audit_owner;
+
+COMMENT ON COLUMN public.day_summaries.facets IS 'numbers of the fields, beside their values and counts';
+
 CREATE TABLE public.dead_letters (
     topic text NOT NULL,
     partition integer NOT NULL,
@@ -329,10 +346,20 @@ ALTER TABLE public.schema_migrations OWNER TO hub_audit_owner;
 CREATE TABLE public.sealed_days (
     day date NOT NULL,
     sealed_at timestamp with time zone DEFAULT now() NOT NULL,
-    entries bigint NOT NULL
+    entries bigint NOT NULL,
+    sealing bigint
 );
 
 ALTER TABLE public.sealed_days OWNER TO hub_audit_owner;
+
+CREATE SEQUENCE public.sealings
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER TABLE public.sealings OWNER TO hub_audit_owner;
 
 CREATE TABLE public.seq_gaps (
     org_id text NOT NULL COLLATE pg_catalog."C",
@@ -403,6 +430,9 @@ ALTER TABLE public.subscriptions OWNER TO hub_audit_owner;
 ALTER TABLE ONLY public.audit_entries
     ADD CONSTRAINT audit_entries_pkey PRIMARY KEY (org_id, occurred_at, entry_id);
 
+ALTER TABLE ONLY public.day_summaries
+    ADD CONSTRAINT day_summaries_pkey PRIMARY KEY (day, org_id, sealing);
+
 ALTER TABLE ONLY public.dead_letters
     ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (topic, partition, "offset", recorded_at);
 
@@ -465,6 +495,8 @@ CREATE INDEX subscriptions_shard ON public.subscriptions USING btree (shard);
 
 ALTER TABLE public.audit_entries ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.day_summaries ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.dead_letters ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.endpoint_alerts ENABLE ROW LEVEL SECURITY;
@@ -474,6 +506,8 @@ ALTER TABLE public.findings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.org_heads ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own_organization ON public.audit_entries USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
+
+CREATE POLICY own_organization ON public.day_summaries USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
 
 CREATE POLICY own_organization ON public.dead_letters USING ((org_id = NULLIF(current_setting('app.org_id'::text, true), ''::text)));
 
@@ -527,6 +561,8 @@ GRANT SELECT ON TABLE public.source_offsets TO hub_audit_reader;
 
 GRANT SELECT ON TABLE public.books TO hub_audit_writer;
 GRANT SELECT ON TABLE public.books TO hub_audit_reader;
+
+GRANT SELECT ON TABLE public.day_summaries TO hub_audit_reader;
 
 GRANT SELECT,INSERT ON TABLE public.dead_letters TO hub_audit_writer;
 

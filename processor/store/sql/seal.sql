@@ -2,14 +2,14 @@
 -- of the writer, {since} and {until} its bounds; all made of the day alone.
 
 -- name: due
--- The days before $1 that hold entries and are not sealed, or have grown by a quarter since; the
--- newest, which is read most, first.
+-- The days before $1 that hold entries and are not sealed and summed up, or have grown by a quarter
+-- since; the newest, which is read most, first.
 SELECT d.day
 FROM partition_days AS d
 JOIN pg_catalog.pg_class AS c ON c.oid = to_regclass(d.parent || '_' || to_char(d.day, 'YYYYMMDD'))
 LEFT JOIN sealed_days AS s ON s.day = d.day
 WHERE d.parent = 'audit_entries' AND d.day < $1 AND (
-    s.day IS NULL AND pg_relation_size(c.oid) > 0
+    s.sealing IS NULL AND pg_relation_size(c.oid) > 0
     OR c.reltuples > s.entries * 1.25 + 1000
 )
 ORDER BY d.day DESC;
@@ -96,6 +96,73 @@ VACUUM (FREEZE, ANALYZE) {new} (
     search_behalf_id, search_behalf_email, search_target_email, search_target_name
 );
 
+-- name: begin
+-- The number of this sealing.
+SELECT nextval('sealings');
+
+-- name: summarize
+-- What the copied entries come to, per organization; the fields in the order of the facets. They
+-- count for nothing before the exchange.
+INSERT INTO day_summaries (
+    day, org_id, sealing, hours, hour_counts, facets, texts, counts
+)
+WITH grouped AS (
+    SELECT g.org_id, g.facet, g.hour, g.count, CASE g.facet
+        WHEN 0 THEN g.category
+        WHEN 1 THEN g.action
+        WHEN 2 THEN g.outcome
+        WHEN 3 THEN g.actor
+        WHEN 4 THEN g.target_type
+        WHEN 5 THEN host(g.ip)
+    END AS value
+    FROM (
+        SELECT
+            e.org_id, e.category, e.action, e.outcome, e.actor, e.target_type, e.ip, e.hour,
+            count(*) AS count,
+            CASE
+                WHEN grouping(e.category) = 0 THEN 0
+                WHEN grouping(e.action) = 0 THEN 1
+                WHEN grouping(e.outcome) = 0 THEN 2
+                WHEN grouping(e.actor) = 0 THEN 3
+                WHEN grouping(e.target_type) = 0 THEN 4
+                WHEN grouping(e.ip) = 0 THEN 5
+            END AS facet
+        FROM (
+            SELECT
+                org_id, category, action, outcome, target_type, ip,
+                coalesce(actor_email, actor_id) AS actor,
+                extract(hour FROM occurred_at AT TIME ZONE 'UTC')::smallint AS hour
+            FROM {new} WHERE category <> 'audit' AND search_text IS NOT NULL
+        ) AS e
+        GROUP BY GROUPING SETS (
+            (e.org_id, e.category), (e.org_id, e.action), (e.org_id, e.outcome),
+            (e.org_id, e.actor), (e.org_id, e.target_type), (e.org_id, e.ip), (e.org_id, e.hour)
+        )
+    ) AS g
+), ranked AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY org_id, facet ORDER BY count DESC, value
+    ) AS place
+    FROM grouped
+    WHERE facet IS NULL OR value IS NOT NULL
+)
+SELECT
+    $1, org_id, $2,
+    array_agg(hour) FILTER (WHERE facet IS NULL),
+    array_agg(count) FILTER (WHERE facet IS NULL),
+    array_agg(facet) FILTER (WHERE facet IS NOT NULL),
+    array_agg(value) FILTER (WHERE facet IS NOT NULL),
+    array_agg(count) FILTER (WHERE facet IS NOT NULL)
+FROM ranked WHERE facet IS NULL OR place <= 200
+GROUP BY org_id;
+
+-- name: forget
+-- Summaries of a day from any sealing but the one that counts.
+DELETE FROM day_summaries AS s
+WHERE s.day = $1 AND NOT EXISTS (
+    SELECT FROM sealed_days AS d WHERE d.day = s.day AND d.sealing = s.sealing
+);
+
 -- name: probes_only
 -- Find the late ones by index probes alone.
 SELECT
@@ -159,5 +226,6 @@ ALTER TABLE {leaf} DROP CONSTRAINT {new}_bounds, RESET (autovacuum_enabled);
 
 -- name: sealed
 -- Keep the day's name in the books.
-INSERT INTO sealed_days (day, entries) VALUES ($1, $2)
-ON CONFLICT (day) DO UPDATE SET entries = excluded.entries, sealed_at = now();
+INSERT INTO sealed_days (day, entries, sealing) VALUES ($1, $2, $3)
+ON CONFLICT (day) DO UPDATE
+SET entries = excluded.entries, sealing = excluded.sealing, sealed_at = now();
