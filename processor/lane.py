@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from processor import metrics
 from processor.emit.producer import LaneProducer
-from processor.emit.route import redelivered
+from processor.emit.route import canonical, redelivered
 from processor.errors import DatabaseOutage, Doubt, Fenced, LaneStopped, Outage
 from processor.ingest.consumer import Committed, Consumer, Fetched
 from processor.ingest.intake import Intake
@@ -25,7 +25,6 @@ from processor.settings import Settings
 from processor.store import lanes as store
 from processor.store.lanes import LaneState
 from processor.store.pool import Database
-from processor.store.writer import Stored
 from schemas.record import Record
 
 log = logging.getLogger(__name__)
@@ -179,9 +178,10 @@ class Lane:
         """Publish the batch that a crash left in the database alone, as its rows have it."""
         entries = await store.read_unemitted(self._db, state.unemitted.ranges)
         dead = await store.read_dead_letters(self._db, state.unemitted.dead_letters)
-        stored = Stored(state.batch, entries, dead, 0)
         offsets = {topic: position.stored_through for topic, position in state.positions.items()}
-        records = map(redelivered, outgoing(stored)) if redelivery else outgoing(stored)
+        records = outgoing(map(canonical, entries), dead)
+        if redelivery:
+            records = map(redelivered, records)
         try:
             await self._producer.publish(records, offsets, state.batch)
         except Doubt:

@@ -12,7 +12,7 @@ for ``processor.lane``, which takes the lane over again and settles what was lef
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -21,14 +21,14 @@ from typing import NamedTuple
 from processor import metrics
 from processor.emit import dead_letter as dead_letters
 from processor.emit.producer import LaneProducer
-from processor.emit.route import Outgoing, canonical, partition_of
+from processor.emit.route import Outgoing, Unnumbered, numbered, partition_of, unnumbered
 from processor.ingest.decode import decode, original
 from processor.normalize import Limits, known_org, normalize
 from processor.settings import Settings
 from processor.store.pool import Database
-from processor.store.writer import Advance, Batch, Candidate, Stored, write
+from processor.store.writer import Advance, Batch, Candidate, Stored, encoded, write
 from schemas.entry import Entry
-from schemas.raw.envelope import Origin
+from schemas.raw.envelope import Event, Origin
 from schemas.record import Record
 from schemas.rejection import DeadLetter, Discard, Rejection
 
@@ -47,14 +47,33 @@ class Holding(NamedTuple):
     positions: Mapping[str, int]
 
 
+class Ready(NamedTuple):
+    """An entry as it goes into the store, and its event as it will go out."""
+
+    candidate: Candidate
+    event: Unnumbered
+
+
 @dataclass(slots=True)
 class Sorted:
     """Where the records of a batch go, before the store has spoken."""
 
-    candidates: list[Candidate] = field(default_factory=list)
+    ready: list[Ready] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     discards: Counter[tuple[str, str]] = field(default_factory=Counter)
     redriven: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def add(self, end: Entry | Discard | Rejection, event: Event) -> None:
+        """Note the end of an event; an entry is encoded at once, while it is in the cache."""
+        record = event.record
+        if isinstance(end, Rejection):
+            self.dead_letters.append(DeadLetter(record, end, known_org(event.org_id)))
+        elif isinstance(end, Discard):
+            self.discards[record.topic, end.rule] += 1
+        elif isinstance(candidate := encoded(end, record), Candidate):
+            self.ready.append(Ready(candidate, unnumbered(end, candidate.rendered)))
+        else:
+            self.dead_letters.append(candidate)
 
 
 class Pipeline:
@@ -76,12 +95,15 @@ class Pipeline:
         only the Postgres half has happened, and settling finds out which.
         """
         outcome = await self._sort_out(records)
+        outcome.ready.sort(key=_bus_order)
         advances = _advances(records, holding.positions, outcome.discards)
         with metrics.timed("store"):
             stored = await write(self._db, _batch(outcome, holding, advances))
         positions = {**holding.positions, **{t: a.stored_through for t, a in advances.items()}}
+        events = _numbered(outcome.ready, stored.seqs)
         with metrics.timed("emit"):
-            await producer.publish(outgoing(stored), positions, stored.batch)
+            leaving = outgoing(events, stored.dead_letters)
+            await producer.publish(leaving, positions, stored.batch)
         metrics.batch_done(_counted(records, holding, outcome, stored, self._lanes))
         return positions
 
@@ -101,27 +123,27 @@ class Pipeline:
         with clock.timed("decode"):
             events = [decode(record, redrive_topic) for record in records]
         with clock.timed("normalize"):
-            ends = [
-                event if isinstance(event, Rejection) else normalize(event, limits)
-                for event in events
-            ]
-        for record, event, end in zip(records, events, ends, strict=True):
-            if record.topic == redrive_topic and isinstance(
-                origin := original(record.headers), Origin
-            ):
-                outcome.redriven.append(origin[:3])
-            if isinstance(end, Rejection):
-                org_id = None if isinstance(event, Rejection) else known_org(event.org_id)
-                outcome.dead_letters.append(DeadLetter(record, end, org_id))
-            elif isinstance(end, Discard):
-                outcome.discards[record.topic, end.rule] += 1
-            else:
-                outcome.candidates.append(Candidate(end, record))
+            for record, event in zip(records, events, strict=True):
+                if record.topic == redrive_topic and isinstance(
+                    origin := original(record.headers), Origin
+                ):
+                    outcome.redriven.append(origin[:3])
+                if isinstance(event, Rejection):
+                    outcome.dead_letters.append(DeadLetter(record, event))
+                else:
+                    outcome.add(normalize(event, limits), event)
 
 
-def outgoing(stored: Stored) -> Iterator[Outgoing]:
+def outgoing(events: Iterable[Outgoing], rejected: Iterable[DeadLetter]) -> Iterator[Outgoing]:
     """Yield what a stored batch puts on the bus: its canonical events, then its dead letters."""
-    return chain(map(canonical, stored.entries), map(dead_letters.outgoing, stored.dead_letters))
+    return chain(events, map(dead_letters.outgoing, rejected))
+
+
+def _numbered(ready: Sequence[Ready], seqs: Sequence[int | None]) -> Iterator[Outgoing]:
+    """Yield the events of what was stored, with their numbers."""
+    for (_, event), seq in zip(ready, seqs, strict=True):
+        if seq is not None:
+            yield numbered(event, seq)
 
 
 def _advances(
@@ -146,7 +168,7 @@ def _batch(outcome: Sorted, holding: Holding, advances: Mapping[str, Advance]) -
     return Batch(
         lane=holding.lane,
         epoch=holding.epoch,
-        entries=sorted(outcome.candidates, key=_bus_order),
+        entries=[candidate for candidate, _ in outcome.ready],
         dead_letters=outcome.dead_letters,
         advances=dict(advances),
         redriven=outcome.redriven,
@@ -157,16 +179,19 @@ def _counted(
     records: Sequence[Record], holding: Holding, outcome: Sorted, stored: Stored, lanes: int
 ) -> metrics.Batch:
     """Return what the batch counts as in the metrics."""
-    orgs = Counter(entry["org_id"] for entry in stored.entries)
+    passed = [
+        ready for ready, seq in zip(outcome.ready, stored.seqs, strict=True) if seq is not None
+    ]
+    orgs = Counter([candidate.org_id for candidate, _ in passed])
     return metrics.Batch(
         lane=holding.lane,
         records=records,
-        categories=Counter(entry["category"] for entry in stored.entries),
+        categories=Counter([event.action.category for _, event in passed]),
         duplicates=stored.duplicates,
         discards=outcome.discards,
         dead_letters=stored.dead_letters,
         strays=sum(n for org, n in orgs.items() if partition_of(org, lanes) != holding.lane),
-        skew_seconds=_skew_seconds(stored.entries[-1]) if stored.entries else None,
+        skew_seconds=_skew_seconds(passed[-1].candidate.entry) if passed else None,
     )
 
 
@@ -176,6 +201,6 @@ def _skew_seconds(entry: Entry) -> float:
     return (datetime.fromisoformat(recorded) - datetime.fromisoformat(occurred)).total_seconds()
 
 
-def _bus_order(candidate: Candidate) -> tuple[int, str, int]:
-    record = candidate.record
+def _bus_order(ready: Ready) -> tuple[int, str, int]:
+    record = ready.candidate.record
     return record.timestamp, record.topic, record.offset

@@ -7,6 +7,7 @@ build and nothing to render, and is checked by mypy and by the generated JSON Sc
 """
 
 from typing import Any, Literal, NotRequired
+from uuid import UUID
 
 import orjson
 from typing_extensions import TypedDict  # pydantic wants it before Python 3.12
@@ -107,3 +108,12 @@ def render(entry: Entry) -> bytes:
     The same bytes serve the canonical topics, the API, NDJSON exports and settling after a crash.
     """
     return orjson.dumps(entry)
+
+
+# An identifier has always as many characters, so that the number begins at the same place.
+_SEQ_AT = len(f'{{"schema_version":{SCHEMA_VERSION},"entry_id":"{UUID(int=0)}","seq":')
+
+
+def numbered(rendered: bytes, seq: int) -> bytes:
+    """Return the rendering of an entry with its number, from that with 0 in its place."""
+    return b"%b%d%b" % (rendered[:_SEQ_AT], seq, rendered[_SEQ_AT + 1 :])

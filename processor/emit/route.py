@@ -1,7 +1,8 @@
 """Route: which topic, key and headers an entry's canonical event has. Pure.
 
 The event is CloudEvents 1.0 in binary mode: attributes in headers, the entry as JSON in the value.
-What depends on the action, the outcome or the organization alone is built once.
+What depends on the action, the outcome or the organization alone is built once; what depends on
+the number, which only storing gives, comes last.
 """
 
 from functools import lru_cache
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 from schemas.catalogue import CATALOGUE
 from schemas.entry import SCHEMA_ID, Entry, render
+from schemas.entry import numbered as entry_numbered
 
 SOURCE = "/hub/audit"
 """``ce_source`` of every canonical event."""
@@ -20,6 +22,21 @@ ORGANIZATIONS_CACHED_MAX = 16_384
 """Headers of an organization take some 400 bytes: 6 MiB for as many as one worker serves."""
 
 Header = tuple[str, bytes | None]
+
+
+class Action(NamedTuple):
+    """What an event has by its action and outcome."""
+
+    topic: str
+    category: str
+    headers: tuple[Header, ...]
+
+
+class Organization(NamedTuple):
+    """What an event has by its organization."""
+
+    key: bytes
+    headers: tuple[Header, ...]
 
 
 class Outgoing(NamedTuple):
@@ -35,27 +52,65 @@ class Outgoing(NamedTuple):
     headers: list[Header]
 
 
-def canonical(entry: Entry) -> Outgoing:
-    """Return the canonical event of a stored entry."""
-    topic, fixed = _of_action(entry["action"], entry["outcome"])
-    key, of_organization = _of_organization(entry["org_id"])
+class Unnumbered(NamedTuple):
+    """A canonical event that lacks nothing but its number, which storing gives it.
+
+    It is what remains of an entry meanwhile: a few bytes objects instead of its mappings.
+    """
+
+    action: Action
+    organization: Organization
+    rendered: bytes
+    entry_id: bytes
+    occurred_at: bytes
+    subject: bytes | None
+    traceparent: bytes | None
+
+
+def unnumbered(entry: Entry, rendered: bytes) -> Unnumbered:
+    """Return the canonical event of an entry, as far as it is known before the entry is stored."""
     target = entry["target"]
-    headers: list[Header] = [
-        *fixed,
-        *of_organization,
-        ("ce_id", entry["entry_id"].encode()),
-        ("ce_time", entry["occurred_at"].encode()),
-        ("ce_orgseq", b"%d" % entry["seq"]),
-    ]
-    if "id" in target:
-        headers.append(("ce_subject", f"{target['type']}/{target['id']}".encode()))
+    traceparent = None
     if "trace_id" in entry and "span_id" in entry:
         # The entry keeps no flags. 01 says that the caller may have recorded the trace, 00 would
         # claim that it did not. We open no span, so the starting trace is also that of this hop.
         traceparent = f"00-{entry['trace_id']}-{entry['span_id']}-01".encode()
-        headers.append(("ce_traceparent", traceparent))
-        headers.append(("traceparent", traceparent))
-    return Outgoing(topic, None, key, render(entry), headers)
+    return Unnumbered(
+        _of_action(entry["action"], entry["outcome"]),
+        _of_organization(entry["org_id"]),
+        rendered,
+        entry["entry_id"].encode(),
+        entry["occurred_at"].encode(),
+        f"{target['type']}/{target['id']}".encode() if "id" in target else None,
+        traceparent,
+    )
+
+
+def numbered(event: Unnumbered, seq: int) -> Outgoing:
+    """Return the canonical event of an entry that was stored under this number."""
+    return _outgoing(event, seq, entry_numbered(event.rendered, seq))
+
+
+def canonical(entry: Entry) -> Outgoing:
+    """Return the canonical event of an entry that has its number."""
+    rendered = render(entry)
+    return _outgoing(unnumbered(entry, rendered), entry["seq"], rendered)
+
+
+def _outgoing(event: Unnumbered, seq: int, value: bytes) -> Outgoing:
+    action, (key, of_organization), _, entry_id, occurred_at, subject, traceparent = event
+    headers: list[Header] = [
+        *action.headers,
+        *of_organization,
+        ("ce_id", entry_id),
+        ("ce_time", occurred_at),
+        ("ce_orgseq", b"%d" % seq),
+    ]
+    if subject is not None:
+        headers.append(("ce_subject", subject))
+    if traceparent is not None:
+        headers += (("ce_traceparent", traceparent), ("traceparent", traceparent))
+    return Outgoing(action.topic, None, key, value, headers)
 
 
 def redelivered(outgoing: Outgoing) -> Outgoing:
@@ -91,9 +146,9 @@ def murmur2(key: bytes) -> int:
 
 
 @lru_cache(2 * len(CATALOGUE))
-def _of_action(action: str, outcome: str) -> tuple[str, tuple[Header, ...]]:
+def _of_action(action: str, outcome: str) -> Action:
     topic = CATALOGUE[action].topic
-    return topic, (
+    headers: tuple[Header, ...] = (
         ("ce_specversion", b"1.0"),
         ("ce_source", SOURCE.encode()),
         ("ce_type", topic.encode()),
@@ -102,9 +157,10 @@ def _of_action(action: str, outcome: str) -> tuple[str, tuple[Header, ...]]:
         ("ce_hubaction", action.encode()),
         ("ce_outcome", outcome.encode()),
     )
+    return Action(topic, CATALOGUE[action].category, headers)
 
 
 @lru_cache(ORGANIZATIONS_CACHED_MAX)
-def _of_organization(org_id: str) -> tuple[bytes, tuple[Header, ...]]:
+def _of_organization(org_id: str) -> Organization:
     key = org_id.encode()
-    return key, (("ce_partitionkey", key), ("ce_orgid", key))
+    return Organization(key, (("ce_partitionkey", key), ("ce_orgid", key)))

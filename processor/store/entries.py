@@ -25,7 +25,7 @@ from processor.store.rows import (
     occurred_at,
 )
 from processor.store.sql import statements
-from schemas.entry import Entry
+from schemas.entry import Entry, render
 from schemas.record import Record
 from schemas.rejection import DeadLetter, Reason, Rejection, Stage
 
@@ -43,9 +43,9 @@ _CANNOT_BE_ENCODED = (ValueError, TypeError, StructError)
 
 
 class Outcome(NamedTuple):
-    """How the candidates of a batch ended; the entries carry their numbers."""
+    """How the candidates of a batch ended: for each its number, None for what was not stored."""
 
-    entries: list[Entry]
+    seqs: list[int | None]
     ranges: dict[str, Range]
     duplicates: Sequence[Record] = ()
     rejected: Sequence[DeadLetter] = ()
@@ -61,55 +61,52 @@ class DaysMissingError(Exception):
         super().__init__(f"{table}: {self.days}")
 
 
-def encoded(candidates: Sequence[Candidate]) -> list[bytes] | None:
-    """Encode the rows of a batch; None when one of them is nothing that a row can hold."""
+def encoded(entry: Entry, record: Record) -> Candidate | DeadLetter:
+    """Return an entry as it goes into the store; a dead letter when no row can hold it."""
     try:
-        return [encode(candidate.entry) for candidate in candidates]
-    except _CANNOT_BE_ENCODED:
-        return None
+        return Candidate(entry["org_id"], encode(entry), render(entry), record)
+    except _CANNOT_BE_ENCODED as error:
+        why = f"cannot be encoded: {type(error).__name__}"
+        rejection = Rejection(Stage.STORE, Reason.REFUSED_BY_DATABASE, why)
+        return DeadLetter(record, rejection, entry["org_id"])
 
 
-async def insert(
-    connection: asyncpg.Connection, candidates: Sequence[Candidate], rows: list[bytes] | None
-) -> Outcome:
-    """Insert what is new, within the caller's transaction; ``rows`` are the candidates' rows."""
+async def insert(connection: asyncpg.Connection, candidates: Sequence[Candidate]) -> Outcome:
+    """Insert what is new, within the caller's transaction."""
     if not candidates:
         return Outcome([], {})
-    if rows is not None:
-        await connection.execute("SAVEPOINT straight")
-        try:
-            return await _straight(connection, candidates, rows)
-        except asyncpg.PostgresError as error:
-            if not (_repeats_key(error) or _lacks_partition(error) or _refuses_row(error)):
-                raise
-        await connection.execute("ROLLBACK TO SAVEPOINT straight")
+    await connection.execute("SAVEPOINT straight")
+    try:
+        return await _straight(connection, candidates)
+    except asyncpg.PostgresError as error:
+        if not (_repeats_key(error) or _lacks_partition(error) or _refuses_row(error)):
+            raise
+    await connection.execute("ROLLBACK TO SAVEPOINT straight")
     return await _carefully(connection, candidates)
 
 
-async def _straight(
-    connection: asyncpg.Connection, candidates: Sequence[Candidate], rows: list[bytes]
-) -> Outcome:
+async def _straight(connection: asyncpg.Connection, candidates: Sequence[Candidate]) -> Outcome:
     """Number and copy everything."""
-    added = Counter(candidate.entry["org_id"] for candidate in candidates)
+    added = Counter([candidate.org_id for candidate in candidates])
     heads = await _raise_heads(connection, added)
-    first = {org_id: heads[org_id] - count for org_id, count in added.items()}
-    await _copy(connection, _numbered(candidates, rows, first))
-    return Outcome([candidate.entry for candidate in candidates], _ranges(heads, added))
+    seqs = _numbers(candidates, {org_id: heads[org_id] - count for org_id, count in added.items()})
+    await _copy(connection, _numbered(candidates, seqs))
+    return Outcome([*seqs], _ranges(heads, added))
 
 
 async def _carefully(connection: asyncpg.Connection, candidates: Sequence[Candidate]) -> Outcome:
     """Say for each candidate whether it is new, a duplicate or cannot be stored."""
     # From here on nobody else inserts for these organizations: what is looked up stays true.
-    orgs = {candidate.entry["org_id"] for candidate in candidates}
+    orgs = {candidate.org_id for candidate in candidates}
     heads = await _raise_heads(connection, dict.fromkeys(orgs, 0))
     remaining, rejected = await _storable(connection, candidates)
     stored = await _existing(connection, remaining)
     while True:
         resolution = resolve(remaining, stored)
         fresh = resolution.fresh
-        added = Counter(candidate.entry["org_id"] for candidate in fresh)
-        rows = _numbered(fresh, [encode(candidate.entry) for candidate in fresh], heads)
-        refused = await _copy_or_refuse(connection, rows)
+        added = Counter([candidate.org_id for candidate in fresh])
+        seqs = _numbers(fresh, heads)
+        refused = await _copy_or_refuse(connection, _numbered(fresh, seqs))
         if not refused:
             break
         # Without the refused rows: a repeat of one of them gets its turn now.
@@ -117,8 +114,9 @@ async def _carefully(connection: asyncpg.Connection, candidates: Sequence[Candid
         rejected += rejections.values()
         remaining = [candidate for candidate in remaining if id(candidate) not in rejections]
     heads = await _raise_heads(connection, added)
+    given = {id(candidate): seq for candidate, seq in zip(fresh, seqs, strict=True)}
     return Outcome(
-        [candidate.entry for candidate in fresh],
+        [given.get(id(candidate)) for candidate in candidates],
         _ranges(heads, added),
         resolution.duplicates,
         [*rejected, *resolution.conflicts],
@@ -134,19 +132,19 @@ async def _raise_heads(connection: asyncpg.Connection, added: Mapping[str, int])
     return {row["org_id"]: row["last_seq"] for row in rows}
 
 
-def _numbered(
-    candidates: Sequence[Candidate], rows: Sequence[bytes], heads: Mapping[str, int]
-) -> list[bytes]:
-    """Number the entries in order, from the heads on, in the entries and in their rows."""
+def _numbers(candidates: Sequence[Candidate], heads: Mapping[str, int]) -> list[int]:
+    """Return the candidates' numbers, in order from the heads on."""
     last = dict(heads)
-    complete = []
-    for candidate, row in zip(candidates, rows, strict=True):
-        entry = candidate.entry
-        org_id = entry["org_id"]
-        seq = last[org_id] = last[org_id] + 1
-        entry["seq"] = seq
-        complete.append(numbered(row, seq))
-    return complete
+    seqs = []
+    for candidate in candidates:
+        seq = last[candidate.org_id] = last[candidate.org_id] + 1
+        seqs.append(seq)
+    return seqs
+
+
+def _numbered(candidates: Sequence[Candidate], seqs: Sequence[int]) -> list[bytes]:
+    """Return the complete rows."""
+    return [numbered(each.row, seq) for each, seq in zip(candidates, seqs, strict=True)]
 
 
 def _ranges(heads: Mapping[str, int], added: Mapping[str, int]) -> dict[str, Range]:
@@ -166,17 +164,12 @@ async def _copy(connection: asyncpg.Connection, rows: Sequence[bytes]) -> None:
 async def _storable(
     connection: asyncpg.Connection, candidates: Sequence[Candidate]
 ) -> tuple[list[Candidate], list[DeadLetter]]:
-    """Reject what cannot be encoded, or is of a day whose partition is gone."""
+    """Reject what is of a day whose partition is gone."""
     present = {row["day"] for row in await connection.fetch(_DAYS, ENTRIES)}
     oldest = min(present, default=date.max)
     storable, rejected, missing = [], [], set()
     for candidate in candidates:
-        try:
-            encode(candidate.entry)
-            day = occurred_at(candidate.entry).date()
-        except _CANNOT_BE_ENCODED as error:
-            rejected.append(_refused(candidate, f"cannot be encoded: {type(error).__name__}"))
-            continue
+        day = occurred_at(candidate.entry).date()
         if day >= oldest:
             storable.append(candidate)
             missing.update({day} - present)
@@ -194,17 +187,17 @@ async def _existing(
     if not candidates:
         return {}
     await connection.execute(_SQL["probes_only"])
-    times = [occurred_at(candidate.entry) for candidate in candidates]
+    entries = [candidate.entry for candidate in candidates]
+    times = [occurred_at(entry) for entry in entries]
     rows = await connection.fetch(
         _SQL["existing"],
-        [candidate.entry["org_id"] for candidate in candidates],
+        [entry["org_id"] for entry in entries],
         times,
-        [candidate.entry["entry_id"] for candidate in candidates],
+        [entry["entry_id"] for entry in entries],
         min(times),
         max(times),
     )
-    entries = [decode(row) for row in rows]
-    return {identity(entry): entry for entry in entries}
+    return {identity(entry): entry for entry in map(decode, rows)}
 
 
 async def _copy_or_refuse(connection: asyncpg.Connection, rows: Sequence[bytes]) -> dict[int, str]:
@@ -272,4 +265,4 @@ def _refused(candidate: Candidate, why: str) -> DeadLetter:
 def _rejected(candidate: Candidate, reason: Reason, detail: str) -> DeadLetter:
     """Make the dead letter of a candidate."""
     rejection = Rejection(Stage.STORE, reason, detail)
-    return DeadLetter(candidate.record, rejection, candidate.entry["org_id"])
+    return DeadLetter(candidate.record, rejection, candidate.org_id)

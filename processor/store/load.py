@@ -4,7 +4,7 @@ What is loaded is in no lane and in no books: it did not come from the bus.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from itertools import islice
 
@@ -15,6 +15,7 @@ from processor.store.resolve import Candidate
 from processor.store.rows import occurred_at
 from schemas.entry import Entry
 from schemas.record import RawRecord
+from schemas.rejection import DeadLetter
 
 CHUNK_ENTRIES = 5_000
 """Stored in one transaction: so long are the heads of their organizations held."""
@@ -32,7 +33,7 @@ async def load(db: Database, entries: Iterable[Entry]) -> int:
     new, present = 0, set(await days(db))
     for chunk in _chunks(iter(entries)):
         present |= await _create_days(db, {occurred_at(entry).date() for entry in chunk} - present)
-        new += await _store(db, [Candidate(entry, _NO_RECORD) for entry in chunk])
+        new += await _store(db, chunk)
         await asyncio.sleep(0)  # whoever shares the loop gets its turn
     return new
 
@@ -50,12 +51,19 @@ async def _create_days(db: Database, missing: set[date]) -> set[date]:
     return missing
 
 
-async def _store(db: Database, candidates: list[Candidate]) -> int:
+async def _store(db: Database, entries: list[Entry]) -> int:
     """Store a chunk as the write path would."""
-    rows = encoded(candidates)
+    ends = [encoded(entry, _NO_RECORD) for entry in entries]
+    _refuse([end for end in ends if isinstance(end, DeadLetter)])
     async with db.transaction() as connection:
-        outcome = await insert(connection, candidates, rows)
-        if outcome.rejected:
-            count, rejection = len(outcome.rejected), outcome.rejected[0].rejection
-            raise ValueError(f"{count} cannot be loaded: {rejection.reason}: {rejection.detail}")
-    return len(outcome.entries)
+        outcome = await insert(connection, [end for end in ends if isinstance(end, Candidate)])
+        _refuse(outcome.rejected)
+    for entry, seq in zip(entries, outcome.seqs, strict=True):
+        entry["seq"] = seq or 0
+    return len(entries) - outcome.seqs.count(None)
+
+
+def _refuse(rejected: Sequence[DeadLetter]) -> None:
+    if rejected:
+        reason, detail = rejected[0].rejection[1:]
+        raise ValueError(f"{len(rejected)} cannot be loaded: {reason}: {detail}")

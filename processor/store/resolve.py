@@ -17,10 +17,22 @@ _COORDINATES = ("topic", "partition", "offset")
 
 
 class Candidate(NamedTuple):
-    """An entry on its way into the store, and the record it was made of."""
+    """An entry on its way into the store, and the record it was made of.
 
-    entry: Entry
+    ``row`` and ``rendered`` lack its number. They are all that is kept of it: mappings of a whole
+    batch would fill the memory, and few are ever looked at again.
+    """
+
+    org_id: str
+    row: bytes
+    rendered: bytes
     record: Record
+
+    @property
+    def entry(self) -> Entry:
+        """The entry, as it reads after rendering."""
+        entry: Entry = orjson.loads(self.rendered)
+        return entry
 
 
 class Resolution(NamedTuple):
@@ -46,16 +58,16 @@ def resolve(candidates: Iterable[Candidate], stored: Mapping[Identity, Entry]) -
     standing = dict(stored)
     outcome = Resolution([], [], [])
     for candidate in candidates:
-        entry, record = candidate
+        entry = candidate.entry
         key = identity(entry)
         other = standing.get(key)
         if other is None:
             standing[key] = entry
             outcome.fresh.append(candidate)
-        elif _is_made_of(other, candidate):
+        elif _is_made_of(other, entry, candidate.record):
             raise RuntimeError(f"record {_coordinates(other)} is stored already, as entry {key[1]}")
         elif same_fact(other, entry):
-            outcome.duplicates.append(record)
+            outcome.duplicates.append(candidate.record)
         else:
             outcome.conflicts.append(_conflict(candidate, other))
     return outcome
@@ -80,9 +92,8 @@ def _content(entry: Entry) -> dict[str, Any]:
     return content
 
 
-def _is_made_of(other: Entry, candidate: Candidate) -> bool:
-    """Tell whether an entry was made of the candidate's very record."""
-    entry, record = candidate
+def _is_made_of(other: Entry, entry: Entry, record: Record) -> bool:
+    """Tell whether an entry was made of the very record that another one is made of."""
     coordinates = record.topic, record.partition, record.offset
     return _coordinates(other) == coordinates and other["recorded_at"] == entry["recorded_at"]
 
@@ -98,4 +109,4 @@ def _conflict(candidate: Candidate, other: Entry) -> DeadLetter:
     topic, partition, offset = _coordinates(other)
     detail = f"identity of entry {other['entry_id']}, made of {topic}/{partition}/{offset}"
     rejection = Rejection(Stage.STORE, Reason.ID_CONFLICT, detail)
-    return DeadLetter(candidate.record, rejection, candidate.entry["org_id"])
+    return DeadLetter(candidate.record, rejection, candidate.org_id)

@@ -19,10 +19,9 @@ from processor.store.partitions import DEAD_LETTERS, ensure_days
 from processor.store.pool import Database
 from processor.store.resolve import Candidate
 from processor.store.sql import statements
-from schemas.entry import Entry
 from schemas.rejection import DeadLetter
 
-__all__ = ["Advance", "Batch", "Candidate", "Stored", "write"]
+__all__ = ["Advance", "Batch", "Candidate", "Stored", "encoded", "write"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +57,10 @@ class Batch(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What the batch came to in the store, which is what there is to emit."""
+    """What the batch came to in the store: ``seqs`` has the number of each entry or None."""
 
     batch: int
-    entries: list[Entry]
+    seqs: list[int | None]
     dead_letters: list[DeadLetter]
     duplicates: int
 
@@ -72,11 +71,10 @@ async def write(db: Database, batch: Batch) -> Stored:
     Raises Fenced when the lane has another owner, DatabaseOutage when the database is away or the
     outcome is not known: taking the lane over again settles it.
     """
-    rows = encoded(batch.entries)
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
             async with db.transaction() as connection:
-                return await _write(connection, batch, rows)
+                return await _write(connection, batch)
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
             logger.warning("batch_retried", extra={"lane": batch.lane, "sqlstate": error.sqlstate})
             await asyncio.sleep(RETRY_SECONDS * attempt)
@@ -86,19 +84,19 @@ async def write(db: Database, batch: Batch) -> Stored:
     raise DatabaseOutage(f"lane {batch.lane}: batch not stored in {ATTEMPTS_MAX} attempts")
 
 
-async def _write(connection: asyncpg.Connection, batch: Batch, rows: list[bytes] | None) -> Stored:
+async def _write(connection: asyncpg.Connection, batch: Batch) -> Stored:
     """Do everything but the commit."""
     number = await connection.fetchval(_SQL["next_batch"], batch.lane, batch.epoch)
     if number is None:
         raise Fenced(f"lane {batch.lane}: epoch {batch.epoch} is over")
-    outcome = await insert(connection, batch.entries, rows)
+    outcome = await insert(connection, batch.entries)
     dead_letters = [*batch.dead_letters, *outcome.rejected]
     if dead_letters:
         await _write_dead_letters(connection, dead_letters)
     if batch.redriven:
         await connection.execute(_SQL["redriven"], *zip(*batch.redriven, strict=True))
     await _finish(connection, batch, outcome, dead_letters)
-    return Stored(number, outcome.entries, dead_letters, len(outcome.duplicates))
+    return Stored(number, outcome.seqs, dead_letters, len(outcome.duplicates))
 
 
 async def _write_dead_letters(

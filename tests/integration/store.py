@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import psycopg
 from psycopg.rows import tuple_row
 
 from processor.store.lanes import start_partition, take_over
 from processor.store.pool import Database
-from processor.store.writer import Advance, Batch, Candidate, Stored, write
+from processor.store.writer import Advance, Batch, Candidate, encoded, write
 from schemas.entry import Entry
 from schemas.record import RawRecord
 from schemas.rejection import DeadLetter, Reason, Rejection, Stage
@@ -71,6 +71,15 @@ def an_entry(org_id: str, event_id: str, *, at: datetime = NOW, **fields: Any) -
     return cast("Entry", order)
 
 
+class Outcome(NamedTuple):
+    """What a batch came to; the entries that were stored carry their numbers."""
+
+    batch: int
+    entries: list[Entry]
+    dead_letters: list[DeadLetter]
+    duplicates: int
+
+
 class StoringLane:
     """A lane of one topic that hands its batches to the writer, offset by offset."""
 
@@ -89,14 +98,18 @@ class StoringLane:
         position = state.positions.get(TOPIC)
         return cls(db, lane, state.epoch, position.stored_through if position else 0)
 
-    def candidates(self, entries: Sequence[Entry]) -> list[Candidate]:
-        """Give each entry the record of the next offset."""
-        candidates = []
+    def encoded(self, entries: Sequence[Entry]) -> list[Candidate | DeadLetter]:
+        """Give each entry the record of the next offset, and encode it."""
+        ends = []
         for offset, entry in enumerate(entries, self.offset):
             entry["source"] |= {"topic": TOPIC, "partition": self.lane, "offset": offset}
             record = RawRecord(TOPIC, self.lane, offset, milliseconds(NOW), b"key", b"value")
-            candidates.append(Candidate(entry, record))
-        return candidates
+            ends.append(encoded(entry, record))
+        return ends
+
+    def candidates(self, entries: Sequence[Entry]) -> list[Candidate]:
+        """Return the entries that a row can hold as they go into the store."""
+        return [end for end in self.encoded(entries) if isinstance(end, Candidate)]
 
     def dead_letter(self, offset: int, **fields: Any) -> DeadLetter:
         """Return a rejected record of the lane."""
@@ -104,20 +117,30 @@ class StoringLane:
         rejection = Rejection(Stage.DECODE, Reason.INVALID_JSON, "expected a value")
         return DeadLetter(record._replace(**fields), rejection)
 
-    async def store(self, *entries: Entry, dead_letters: int = 0, discards: int = 0) -> Stored:
+    async def store(self, *entries: Entry, dead_letters: int = 0, discards: int = 0) -> Outcome:
         """Store a batch: entries, then dead letters, then discards, offset by offset."""
         through = self.offset + len(entries) + dead_letters + discards
         first_dead = self.offset + len(entries)
+        ends = self.encoded(entries)
         batch = Batch(
             self.lane,
             self.epoch,
-            self.candidates(entries),
-            [self.dead_letter(first_dead + n) for n in range(dead_letters)],
+            [end for end in ends if isinstance(end, Candidate)],
+            [
+                *[end for end in ends if isinstance(end, DeadLetter)],
+                *[self.dead_letter(first_dead + n) for n in range(dead_letters)],
+            ],
             {TOPIC: Advance(through, offset_holes=0, discards=discards)},
         )
         stored = await write(self.db, batch)
         self.offset = through
-        return stored
+        given = iter(stored.seqs)
+        numbered = []
+        for end, entry in zip(ends, entries, strict=True):
+            if isinstance(end, Candidate) and (seq := next(given)) is not None:
+                entry["seq"] = seq
+                numbered.append(entry)
+        return Outcome(stored.batch, numbered, stored.dead_letters, stored.duplicates)
 
 
 def milliseconds(at: datetime) -> int:

@@ -326,8 +326,8 @@ async def test_existing_entries_are_looked_up_by_index_alone(
 
 async def test_insert_of_nothing_asks_nothing() -> None:
     """A batch without candidates needs no connection."""
-    outcome = await insert(None, [], [])
-    assert (outcome.entries, outcome.ranges) == ([], {})
+    outcome = await insert(None, [])
+    assert (outcome.seqs, outcome.ranges) == ([], {})
 
 
 async def test_whole_batch_is_rolled_back_when_its_owner_is_fenced(

@@ -21,7 +21,7 @@ from processor.normalize import normalize
 from processor.settings import Settings
 from processor.store import lanes
 from processor.store.pool import Database
-from processor.store.writer import Advance, Batch, Candidate, write
+from processor.store.writer import Advance, Batch, encoded, write
 from schemas.record import RawRecord
 from tests.integration import bus, ops
 
@@ -265,7 +265,8 @@ async def crash_after_store(settings: Settings) -> None:
         event = decode(raw, settings.topic("raw.redrive"))
         entry: Any = normalize(event, await worker.limits_of(settings, db))  # type: ignore[arg-type]
         advances = {name: Advance(1, 0, 0)}
-        batch = Batch(0, state.epoch, [Candidate(entry, raw)], [], advances)
+        candidate: Any = encoded(entry, raw)
+        batch = Batch(0, state.epoch, [candidate], [], advances)
         await write(db, batch)
     finally:
         await db.close()
