@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env up down demo test lint format check bench faults lock reference clean
+.PHONY: help env up down demo test lint format check bench faults sbom lock reference clean
 
 # The fastest Python that is new enough; nothing else has to be here beforehand.
 PYTHON ?= $(shell sh processor/local/python.sh)
@@ -52,14 +52,22 @@ bench: env ## Measure throughput, latency and memory against the targets.
 faults: env ## Run the fault tests alone: kill -9, freezes, outages, judged by the oracle.
 	@$(VENV)/pytest tests/faults $(TESTS)
 
+sbom: env ## Write the bill of materials of an installation to dist/, as CycloneDX.
+	@mkdir -p dist
+	@$(VENV)/cyclonedx-py requirements deploy/requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --of JSON -o dist/hub-audit.cdx.json
+
 lock: ## Resolve the locked versions again, with their hashes (needs uv).
 	@$(UV_COMPILE) pyproject.toml -o deploy/requirements.lock
 	@$(UV_COMPILE) --extra dev -c deploy/requirements.lock pyproject.toml -o deploy/requirements-dev.lock
 	@$(UV_COMPILE) --no-deps deploy/requirements-postgres.in -o deploy/requirements-postgres.lock
+	@$(UV_COMPILE) -c deploy/requirements-dev.lock deploy/requirements-build.in \
+		-o deploy/requirements-build.lock
 
-reference: env ## Write deploy/metrics.md and deploy/siem/fields.md from what is declared in the code.
+reference: env ## Write the references and Kubernetes' topics and users from what is declared.
 	@$(VENV)/python -m processor.metrics.reference deploy/metrics.md
 	@$(VENV)/python -m processor.siem.reference deploy/siem/fields.md
+	@$(VENV)/python deploy/generate.py
 
 clean: ## Stop the servers and delete their data, the environment and all caches of this folder.
 	@$(LOCAL) clean

@@ -26,11 +26,13 @@ PASSWORD = "correct horse"
 RAW = frozenset({"raw.identity", "raw.billing", "raw.permission", "raw.audit", "raw.redrive"})
 HUB = frozenset({*CANONICAL_TOPICS, *OWN_TOPICS, DEAD_LETTER_TOPIC})
 FINDINGS, SIEM, SIEM_OTHER = "hub.defend.findings", "siem.acme.ocsf", "siem.acme2.ocsf"
-FOREIGN = "orders"
-TOPICS = (*sorted(RAW | HUB), FINDINGS, SIEM, SIEM_OTHER, FOREIGN)
-GROUPS = ("hub-audit", "hub-audit.forward", "siem.acme", "siem.acme2", "orders")
+TELEMETRY, FOREIGN = "defend.endpoint_telemetry", "orders"
+TOPICS = (*sorted(RAW | HUB), FINDINGS, TELEMETRY, SIEM, SIEM_OTHER, FOREIGN)
+GROUPS = ("hub-audit", "hub-audit.forward", "hub-audit.defend", "siem.acme", "siem.acme2", "orders")
 IDS = tuple(f"production.hub-audit.{end}" for end in ("0", "11", "-1", "siem.0", "siem.15", "x"))
 IDS += ("staging.hub-audit.0",)
+WATCHED = {name for name in HUB if name.startswith(("hub.auth.", "hub.iam.", "hub.billing."))}
+WATCHED |= {"hub.audit.exported", TELEMETRY}
 READ, WRITE = "READ", "WRITE"
 TOPIC_REFUSED, ID_REFUSED = 29, 53
 LOOK = {"DESCRIBE", "DESCRIBE_CONFIGS"}
@@ -48,8 +50,11 @@ EXPECTED: dict[str, Allowed] = {
     "upstream-identity": {"topics": {"raw.identity": {WRITE, "DESCRIBE"}}},
     "upstream-billing": {"topics": {"raw.billing": {WRITE, "DESCRIBE"}}},
     "upstream-permission": {"topics": {"raw.permission": {WRITE, "DESCRIBE"}}},
+    "upstream-telemetry": {"topics": {TELEMETRY: {WRITE, "DESCRIBE"}}},
     "processor": {
-        "topics": each(RAW, {READ, *LOOK}) | each(HUB, {WRITE, *LOOK}),
+        "topics": each(RAW, {READ, *LOOK})
+        | each(HUB, {WRITE, *LOOK})
+        | each([FINDINGS, TELEMETRY], LOOK),
         "groups": {"hub-audit": {READ, "DESCRIBE"}},
         "ids": each(IDS[:2], {WRITE}),
     },
@@ -62,13 +67,18 @@ EXPECTED: dict[str, Allowed] = {
         "groups": {"hub-audit.forward": {READ, "DESCRIBE"}},
         "ids": each(IDS[3:5], {WRITE}),
     },
+    "defend": {
+        "topics": each(WATCHED, {READ, "DESCRIBE"}) | {FINDINGS: {WRITE, "DESCRIBE"}},
+        "groups": {"hub-audit.defend": {READ, "DESCRIBE"}},
+    },
     "maintain": {"topics": {"raw.audit": {WRITE, "DESCRIBE"}}},
     "operator": {
         "topics": each(RAW, KEEP)
         | each(["raw.audit", "raw.redrive"], {WRITE, *KEEP})
         | each([*HUB, FINDINGS], {READ, *KEEP})
+        | {TELEMETRY: KEEP}
         | each([SIEM, SIEM_OTHER], {"CREATE", "DELETE", *LOOK}),
-        "groups": each(GROUPS[:2], {"DESCRIBE"}),
+        "groups": each(GROUPS[:3], {"DESCRIBE"}),
         "ids": {IDS[2]: {WRITE}},
         "cluster": {"cluster": {"ALTER", "DESCRIBE"}},
     },

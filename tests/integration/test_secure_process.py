@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
@@ -25,6 +26,10 @@ from tests.integration.secure import HERE, Authority, SecureBroker, secure_serve
 from tests.integration.test_process import HUB_AUDIT, answer, login, until
 
 PASSWORD = "correct horse"
+PROCESSES = {"processor": "process", "forwarder": "forward", "defend": "defend"}
+LOGINS = {"processor": "process", "forwarder": "forward"}
+ROLES_SQL = Path(__file__).parents[2] / "processor" / "store" / "sql" / "roles.sql"
+LOGINS_SQL = Path(__file__).parents[2] / "deploy" / "postgres" / "logins.sql"
 ENDS = "SELECT count(*) FILTER (WHERE action = %s), count(*) FROM audit_entries"
 
 
@@ -35,7 +40,15 @@ class Site:
         """Hold where they are."""
         self.broker = broker
         self.authority = authority
-        self.dsn = f"{server.dsn()}?sslmode=verify-full&sslrootcert={quote(str(authority.file))}"
+        self._tls = f"?sslmode=verify-full&sslrootcert={quote(str(authority.file))}"
+        self.dsn = server.dsn() + self._tls
+
+    def login(self, principal: str) -> str:
+        """Return how a principal comes into the database: as its own user."""
+        user = f"hub_audit_{LOGINS.get(principal, principal)}"
+        address = urlsplit(self.dsn)
+        netloc = f"{user}:{quote(PASSWORD)}@{address.netloc.rpartition('@')[2]}"
+        return address._replace(netloc=netloc).geturl()
 
     def environment(self, principal: str) -> dict[str, str]:
         """Return what a process has to be told to work as a principal."""
@@ -47,7 +60,7 @@ class Site:
             "KAFKA_SASL_USERNAME": principal,
             "KAFKA_SASL_PASSWORD": PASSWORD,
             "KAFKA_CA_FILE": str(self.authority.file),
-            "POSTGRES_DSN": self.dsn,
+            "POSTGRES_DSN": self.login(principal),
             "HTTP_PORT": str(free_port()),
         }
         return {f"HUB_AUDIT_{name}": value for name, value in given.items()}
@@ -133,6 +146,16 @@ def _received(consumer: Consumer, found: list[bytes]) -> bool:
     return bool(found)
 
 
+def prepare(dsn: str) -> None:
+    """Make the roles and login users, and the database their operator's, as the documents say."""
+    with psycopg.connect(dsn, autocommit=True) as superuser:
+        superuser.execute(ROLES_SQL.read_text())
+        superuser.execute(LOGINS_SQL.read_text())
+        for name in re.findall(r"^CREATE ROLE (\w+)", LOGINS_SQL.read_text(), re.MULTILINE):
+            superuser.execute(f"ALTER ROLE {name} PASSWORD '{PASSWORD}'")
+        superuser.execute("ALTER DATABASE hub_audit OWNER TO hub_audit_operator")
+
+
 @pytest.fixture(scope="module")
 def site(server_directory: Path) -> Iterator[Site]:
     """Give a broker and a database of these tests' own, with everybody's rights."""
@@ -145,7 +168,9 @@ def site(server_directory: Path) -> Iterator[Site]:
     broker.add_users(PASSWORD, *table)
     shown = authority.issue("site-postgres", HERE)
     with secure_server(server_directory, authority, shown) as server:
-        yield Site(broker, server, authority)
+        site = Site(broker, server, authority)
+        prepare(site.dsn)
+        yield site
     broker.kill()
 
 
@@ -168,7 +193,7 @@ def test_every_process_works_with_its_own_rights(site: Site, tmp_path: Path) -> 
     site.command("operator", "topics", "create")
     site.command("operator", "subscriptions", "create", "acme", "hub")
     with ExitStack() as processes:
-        for principal, name in (("processor", "process"), ("forwarder", "forward")):
+        for principal, name in PROCESSES.items():
             log = tmp_path / f"{name}.log"
             processes.enter_context(site.running(principal, name, log))
         site.publish("upstream-identity", "raw.identity")

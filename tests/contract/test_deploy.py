@@ -1,0 +1,112 @@
+"""The image, the compose file and what is generated for installers, against the code."""
+
+import importlib.util
+import re
+from types import ModuleType
+
+import pytest
+
+from processor.settings import Settings, variables
+from tests.contract.manifests import (
+    DEPLOY,
+    JOBS,
+    PROCESSES,
+    command,
+    compose,
+    image_environment,
+    steps,
+)
+
+SERVICE_KEYS = {
+    *("image", "build", "restart", "read_only", "tmpfs", "cap_drop", "security_opt", "command"),
+    *("stop_grace_period", "environment", "secrets", "depends_on", "healthcheck", "volumes"),
+    *("ports", "shm_size"),
+}
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    """Give the module that writes the generated files."""
+    spec = importlib.util.spec_from_file_location("generate", DEPLOY / "generate.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_files_are_what_the_code_says(generate: ModuleType) -> None:
+    """Topics, users and settings: run `python deploy/generate.py` after a change."""
+    for path, text in generate.files().items():
+        if path.name != "licenses.md":
+            assert path.read_text() == text, path
+
+
+def test_licences_are_complete_and_allow_what_we_do(generate: ModuleType) -> None:
+    """Every locked package has its line, and none would bind what links to it."""
+    text = (DEPLOY / "licenses.md").read_text()
+    rows = re.findall(r"^\| (\S+) \| (\S+) \| (.+) \|$", text, re.MULTILINE)[1:]
+    assert [(name, version) for name, version, _ in rows] == generate.locked()
+    stated = {name: licence for name, _, licence in rows}
+    assert not [name for name, licence in stated.items() if "GPL" in licence]
+    assert not [name for name, licence in stated.items() if licence == "none stated"]
+
+
+def test_compose_file_is_whole() -> None:
+    """All processes run in it; whatever a service names is declared, and every image is exact."""
+    file = compose()
+    services = file["services"]
+    assert {*PROCESSES, *JOBS, "kafka", "postgres", "prometheus", "grafana"} == set(services)
+    for name, service in services.items():
+        assert set(service) <= SERVICE_KEYS, name
+        assert re.search(r":v?\d+\.\d+", service["image"]), name
+        assert set(service.get("secrets", ())) <= set(file["secrets"])
+        assert set(service.get("depends_on", ())) <= set(services)
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            assert source in file["volumes"] or (DEPLOY / source).is_dir() or "grafana" in source
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:")
+        assert "healthcheck" in service
+    for name in PROCESSES | JOBS:
+        assert command(services[name]["command"]).name == services[name]["command"][-1]
+        known = {*variables(), *(f"{variable}_FILE" for variable in variables())}
+        assert set(services[name]["environment"]) <= known
+        assert services[name]["read_only"] is True
+        assert services[name]["cap_drop"] == ["ALL"]
+
+
+def test_prometheus_finds_every_process() -> None:
+    """What is scraped is a service of the compose file, at the port where it serves."""
+    text = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
+    settings = Settings()
+    ports = dict.fromkeys(PROCESSES, settings.http.port) | {"serve": settings.serve.port}
+    targets = dict(re.findall(r'targets: \["(\w+):(\d+)"\]', text))
+    assert targets == {name: str(port) for name, port in ports.items()}
+
+
+def test_image_is_pinned_and_drops_all_rights() -> None:
+    """An exact base, hashes for every package, no compiler, a user that is a number."""
+    assert list(steps("FROM")) == ["${PYTHON_IMAGE} AS build", "${PYTHON_IMAGE}"]
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert re.search(r"^ARG PYTHON_IMAGE=python:\d+\.\d+\.\d+-slim-\w+$", text, re.MULTILINE)
+    assert list(steps("USER")) == ["10001:10001"]
+    assert not re.search(r"apt-get|gcc|build-essential|curl", text)
+    assert text.count("--require-hashes --only-binary=:all:") == 2
+    known = variables()
+    assert [n for n in image_environment() if n.startswith("HUB_AUDIT") and n not in known] == []
+
+
+def test_image_copies_what_is_let_through() -> None:
+    """What the build copies exists and is not left out, and secrets beside it are."""
+    ignore = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    let = {line[1:] for line in ignore if line.startswith("!")}
+    copied = {
+        source
+        for step in steps("COPY")
+        if not step.startswith("--from")
+        for source in step.split()[:-1]
+    }
+    assert copied == let
+    assert all((DEPLOY.parent / source).exists() for source in copied)
+    assert "*" in ignore

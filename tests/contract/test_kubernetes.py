@@ -1,0 +1,168 @@
+"""The Kubernetes manifests against the code: probes, ports, settings, rights, roles, scale."""
+
+import re
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+from starlette.routing import Route
+
+from processor import health
+from processor.settings import Settings
+from tests.contract.manifests import (
+    DEPLOY,
+    JOBS,
+    PROCESSES,
+    Workload,
+    command,
+    image_environment,
+    of_kind,
+    rendered,
+    workloads,
+)
+from tests.integration.secure import Authority
+
+OVERLAYS = ("development", "production")
+OURS = ("apps/v1", "batch/v1", "v1", "policy/v1", "networking.k8s.io/v1")
+DSN = "postgresql://u:p@db/hub_audit?sslmode=verify-full&sslrootcert={}/postgres-ca/ca.crt"
+
+
+@pytest.mark.parametrize("folder", ["base", *OVERLAYS])
+def test_manifests_are_valid(folder: str) -> None:
+    """Every document of Kubernetes' own kinds passes its schema; the rest is of known kinds."""
+    foreign = set()
+    for document in rendered(folder):
+        if document["apiVersion"] in OURS:
+            kubernetes_validate.validate(document, "1.34", strict=True)
+        else:
+            foreign.add(document["kind"])
+    wanted = {"Kafka", "KafkaNodePool", "KafkaTopic", "KafkaUser", "Cluster", "ScaledObject"}
+    assert foreign == (wanted | {"PodMonitor"} if folder == "production" else set())
+
+
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_every_process_is_deployed_with_settings_that_load(folder: str, tmp_path: Path) -> None:
+    """All processes and jobs are there, and each starts from what it is told and given."""
+    found = {each.name: each for each in workloads(folder)}
+    assert set(found) == PROCESSES | JOBS
+    authority = Authority(tmp_path)
+    for each in found.values():
+        place = tmp_path / each.name
+        _mount(each, place, authority)
+        given = {
+            name: value.replace("/etc/hub-audit", str(place))
+            for name, value in (image_environment() | each.environment).items()
+        }
+        settings = Settings.load(env=given)
+        assert settings.environment == folder
+        assert (settings.http.host, settings.serve.host) == ("0.0.0.0", "0.0.0.0")  # noqa: S104
+        if folder == "production":
+            assert settings.kafka.security_protocol == "SASL_SSL"
+            assert settings.kafka.replication_factor == 3
+
+
+def _mount(workload: Workload, place: Path, authority: Authority) -> None:
+    """Put files where the pod's volumes would be: of the names that its settings expect."""
+    ours = [m for m in workload.container["volumeMounts"] if m["mountPath"] != "/tmp"]  # noqa: S108
+    assert {m["name"] for m in ours} <= {v["name"] for v in workload.pod["volumes"]}
+    for mount in ours:
+        assert mount["readOnly"] is True
+        at = place / Path(mount["mountPath"]).relative_to("/etc/hub-audit")
+        at.mkdir(parents=True)
+        (at / "ca.crt").write_bytes(authority.file.read_bytes())
+        (at / "dsn").write_text(DSN.format(place))
+        for name in ("password", "cursor-secret"):
+            (at / name).write_text("a secret of at least thirty-two characters\n")
+    if not (place / "postgres-ca").exists():
+        (place / "postgres" / "dsn").write_text("postgresql://u:p@db/hub_audit\n")
+
+
+@pytest.mark.parametrize("folder", ["base", *OVERLAYS])
+def test_commands_ports_and_probes_are_those_of_the_code(folder: str) -> None:
+    """What is run is a command, what is asked is served, and where it listens."""
+    settings, paths = Settings(), _health_paths()
+    for each in workloads(folder):
+        assert command(each.container["args"]).name == each.container["args"][-1]
+        if each.name in JOBS:
+            continue
+        (port,) = each.container["ports"]
+        expected = settings.serve.port if each.name == "serve" else settings.http.port
+        assert (port["name"], port["containerPort"]) == ("http", expected)
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert each.container[probe]["httpGet"]["port"] == "http"
+            assert each.container[probe]["httpGet"]["path"] in paths
+        assert each.container["livenessProbe"]["httpGet"]["path"] == "/livez"
+        assert each.container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+@pytest.mark.parametrize("folder", ["base", *OVERLAYS])
+def test_no_pod_may_more_than_it_must(folder: str) -> None:
+    """No root, nothing written, no capability, no token of the cluster, bounded memory."""
+    for each in workloads(folder):
+        assert each.pod["automountServiceAccountToken"] is False
+        context = each.pod["securityContext"]
+        assert (context["runAsNonRoot"], context["runAsUser"]) == (True, 10001)
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert each.container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"cpu", "memory"} <= set(each.container["resources"]["requests"])
+        assert "memory" in each.container["resources"]["limits"]
+    policies = {each["metadata"]["name"] for each in of_kind(folder, "NetworkPolicy")}
+    assert "nothing-by-default" in policies
+
+
+def test_every_process_comes_in_as_itself() -> None:
+    """In production each has the Kafka user and the database login that are its own."""
+    users = {each["metadata"]["name"] for each in of_kind("production", "KafkaUser")}
+    for each in workloads("production"):
+        user = each.environment["HUB_AUDIT_KAFKA_SASL_USERNAME"]
+        secrets = {
+            v["name"]: v["secret"]["secretName"] for v in each.pod["volumes"] if "secret" in v
+        }
+        assert user in users
+        assert secrets["kafka"] == user
+        login = "operator" if each.name in JOBS else each.name
+        assert secrets["postgres"] == f"hub-audit-postgres-{login}"
+        assert user == {"process": "processor", "forward": "forwarder"}.get(login, login)
+
+
+def test_logins_of_the_cluster_are_those_of_the_file() -> None:
+    """CloudNativePG makes the same roles, with the same memberships, as the two SQL files do."""
+    sql = (DEPLOY / "postgres" / "logins.sql").read_text()
+    logins = {
+        name: sorted(re.split(r",\s*", roles))
+        for name, roles in re.findall(r"CREATE ROLE (\w+) LOGIN IN ROLE\s+([\w,\s]+);", sql)
+    }
+    made = (DEPLOY.parent / "processor" / "store" / "sql" / "roles.sql").read_text()
+    groups = dict(re.findall(r"\['(\w+)', 'NOLOGIN(.*?)'\]", made))
+    (cluster,) = of_kind("production", "Cluster")
+    managed = {role["name"]: role for role in cluster["spec"]["managed"]["roles"]}
+    assert {n: sorted(r["inRoles"]) for n, r in managed.items() if r["login"]} == logins
+    assert {n: r.get("bypassrls", False) for n, r in managed.items() if not r["login"]} == {
+        name: "BYPASSRLS" in rest for name, rest in groups.items()
+    }
+    assert managed["hub_audit_maintenance"]["inRoles"] == ["hub_audit_owner"]
+
+
+def test_workers_scale_by_a_metric_that_exists_up_to_the_lanes() -> None:
+    """KEDA asks for our lag and never starts more workers than there are lanes; it alone counts."""
+    (scaled,) = of_kind("production", "ScaledObject")
+    assert scaled["spec"]["maxReplicaCount"] == Settings().lanes
+    (trigger,) = scaled["spec"]["triggers"]
+    assert trigger["type"] == "prometheus"
+    (metric,) = re.findall(r"hub_audit_\w+", trigger["metadata"]["query"])
+    assert f"`{metric}`" in (DEPLOY / "metrics.md").read_text()
+    target = scaled["spec"]["scaleTargetRef"]["name"]
+    (process,) = [d for d in of_kind("production", "Deployment") if d["metadata"]["name"] == target]
+    assert "replicas" not in process["spec"]
+    (monitor,) = of_kind("production", "PodMonitor")
+    (watched,) = monitor["spec"]["selector"]["matchExpressions"]
+    assert set(watched["values"]) == {f"hub-audit-{name}" for name in PROCESSES}
+
+
+def _health_paths() -> set[str]:
+    routes = health.application(lambda: (True, "")).routes
+    return {route.path for route in routes if isinstance(route, Route)}
