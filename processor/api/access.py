@@ -20,9 +20,10 @@ from processor.normalize import known_org
 log = logging.getLogger(__name__)
 
 VIEW, EXPORT, SUBSCRIBE = "audit.view", "audit.export", "audit.subscribe"
+ACKNOWLEDGE = "audit.acknowledge"
 ROLES = {
-    "owner": frozenset({VIEW, EXPORT, SUBSCRIBE}),
-    "admin": frozenset({VIEW, EXPORT, SUBSCRIBE}),
+    "owner": frozenset({VIEW, EXPORT, SUBSCRIBE, ACKNOWLEDGE}),
+    "admin": frozenset({VIEW, EXPORT, SUBSCRIBE, ACKNOWLEDGE}),
     "auditor": frozenset({VIEW, EXPORT}),
 }
 COOKIE = "hub_audit_session"

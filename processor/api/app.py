@@ -12,6 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from processor import metrics
 from processor.api import (
+    defend,
+    defend_page,
     entries,
     export,
     html,
@@ -71,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.middleware("http")(_answered)
     for module in (
         *(export, entries, login, page, saved, tokens_page),
-        *(subscriptions, subscriptions_page),
+        *(subscriptions, subscriptions_page, defend, defend_page),
     ):
         app.include_router(module.router)
     app.mount("/static", html.STATIC, name="static")

@@ -37,6 +37,7 @@ class Section(NamedTuple):
 
 SECTIONS = (
     Section("/log", "Audit log", VIEW),
+    Section("/defend", "Defend", VIEW),
     Section("/siem", "SIEM", SUBSCRIBE),
     Section("/tokens", "Service tokens", SUBSCRIBE),
 )

@@ -37,6 +37,16 @@ class SelfAudit:
         """Tell of a reader that comes again and again."""
         await self._once(viewer, "audit.viewed.v1", POLL_SECONDS, {"filter": {what: True}})
 
+    async def looked_at_findings(self, viewer: Viewer, what: dict[str, str], rows: int) -> None:
+        """Tell of a look at what Defend found; raises BusOutage."""
+        data = {"filter": {"findings": what}, "rows": rows}
+        await self._once(viewer, "audit.viewed.v1", VIEW_SECONDS, data)
+
+    async def acknowledged(self, viewer: Viewer, finding_id: str, rule: str) -> None:
+        """Tell that somebody took note of a finding, every time, before it is noted."""
+        finding = {"id": finding_id, "rule": rule}
+        await self._tell(viewer, "audit.finding.acknowledged.v1", {"finding": finding})
+
     async def exported(self, viewer: Viewer, query: Query, form: str) -> None:
         """Tell of an export, every time, before its first byte."""
         shown = self._shown(viewer.org_id, query)

@@ -87,6 +87,27 @@ class Wanted(NamedTuple):
     rule: RuleName | None = None
     before: tuple[datetime, UUID] | None = None
     since: datetime | None = None
+    until: datetime | None = None
+
+
+class Top(NamedTuple):
+    """Somebody, or an address, that findings name."""
+
+    name: str
+    findings: int
+    severity: Severity
+
+
+class Overview(NamedTuple):
+    """How an organization stands: open findings, those of a period over time, and who is in them.
+
+    ``open`` is by severity, whatever the period; each bar of ``bars`` is by severity as well.
+    """
+
+    open: dict[Severity, int]
+    bars: list[dict[Severity, int]]
+    actors: list[Top]
+    addresses: list[Top]
 
 
 async def entries(db: Database, spans: Sequence[Span], actions: Sequence[str]) -> list[list[Entry]]:
@@ -157,9 +178,32 @@ async def listed(reader: Reader, org_id: str, wanted: Wanted, *, limit: int) -> 
     async with reader.of(org_id) as connection:
         rows = await connection.fetch(
             _SQL["listed"], org_id, wanted.acknowledged, severity, wanted.rule,
-            before_at, before_id, wanted.since, limit,
+            before_at, before_id, wanted.since, wanted.until, limit,
         )  # fmt: skip
     return [_kept(row) for row in rows]
+
+
+async def overview(
+    reader: Reader, org_id: str, since: datetime, until: datetime, bars: int
+) -> Overview:
+    """Return how an organization stands, and what a period was like."""
+    seconds = (until - since).total_seconds() / bars
+    async with reader.of(org_id) as connection:
+        still_open = await connection.fetch(_SQL["open_by_severity"], org_id)
+        counted = await connection.fetch(_SQL["timeline"], org_id, since, until, seconds)
+        top = await connection.fetch(_SQL["top"], org_id, since, until)
+    timeline: list[dict[Severity, int]] = [{} for _ in range(bars)]
+    for number, severity, count in counted:
+        timeline[min(number, bars - 1)][SEVERITIES[severity]] = count
+    named: dict[str, list[Top]] = {"actor": [], "address": []}
+    for kind, name, count, severity in top:
+        named[kind].append(Top(name, count, SEVERITIES[severity]))
+    return Overview(
+        {SEVERITIES[severity]: count for severity, count in still_open},
+        timeline,
+        named["actor"],
+        named["address"],
+    )
 
 
 async def one(reader: Reader, org_id: str, finding_id: UUID) -> Kept | None:

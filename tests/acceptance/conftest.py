@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.acceptance.attacks import found
 from tests.acceptance.browser import ARGUMENTS, Reader
 from tests.acceptance.site import OLIVIA, Site, history, site, stored
 from tests.conftest import database, dsn_of
@@ -29,6 +30,13 @@ def the_site(kafka: str, postgres_admin_dsn: str, postgres_template: str) -> Ite
         stored(dsn, [*history("acme"), *history("globex")[:5]])
         with site(kafka, dsn, f"site{secrets.token_hex(4)}.") as running:
             yield running
+
+
+@pytest.fixture(scope="session")
+def attacked(the_site: Site) -> Site:
+    """Give the site once acme was attacked."""
+    found(the_site.dsn)
+    return the_site
 
 
 @pytest.fixture(scope="module")

@@ -153,7 +153,7 @@ const fresh = [...document.querySelectorAll("[data-fresh]")];
 if (fresh.length) {
   setInterval(async () => {
     if (document.hidden) return;
-    const answer = await fetch(location.pathname).catch(() => null);
+    const answer = await fetch(location.pathname + location.search).catch(() => null);
     if (!answer?.ok || answer.redirected) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of fresh) {

@@ -84,12 +84,13 @@ WHERE f.org_id = $1
         f.acknowledged_at IS NOT NULL
         AND f.acknowledged_evidence >= cardinality(f.seqs) + cardinality(f.alerts)
     ))
-    AND ($3::smallint IS NULL OR f.severity >= $3)
+    AND ($3::smallint IS NULL OR f.severity = $3)
     AND ($4::text IS NULL OR f.rule = $4)
     AND ($5::timestamptz IS NULL OR (f.last_at, f.finding_id) < ($5, $6::uuid))
     AND ($7::timestamptz IS NULL OR f.last_at >= $7)
+    AND ($8::timestamptz IS NULL OR f.last_at < $8)
 ORDER BY f.last_at DESC, f.finding_id DESC
-LIMIT $8;
+LIMIT $9;
 
 -- name: one
 -- One finding.
@@ -111,3 +112,35 @@ UPDATE findings AS f SET
     changed_at = now()
 WHERE f.org_id = $1 AND f.finding_id = $2
 RETURNING /*finding*/;
+
+-- name: open_by_severity
+-- How many open findings there are of each severity.
+SELECT f.severity, count(*) FROM findings AS f
+WHERE f.org_id = $1 AND NOT (
+    f.acknowledged_at IS NOT NULL
+    AND f.acknowledged_evidence >= cardinality(f.seqs) + cardinality(f.alerts)
+)
+GROUP BY f.severity;
+
+-- name: timeline
+-- How many findings of each severity end in each of several equal stretches of time.
+SELECT
+    floor(extract(epoch FROM f.last_at - $2::timestamptz) / $4::float)::integer AS bar,
+    f.severity, count(*) AS findings
+FROM findings AS f
+WHERE f.org_id = $1 AND f.last_at >= $2 AND f.last_at < $3::timestamptz
+GROUP BY 1, 2;
+
+-- name: top
+-- Who and which addresses are in most findings of a period, and how bad the worst of them is.
+SELECT t.kind, t.name, count(*) AS findings, max(t.severity) AS severity
+FROM (
+    SELECT 'actor' AS kind, unnest(f.actors) AS name, f.severity
+    FROM findings AS f WHERE f.org_id = $1 AND f.last_at >= $2 AND f.last_at < $3
+    UNION ALL
+    SELECT 'address' AS kind, unnest(f.addresses) AS name, f.severity
+    FROM findings AS f WHERE f.org_id = $1 AND f.last_at >= $2 AND f.last_at < $3
+) AS t
+GROUP BY t.kind, t.name
+ORDER BY max(t.severity) DESC, count(*) DESC, t.name
+LIMIT 200;
