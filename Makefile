@@ -5,6 +5,7 @@
 PYTHON ?= $(shell sh processor/local/python.sh)
 LOCAL = $(PYTHON) -m processor.local
 VENV = .venv/bin
+BEGAN := $(shell date +%s)
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal \
 	--generate-hashes --no-emit-index-url --python-version 3.11
 
@@ -22,7 +23,7 @@ down: ## Stop the Kafka and Postgres of `make up`; their data stay.
 	@$(LOCAL) down
 
 demo: env ## Show it working: servers, processor, live events of every kind; Ctrl-C ends it all.
-	@$(VENV)/hub-audit demo $(DEMO)
+	@DEMO_BEGAN=$(BEGAN) $(VENV)/hub-audit demo $(DEMO)
 
 test: env ## Run the whole suite on real Kafka and Postgres, and in a real browser.
 	@$(LOCAL) programs

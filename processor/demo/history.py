@@ -24,7 +24,7 @@ APPEND_MS = 240
 """From when something happens to the bus's append time."""
 
 COLLEAGUES = 34
-ACME_A_DAY, GLOBEX_A_DAY = 260, 40
+ACME_A_DAY, GLOBEX_A_DAY = 940, 120
 WEEKEND = 0.15
 MORNING_HOUR, EVENING_HOUR, NOON_HOUR = 6, 20, 11
 MONDAY_TO_FRIDAY = 5

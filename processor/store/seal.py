@@ -9,8 +9,10 @@ before it, nothing has changed but that a table lies about, and the next run swe
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -20,8 +22,8 @@ from processor.store.sql import statements
 
 _SQL = statements("seal.sql")
 
-PIECE_ROWS = 20_000
-"""Copied in a statement: some 25 MB to be sorted, and a snapshot held for less than a second."""
+PIECE_ROWS = 5_000
+"""Copied in a statement: a tenth of a second for which others may have to wait for a core."""
 
 LOCK_PATIENCE_MS = 100
 """How long the exchange may keep writers and readers waiting behind it before it gives way."""
@@ -77,7 +79,7 @@ async def sweep(session: Session) -> list[str]:
 
 
 async def seal(session: Session, day: date, *, rest: float = 0.0) -> Sealed:
-    """Seal a day; after each piece rest for that share of the time it took, for others' sake.
+    """Seal a day; after each step rest for that share of the time it took, for others' sake.
 
     Raises SealingPostponed when somebody has been at the day's partition all the time.
     """
@@ -87,8 +89,9 @@ async def seal(session: Session, day: date, *, rest: float = 0.0) -> Sealed:
     try:
         await session.execute(sql["heads"])
         await _copy(session, sql, rest)
-        copied = await _build(session, sql)
-        await session.execute(sql["summarize"], day, number)
+        copied = await _build(session, sql, rest)
+        async with _resting(rest):
+            await _with_memory(session, _SORT_MEMORY, sql["summarize"], day, number)
         copy = _Copy(day, number, copied)
         late, exchange_seconds = await _exchange(session, sql, copy)
     except SealingPostponed:
@@ -118,30 +121,45 @@ async def _copy(session: Session, sql: dict[str, str], rest: float) -> None:
     """Copy up to the heads, piece by piece."""
     place: Place = _BEGIN
     while place != _END:
-        began = time.monotonic()
-        row = await session.fetchrow(sql["boundary"], *place, PIECE_ROWS)
-        end: Place = _END if row is None else (row["org_id"], row["occurred_at"])
-        async with session.transaction():
-            await session.execute(f"SET LOCAL work_mem = '{_SORT_MEMORY}'")
-            await session.execute(sql["copy"], *place, *end)
-        await asyncio.sleep((time.monotonic() - began) * rest)
+        async with _resting(rest):
+            row = await session.fetchrow(sql["boundary"], *place, PIECE_ROWS)
+            end: Place = _END if row is None else (row["org_id"], row["occurred_at"])
+            await _with_memory(session, _SORT_MEMORY, sql["copy"], *place, *end)
         place = end
 
 
-async def _build(session: Session, sql: dict[str, str]) -> int:
+async def _build(session: Session, sql: dict[str, str], rest: float) -> int:
     """Index the copy, freeze it, and count whether all is there; return the count."""
-    async with session.transaction():
-        await session.execute(f"SET LOCAL maintenance_work_mem = '{_INDEX_MEMORY}'")
-        # One core at most: the other ones have events to store.
-        await session.execute("SET LOCAL max_parallel_maintenance_workers = 0")
-        await session.execute(sql["index"])
-    await session.execute(sql["sample"])
-    await session.execute(sql["vacuum"])
+    # One core at most: the other ones have events to store.
+    await session.execute(sql["alone"])
+    for statement in filter(str.strip, sql["index"].split(";\n")):
+        async with _resting(rest):
+            await _with_memory(session, _INDEX_MEMORY, statement)
+    async with _resting(rest):
+        await session.execute(sql["sample"])
+        await session.execute(sql["vacuum"])
     row = await session.fetchrow(sql["counts"])
     copied: int = row["copied"]
     if copied != row["wanted"]:
         raise RuntimeError(f"{copied} of {row['wanted']} entries were copied")
     return copied
+
+
+async def _with_memory(session: Session, memory: str, statement: str, *parameters: Any) -> None:
+    """Do something that sorts."""
+    async with session.transaction():
+        await session.execute(
+            f"SET LOCAL work_mem = '{memory}'; SET LOCAL maintenance_work_mem = '{memory}'"
+        )
+        await session.execute(statement, *parameters)
+
+
+@asynccontextmanager
+async def _resting(rest: float) -> AsyncIterator[None]:
+    """Rest after something for that share of the time that it took."""
+    began = time.monotonic()
+    yield
+    await asyncio.sleep((time.monotonic() - began) * rest)
 
 
 async def _exchange(session: Session, sql: dict[str, str], copy: _Copy) -> tuple[int, float]:
