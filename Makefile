@@ -1,11 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help env up down demo test lint format check bench faults sbom lock reference clean
+.PHONY: help env up down demo test lint format check bench faults wheel sbom lock reference clean
 
 # The fastest Python that is new enough; nothing else has to be here beforehand.
 PYTHON ?= $(shell sh processor/local/python.sh)
 LOCAL = $(PYTHON) -m processor.local
 VENV = .venv/bin
 BEGAN := $(shell date +%s)
+SBOM = dist/hub-audit.cdx.json
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal \
 	--generate-hashes --no-emit-index-url --python-version 3.11
 
@@ -53,10 +54,16 @@ bench: env ## Measure throughput, latency and memory against the targets.
 faults: env ## Run the fault tests alone: kill -9, freezes, outages, judged by the oracle.
 	@$(VENV)/pytest tests/faults $(TESTS)
 
+wheel: env ## Build the wheel of this commit into dist/: whoever does gets the same bytes.
+	@rm -rf build/sources && mkdir -p build/sources
+	@umask 022 && git archive HEAD pyproject.toml README.md processor schemas | tar -x -C build/sources \
+		&& SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(VENV)/pip wheel -q --no-deps \
+		--no-build-isolation --disable-pip-version-check --wheel-dir dist ./build/sources
+
 sbom: env ## Write the bill of materials of an installation to dist/, as CycloneDX.
-	@mkdir -p dist
-	@$(VENV)/cyclonedx-py requirements deploy/requirements.lock --pyproject pyproject.toml \
-		--output-reproducible --of JSON -o dist/hub-audit.cdx.json
+	@mkdir -p $(dir $(SBOM))
+	@$(VENV)/python -W ignore -m cyclonedx_py requirements deploy/requirements.lock \
+		--pyproject pyproject.toml --output-reproducible --of JSON -o $(SBOM)
 
 lock: ## Resolve the locked versions again, with their hashes (needs uv).
 	@$(UV_COMPILE) pyproject.toml -o deploy/requirements.lock
