@@ -72,9 +72,12 @@ def heartbeat(
     return record, Chain(chain.through, chain.through)
 
 
-def test_event(subscription: Subscription, chain: Chain, order: UUID) -> Outgoing:
-    """Return a made-up entry, in the subscription's format, that says it is a test."""
-    entry = _sample(subscription.org_id)
+def test_event(subscription: Subscription, chain: Chain, order: UUID, at: str) -> Outgoing:
+    """Return a made-up entry of the moment, in the subscription's format, that says it is a test.
+
+    Of the moment, since a SIEM shows what is new, and some refuse what is old.
+    """
+    entry = sample(subscription.org_id, at)
     value = FORMATS[subscription.format].render(entry)
     headers = [
         *_of_format(subscription, entry),
@@ -115,9 +118,8 @@ def _record(
     return Outgoing(topic, 0, key, value, headers)
 
 
-def _sample(org_id: str) -> Entry:
+def sample(org_id: str, at: str) -> Entry:
     """Return the entry of a test event; its number, 0, is one that no entry ever has."""
-    at = "2000-01-01T00:00:00.000Z"
     return {
         "schema_version": 1,
         "entry_id": TEST_ID,
@@ -129,7 +131,7 @@ def _sample(org_id: str) -> Entry:
         "category": "authentication",
         "action": "auth.login_success",
         "outcome": "success",
-        "severity": 1,
+        "severity": 2,
         "actor": {"type": "system", "id": "hub-audit", "name": "Hub Audit test event"},
         "target": {"type": "user", "id": "hub-audit", "name": "Hub Audit test event"},
         "details": {"extra": {"test": True}},

@@ -121,7 +121,7 @@ class _Packer:
             place = place._replace(replay_id=wanted.id, replay=chain)
         tested = each.test_id is not None and each.test_id != place.test_id
         if each.test_id is not None and tested:
-            records.append(messages.test_event(each, place.live, each.test_id))
+            records.append(messages.test_event(each, place.live, each.test_id, _now()))
             place = place._replace(test_id=each.test_id)
         carries = any(record.key is not None for record in records)
         return Parcel(each, records, place, carries, done)
@@ -155,6 +155,6 @@ def _chunks(gaps: Sequence[Gap]) -> Iterator[Sequence[Gap]]:
 
 
 def _now() -> str:
-    """Return the time as entries write it; a heartbeat is of the moment."""
+    """Return the time as entries write it; heartbeats and test events are of the moment."""
     now = datetime.now(UTC)  # noqa: TID251 - see above
     return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")

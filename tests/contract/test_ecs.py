@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from processor.forward.messages import sample
 from processor.siem.ecs import FIELDS, document, heartbeat
 from schemas.catalogue import CATALOGUE
 from schemas.entry import Entry, render
@@ -142,6 +143,13 @@ def test_what_is_no_address_is_no_ip() -> None:
     made = json.loads(document(entry_of("user.created", "user", ip_raw="AWS Internal")))
     assert made["source"] == {"address": "AWS Internal"}
     assert "related" not in made or "ip" not in made["related"]
+
+
+def test_test_event_is_right() -> None:
+    """What a subscriber tries the subscription with passes every check that an entry does."""
+    made = json.loads(document(sample("acme", "2026-11-23T10:00:00.000Z")))
+    assert_right(made)
+    assert (made["event"]["sequence"], made["user"]["name"]) == (0, "Hub Audit test event")
 
 
 def test_heartbeat_is_a_state() -> None:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
+from processor.forward.messages import sample
 from processor.siem.ocsf import COMMON, LAST, OF_CLASS, event, heartbeat
 from schemas.catalogue import (
     CATALOGUE,
@@ -207,6 +208,13 @@ def test_heartbeat_is_a_base_event() -> None:
     assert_valid(made)
     assert (made["class_uid"], made["metadata"]["event_code"]) == (0, "hub.heartbeat")
     assert made["metadata"]["sequence"] == 31
+
+
+def test_test_event_is_valid() -> None:
+    """What a subscriber tries the subscription with passes every check that an entry does."""
+    made = json.loads(event(sample("acme", "2026-11-23T10:00:00.000Z")))
+    assert_valid(made)
+    assert (made["metadata"]["sequence"], made["user"]["name"]) == (0, "Hub Audit test event")
 
 
 def test_catalogue_calls_things_as_ocsf_does() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
@@ -167,6 +168,8 @@ async def test_test_event_says_what_it_is_and_comes_once(world: World, shard: Sh
     assert "hub_test" in sent
     assert sent["hub_seq"] == "0"
     assert (sent["hub_previous_seq"], sent["hub_through_seq"]) == ("0", "0")
+    at = datetime.fromisoformat(orjson.loads(sent[""])["occurred_at"])
+    assert datetime.now(UTC) - at < timedelta(minutes=2)
     assert (await world.standing()).test_id is None
 
 

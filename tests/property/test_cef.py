@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processor.forward.messages import sample
 from processor.siem.cef import EXTENSION, cut, heartbeat, line
 from processor.siem.syslog import message
 from schemas.catalogue import CATALOGUE
@@ -241,6 +242,13 @@ def test_priority_is_of_log_audit(action: str, priority: int) -> None:
     """Facility 13, with the severity of the catalogue."""
     target = CATALOGUE[action].targets[0]
     assert parse_syslog(line(entry_of(action, target)).decode()).priority == priority
+
+
+def test_test_event_is_a_line_like_others() -> None:
+    """What a subscriber tries the subscription with is read as an entry is."""
+    syslog = parse_syslog(line(sample("acme", "2026-11-23T10:00:00.000Z")).decode())
+    _, extension = parse_cef(syslog.text)
+    assert (extension["cn1"], extension["suser"]) == ("0", "Hub Audit test event")
 
 
 def test_heartbeat_is_a_line_like_others() -> None:
