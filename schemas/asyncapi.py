@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from schemas import asyncapi_siem as siem
 from schemas.catalogue import CATALOGUE, DEAD_LETTER_TOPIC
 from schemas.finding import FINDINGS_TOPIC
 from schemas.telemetry import TELEMETRY_TOPIC
@@ -28,6 +29,7 @@ def document(raw_types: Mapping[str, Sequence[str]]) -> Node:
     channels[DEAD_LETTER_TOPIC] = _dead_letter_channel()
     channels[TELEMETRY_TOPIC] = _telemetry_channel()
     channels[FINDINGS_TOPIC] = _findings_channel()
+    channels[siem.CHANNEL] = siem.channel()
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -48,8 +50,13 @@ def document(raw_types: Mapping[str, Sequence[str]]) -> Node:
                 "dead": _dead(),
                 "telemetry": _telemetry(),
                 "finding": _finding(),
+            }
+            | siem.messages(),
+            "schemas": {
+                "canonicalHeaders": _canonical_headers(),
+                "deadHeaders": _dead_headers(),
+                "siemHeaders": siem.headers(),
             },
-            "schemas": {"canonicalHeaders": _canonical_headers(), "deadHeaders": _dead_headers()},
         },
     }
 

@@ -10,6 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from processor.ingest.decode import decode
+from processor.siem import FORMATS
 from schemas.catalogue import CANONICAL_TOPICS, DEAD_LETTER_TOPIC, OWN_TOPICS
 from schemas.entry import Entry
 from schemas.generate import ROOT, documents, raw_types, stale
@@ -126,12 +127,26 @@ def test_asyncapi_has_every_topic() -> None:
     raw.add("defend.endpoint_telemetry")
     sent = {*CANONICAL_TOPICS, *OWN_TOPICS, DEAD_LETTER_TOPIC, "hub.defend.findings"}
     assert ASYNCAPI["asyncapi"] == "3.0.0"
-    assert {channel["address"] for channel in ASYNCAPI["channels"].values()} == raw | sent
+    channels = dict(ASYNCAPI["channels"])
+    assert channels.pop("siem")["address"] == "siem.{org_id}.{format}"
+    assert {channel["address"] for channel in channels.values()} == raw | sent
     actions = {
         operation["channel"]["$ref"].removeprefix("#/channels/"): operation["action"]
         for operation in ASYNCAPI["operations"].values()
     }
-    assert actions == dict.fromkeys(raw, "receive") | dict.fromkeys(sent, "send")
+    assert actions == dict.fromkeys(raw, "receive") | dict.fromkeys({*sent, "siem"}, "send")
+
+
+def test_asyncapi_has_every_format_of_a_subscription() -> None:
+    """Each is a value of the topic's parameter and a message of its own, with the same headers."""
+    channel = ASYNCAPI["channels"]["siem"]
+    formats = list(FORMATS)
+    assert channel["parameters"]["format"]["enum"] == formats
+    assert list(channel["messages"]) == formats
+    for name in formats:
+        message = ASYNCAPI["components"]["messages"][f"siem_{name}"]
+        assert message["contentType"] == FORMATS[name].content_type
+        assert message["headers"] == {"$ref": "#/components/schemas/siemHeaders"}
 
 
 def test_asyncapi_refers_to_what_is_there() -> None:
