@@ -10,12 +10,14 @@ What the client does by itself and must not (each has a test in ``tests/integrat
   nothing had happened, while the first copy may still be on its way and end a later transaction.
   The client waits ``RETRY_BACKOFF_SECONDS`` before it sends again, so a commit that took less was
   sent once; after any slower one the producer is replaced, which makes a late copy harmless.
+* The same goes for the offsets: a late copy would put those of an earlier batch into a later
+  transaction, number and all, and the next owner of the lane would emit a batch twice.
 * ``stop()`` hangs when the broker is away and leaves a task that goes on speaking; ``_abandon``
   ends it.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -101,9 +103,19 @@ class Position(NamedTuple):
 class TransactionalProducer:
     """Publishes batches under one transactional id; starting it fences who had that id before."""
 
-    def __init__(self, settings: Settings, name: str, group: str) -> None:
-        """Prepare a producer; ``name`` ends its id, ``group`` is whose offsets it commits."""
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        group: str,
+        client: Callable[..., AIOKafkaProducer] = AIOKafkaProducer,
+    ) -> None:
+        """Prepare a producer; ``name`` ends its id, ``group`` is whose offsets it commits.
+
+        ``client`` makes the client under it: the simulation has one of its own.
+        """
         self._settings = settings
+        self._client = client
         self._id = f"{settings.environment}.{settings.group}.{name}"
         self._group = group
         self._producer: AIOKafkaProducer | None = None
@@ -122,7 +134,7 @@ class TransactionalProducer:
         """
         await self.abandon()
         settings = self._settings
-        producer = AIOKafkaProducer(
+        producer = self._client(
             **settings.kafka.client_options(),
             transactional_id=self._id,
             transaction_timeout_ms=int(self._transaction_seconds * 1000),
@@ -199,13 +211,22 @@ class TransactionalProducer:
             async with asyncio.timeout(self._transaction_seconds):
                 await producer.begin_transaction()
                 await self._await_all(producer, batches)
-                await producer.send_offsets_to_transaction(committed, self._group)
+                await self._send_offsets(producer, committed)
         except (ProducerFenced, TopicRefused):
             raise
         except tuple(TOPIC_FAULTS) as error:
             raise TopicRefused(TOPIC_FAULTS[type(error)]) from error
         except CLIENT_ERRORS as error:
             raise BusOutage(f"transaction failed before its commit: {error!r}") from error
+
+    async def _send_offsets(
+        self, producer: AIOKafkaProducer, committed: Mapping[TopicPartition, OffsetAndMetadata]
+    ) -> None:
+        """Add the offsets; when that took so long that they may have been sent twice, doubt."""
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        await producer.send_offsets_to_transaction(committed, self._group)
+        self._doubtful = clock() - started >= RETRY_BACKOFF_SECONDS
 
     async def _await_all(
         self, producer: AIOKafkaProducer, batches: list[tuple[str, int, BatchBuilder]]
@@ -237,7 +258,7 @@ class TransactionalProducer:
             raise
         except CLIENT_ERRORS as error:
             raise Doubt(f"commit was not answered: {error!r}") from error
-        self._doubtful = clock() - started >= RETRY_BACKOFF_SECONDS
+        self._doubtful = self._doubtful or clock() - started >= RETRY_BACKOFF_SECONDS
 
     def _batches(
         self, producer: AIOKafkaProducer, outgoing: Iterable[Outgoing]
@@ -261,10 +282,15 @@ class TransactionalProducer:
 class LaneProducer(TransactionalProducer):
     """Publishes the batches of one lane; starting it fences whoever held the lane before."""
 
-    def __init__(self, settings: Settings, lane: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        lane: int,
+        client: Callable[..., AIOKafkaProducer] = AIOKafkaProducer,
+    ) -> None:
         """Prepare a producer for ``lane``; nothing is sent before ``start``."""
-        super().__init__(settings, str(lane), settings.group)
-        self._lane = lane
+        super().__init__(settings, str(lane), settings.group, client)
+        self.lane = lane
 
     async def publish(
         self, outgoing: Iterable[Outgoing], offsets: Mapping[str, int], batch: int
@@ -273,7 +299,7 @@ class LaneProducer(TransactionalProducer):
         metadata = batch_metadata(batch)
         await self.transact(
             outgoing,
-            {(topic, self._lane): Position(offset, metadata) for topic, offset in offsets.items()},
+            {(topic, self.lane): Position(offset, metadata) for topic, offset in offsets.items()},
         )
 
 
