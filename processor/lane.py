@@ -56,19 +56,24 @@ class Lane:
     """One lane of this worker, from its assignment to its release."""
 
     def __init__(
-        self, lane: int, settings: Settings, consumer: Consumer, db: Database, pipeline: Pipeline
+        self,
+        settings: Settings,
+        consumer: Consumer,
+        db: Database,
+        pipeline: Pipeline,
+        producer: LaneProducer,
     ) -> None:
-        """Prepare the lane; nothing happens before ``run``."""
-        self.lane = lane
+        """Prepare the producer's lane; nothing happens before ``run``."""
+        self.lane = producer.lane
         self.phase = Phase.TAKING_OVER
         self.trouble = Trouble()
         self._settings = settings
         self._consumer = consumer
         self._db = db
         self._pipeline = pipeline
-        self._producer = LaneProducer(settings, lane)
+        self._producer = producer
         self._intake = self._new_intake()
-        self._holding = Holding(lane, 0, {})
+        self._holding = Holding(self.lane, 0, {})
         self._busy = False
         self._backed_up = False
         self._out_of_range = False
@@ -133,9 +138,11 @@ class Lane:
             self._consumer.pause(self.lane)
             await self._producer.start()
             state = await store.take_over(self._db, self.lane)
-            await self._settle(state)
+            published = await self._settle(state)
             positions = await self._find_positions(state)
-        self._holding = Holding(self.lane, state.epoch, positions)
+            if published is None and state.batch == 0:
+                await self._producer.publish((), positions, 0)
+        self._holding = Holding(self.lane, state.epoch, positions, state.batch)
         self.progress.moved(positions)
         self._intake = self._new_intake()
         self._backed_up = self._out_of_range = False
@@ -144,11 +151,14 @@ class Lane:
         self._consumer.resume(self.lane)
         log.info("lane_taken_over", extra={"lane": self.lane, "epoch": state.epoch})
 
-    async def _settle(self, state: LaneState) -> None:
-        """Emit the lane's last batch if, and only if, it was stored and not emitted."""
+    async def _settle(self, state: LaneState) -> int | None:
+        """Emit the lane's last batch if, and only if, it was stored and not emitted.
+
+        Returns the number that was published before; None when Kafka knew of none.
+        """
         published = await self._published_batch(state)
-        if published == state.batch:
-            return
+        if published == state.batch or (published is None and state.batch == 0):
+            return published
         if published is not None and published > state.batch:
             raise LaneStopped(
                 f"lane {self.lane}: Kafka has batch {published} and the database only batch "
@@ -156,20 +166,19 @@ class Lane:
                 "Restore it, or run `hub-audit recover` to go on from what is published"
             )
         await self._emit_again(state, redelivery=published != state.batch - 1)
+        return published
 
     async def _published_batch(self, state: LaneState) -> int | None:
         """Return the batch number of the group's offsets, None when they carry none.
 
-        A lane that has never stored a batch has published number 0. Offsets that are gone although
-        batches were emitted are asked for twice before that is believed.
+        Number 0 is published when a lane is taken over for the first time, so that they carry one
+        from then on. Offsets that are gone are asked for twice before that is believed.
         """
         for attempt in (1, 2):
             committed = await self._consumer.committed(self.lane)
             number = _batch_number(committed.values())
             if number is not None or state.batch == 0:
-                return number or 0
-            if state.batch == 1 and not any(committed.values()):
-                return 0
+                return number
             if attempt == 1:
                 await asyncio.sleep(IDLE_SECONDS)
         return None
@@ -258,11 +267,10 @@ class Lane:
         self._busy = True
         try:
             await self._producer.renew()  # before the store's fence: one that slept ends there
-            positions = await self._pipeline.run(records, self._holding, self._producer)
+            self._holding = await self._pipeline.run(records, self._holding, self._producer)
         finally:
             self._busy = False
-        self._holding = self._holding._replace(positions=positions)
-        self.progress.moved(positions, records[-1].timestamp / 1000)
+        self.progress.moved(self._holding.positions, records[-1].timestamp / 1000)
         self.trouble.over(self.lane)
 
     def _check_order(self, records: list[Record]) -> None:
@@ -284,7 +292,8 @@ class Lane:
             return  # a position counts what waits in the queue, and what was thrown out of it
         positions = {topic: at for topic, at in reached.items() if at is not None}
         if all(positions.get(topic, -1) >= end for topic, end in ends.items()):
-            await store.caught_up(self._db, self.lane, self._holding.epoch, positions, asked_at)
+            _, epoch, _, batch = self._holding
+            await store.caught_up(self._db, self.lane, epoch, positions, asked_at, batch)
             self._holding = self._holding._replace(positions=positions)
             self.progress.moved(positions)
 

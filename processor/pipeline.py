@@ -40,11 +40,15 @@ Also what stays in the processor's cache between the two steps: slices of 1,000 
 
 
 class Holding(NamedTuple):
-    """What a worker holds of a lane: its fencing epoch, and the next offset of each topic."""
+    """What a worker holds of a lane: its fencing epoch, the next offset of each topic, its batch.
+
+    ``batch`` is the number of the last one stored; None leaves it unchecked.
+    """
 
     lane: int
     epoch: int
     positions: Mapping[str, int]
+    batch: int | None = None
 
 
 class Ready(NamedTuple):
@@ -88,10 +92,10 @@ class Pipeline:
 
     async def run(
         self, records: Sequence[Record], holding: Holding, producer: LaneProducer
-    ) -> dict[str, int]:
+    ) -> Holding:
         """Take one batch from its records to its canonical events.
 
-        Returns the lane's new positions by topic. Raises Outage or Fenced; then nothing, or all, or
+        Returns the lane as it then stands. Raises Outage or Fenced; then nothing, or all, or
         only the Postgres half has happened, and settling finds out which.
         """
         outcome = await self._sort_out(records)
@@ -105,7 +109,7 @@ class Pipeline:
             leaving = outgoing(events, stored.dead_letters)
             await producer.publish(leaving, positions, stored.batch)
         metrics.batch_done(_counted(records, holding, outcome, stored, self._lanes))
-        return positions
+        return holding._replace(positions=positions, batch=stored.batch)
 
     async def _sort_out(self, records: Sequence[Record]) -> Sorted:
         """Decode and normalize, a slice at a time."""
@@ -172,6 +176,7 @@ def _batch(outcome: Sorted, holding: Holding, advances: Mapping[str, Advance]) -
         dead_letters=outcome.dead_letters,
         advances=dict(advances),
         redriven=outcome.redriven,
+        after=holding.batch,
     )
 
 

@@ -4,11 +4,13 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
 from processor import metrics
+from processor.emit.producer import LaneProducer
 from processor.errors import Outage
 from processor.health import serve
 from processor.ingest.consumer import Consumer
@@ -35,12 +37,24 @@ STUCK_SECONDS = 60.0
 class Worker:
     """Feeds the lanes it is assigned, and gives them back in order."""
 
-    def __init__(self, settings: Settings, db: Database, limits: Limits) -> None:
-        """Prepare a worker; ``run`` joins the group."""
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        limits: Limits,
+        *,
+        consumer: Callable[..., Consumer] = Consumer,
+        producer: Callable[[Settings, int], LaneProducer] = LaneProducer,
+    ) -> None:
+        """Prepare a worker; ``run`` joins the group.
+
+        ``consumer`` and ``producer`` make its clients of the bus: the simulation has its own.
+        """
         self._settings = settings
         self._db = db
         self._pipeline = Pipeline(settings, db, limits)
-        self._consumer = Consumer(
+        self._new_producer = producer
+        self._consumer = consumer(
             settings,
             settings.raw_topics,
             on_assigned=self._take,
@@ -128,7 +142,8 @@ class Worker:
         metrics.rebalanced(lanes)
         log.info("lanes_assigned", extra={"lanes": sorted(lanes)})
         for number in sorted(lanes):
-            lane = Lane(number, self._settings, self._consumer, self._db, self._pipeline)
+            producer = self._new_producer(self._settings, number)
+            lane = Lane(self._settings, self._consumer, self._db, self._pipeline, producer)
             task = asyncio.create_task(lane.run(), name=f"lane-{number}")
             task.add_done_callback(self._ended)
             self._lanes[number], self._tasks[number] = lane, task

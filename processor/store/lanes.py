@@ -198,15 +198,23 @@ async def record_source_gap(
 
 
 async def caught_up(
-    db: Database, lane: int, epoch: int, advances: Mapping[str, int], at: float
+    db: Database,
+    lane: int,
+    epoch: int,
+    advances: Mapping[str, int],
+    at: float,
+    batch: int | None = None,
 ) -> None:
     """Record that everything before these positions (by topic) is stored, as of a UNIX time.
 
-    What lies between a partition's position and the one given held no record: counted as holes.
+    Raises Fenced, too, when the lane's last batch is not ``batch``: the store lost commits. What
+    lies between a partition's position and the one given held no record: counted as holes.
     """
     topics = sorted(advances)
     async with db.transaction() as connection:
-        await _fence(connection, lane, epoch)
+        stored = await _fence(connection, lane, epoch)
+        if batch is not None and stored != batch:
+            raise Fenced(f"lane {lane}: batch {batch} was stored, the store has {stored}")
         moved = await connection.execute(
             _SQL["caught_up"], lane, topics, [advances[topic] for topic in topics], at
         )
@@ -216,7 +224,9 @@ async def caught_up(
             )
 
 
-async def _fence(connection: asyncpg.Connection, lane: int, epoch: int) -> None:
-    """Hold the lane for this owner to the end of the transaction."""
-    if await connection.fetchrow(_SQL["fence"], lane, epoch) is None:
+async def _fence(connection: asyncpg.Connection, lane: int, epoch: int) -> int:
+    """Hold the lane for this owner to the end of the transaction; return its last batch."""
+    batch: int | None = await connection.fetchval(_SQL["fence"], lane, epoch)
+    if batch is None:
         raise Fenced(f"lane {lane}: epoch {epoch} is over")
+    return batch

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor import worker
 from processor.emit import topics
+from processor.emit.producer import LaneProducer
 from processor.ingest.decode import decode
 from processor.local.port import free_port
 from processor.normalize import normalize
@@ -260,6 +261,10 @@ async def crash_after_store(settings: Settings) -> None:
         state = await lanes.take_over(db, 0)
         for topic in settings.raw_topics:
             await lanes.start_partition(db, 0, state.epoch, topic, 0)
+        producer = LaneProducer(settings, 0)
+        await producer.start()
+        await producer.publish((), dict.fromkeys(settings.raw_topics, 0), 0)
+        await producer.abandon()
         at, value = record.offset() or 0, bus.value_of(record)
         raw = RawRecord(name, 0, at, record.timestamp()[1], ORG.encode(), value)
         event = decode(raw, settings.topic("raw.redrive"))
