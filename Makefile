@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env up down demo test lint format check bench faults wheel sbom lock reference clean
+.PHONY: help env up down demo test lint format check bench faults simulate wheel sbom lock reference clean
 
 # The fastest Python that is new enough; nothing else has to be here beforehand.
 PYTHON ?= $(shell sh processor/local/python.sh)
@@ -64,6 +64,9 @@ sbom: env ## Write the bill of materials of an installation to dist/, as Cyclone
 	@mkdir -p $(dir $(SBOM))
 	@$(VENV)/python -W ignore -m cyclonedx_py requirements deploy/requirements.lock \
 		--pyproject pyproject.toml --output-reproducible --of JSON -o $(SBOM)
+
+simulate: env ## Play thousands of seeds of faults on virtual time: SIMULATE="--seeds 20000".
+	@$(VENV)/python -m tests.simulation $(SIMULATE)
 
 lock: ## Resolve the locked versions again, with their hashes (needs uv).
 	@$(UV_COMPILE) pyproject.toml -o deploy/requirements.lock
