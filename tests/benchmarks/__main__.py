@@ -1,4 +1,4 @@
-"""Measure P1 to P12 and write RESULTS.md and results.json beside this file.
+"""Measure P1 to P12 and P14, and write RESULTS.md and results.json beside this file.
 
 ``python -m tests.benchmarks --events 2000000 --runs 3 --only P1 P4``
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import latency, peers, reading, report, throughput
+from tests.benchmarks import forwarding, latency, peers, reading, report, throughput
 from tests.benchmarks.events import events
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.stage import Bus
@@ -96,6 +96,11 @@ def read(measurement: Measurement) -> None:
     asyncio.run(reading.measure(measurement.servers, count, measurement.note))
 
 
+def forwarded(measurement: Measurement) -> None:
+    """P14."""
+    measurement.note("forwarding", [asyncio.run(forwarding.measure(measurement.servers))])
+
+
 def grown(measurement: Measurement) -> None:
     """P7 over many more events, on one run."""
     asked = measurement.asked
@@ -110,6 +115,7 @@ STEPS: list[tuple[set[str], Callable[[Measurement], None]]] = [
     ({"P5"}, compared),
     ({"P8"}, killed),
     ({"P9", "P10", "P11", "P12"}, read),
+    ({"P14"}, forwarded),
 ]
 
 

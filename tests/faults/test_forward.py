@@ -1,0 +1,154 @@
+"""Two forwarders that are killed and frozen while entries and orders keep coming."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from processor.emit import topics
+from processor.emit.route import murmur2
+from processor.settings import Settings
+from processor.store import subscriptions as store
+from processor.store.load import load
+from processor.store.pool import FORWARDER, WRITER, Database
+from processor.store.subscriptions import Subscription
+from schemas.subscription import Filter, topic_of
+from tests.faults.forwarders import (
+    Forwarder,
+    environment_of,
+    faults_of,
+    records,
+    stored,
+)
+from tests.integration.ops import cleaned, settings_of
+from tests.integration.store import an_entry
+
+pytestmark = pytest.mark.timeout(120)
+
+ORGANIZATIONS = {"acme": None, "globex": None, "initech": "user.created"}
+"""By name the one action its subscription is for."""
+
+SEED = 5
+SECONDS = 14.0
+ORDER_SECONDS, STORE_SECONDS = 0.3, 0.05
+END_SECONDS = 40.0
+
+
+class Story:
+    """Entries, orders and faults, all from one seed."""
+
+    def __init__(self, settings: Settings, writer: Database, db: Database, seed: int) -> None:
+        """Begin with nothing."""
+        self._settings, self._writer, self.db = settings, writer, db
+        self._chance = Random(seed)
+        self._stored = 0
+
+    async def subscribe(self) -> None:
+        """Create the subscriptions, after some entries that none of them gets."""
+        for org_id, action in ORGANIZATIONS.items():
+            await self.store(org_id, 3)
+            await topics.create_siem(self._settings, self.topic(org_id))
+            wanted = Filter(actions=(action,) if action else ())
+            assert await store.create(self.db, org_id, "hub", murmur2(org_id.encode()), wanted)
+
+    def topic(self, org_id: str) -> str:
+        """Return the topic of an organization's subscription."""
+        return self._settings.topic(topic_of(org_id, "hub"))
+
+    async def store(self, org_id: str, count: int) -> None:
+        """Store entries, every third of which is a new user."""
+        made = []
+        for number in range(self._stored, self._stored + count):
+            users: dict[str, Any] = (
+                {"action": "user.created", "category": "users"} if number % 3 == 0 else {}
+            )
+            made.append(an_entry(org_id, f"e{number}", **users))
+        self._stored += count
+        await load(self._writer, made)
+
+    async def go_on(self) -> None:
+        """Store some entries of somebody."""
+        await self.store(self._chance.choice(list(ORGANIZATIONS)), self._chance.randint(1, 6))
+
+    async def order(self) -> None:
+        """Order something of some subscription."""
+        org_id = self._chance.choice(list(ORGANIZATIONS))
+        match self._chance.choice(["pause", "resume", "resume", "replay", "test"]):
+            case "replay":
+                (each,) = await store.listed(self.db, org_id)
+                if each.forwarded_through > 3:
+                    after = self._chance.randint(3, each.forwarded_through - 1)
+                    await store.order_replay(self.db, org_id, "hub", after, None)
+            case "test":
+                await store.order_test(self.db, org_id, "hub")
+            case pause:
+                await store.set_paused(self.db, org_id, "hub", paused=pause == "pause")
+
+    async def ended(self, forwarders: list[Forwarder]) -> None:
+        """Let all go on, and wait until everything wanted is delivered and said."""
+        for org_id in ORGANIZATIONS:
+            await store.set_paused(self.db, org_id, "hub", paused=False)
+        async with asyncio.timeout(END_SECONDS):
+            while not all(map(is_done, await store.listed(self.db))):
+                for one in forwarders:
+                    one.tend(time.monotonic())
+                await asyncio.sleep(0.1)
+
+
+def is_done(each: Subscription) -> bool:
+    """Tell whether a subscription has all there is, its subscriber knows it, no order waits."""
+    reached = each.last_seq == each.forwarded_through == each.told_through
+    return reached and each.replay is None and each.test_id is None
+
+
+@pytest.fixture
+async def story(kafka: str, postgres_dsn: str) -> AsyncIterator[Story]:
+    """Give an environment in which things may happen."""
+    settings = settings_of(kafka, postgres_dsn)
+    writer = await Database.open(postgres_dsn, role=WRITER)
+    db = await Database.open(postgres_dsn, role=FORWARDER)
+    with cleaned(settings):
+        yield Story(settings, writer, db, seed=SEED)
+        await db.close()
+        await writer.close()
+
+
+async def test_killed_and_frozen_forwarders_lose_and_repeat_nothing(
+    story: Story, tmp_path: Path
+) -> None:
+    """Every wanted entry comes once live, in order, in one chain; replays and tests are whole."""
+    settings = story._settings
+    await story.subscribe()
+    environment = environment_of(settings)
+    forwarders = [Forwarder(environment, tmp_path / f"forward-{n}.log", SEED + n) for n in range(2)]
+    try:
+        await play(story, forwarders)
+        await story.ended(forwarders)
+    finally:
+        for one in forwarders:
+            one.kill()
+    assert min(sum(one.kills for one in forwarders), sum(one.freezes for one in forwarders)) > 1
+    dsn = settings.postgres.dsn.get_secret_value()
+    for org_id, action in ORGANIZATIONS.items():
+        found = list(records(settings.kafka.bootstrap_servers, story.topic(org_id)))
+        wanted = [(seq, entry) for seq, entry in stored(dsn, org_id, action) if seq > 3]
+        head = stored(dsn, org_id, None)[-1][0]
+        assert faults_of(found, 3, wanted, head) == [], org_id
+
+
+async def play(story: Story, forwarders: list[Forwarder]) -> None:
+    """Have everything happen at once for a while."""
+    began = time.monotonic()
+    next_order = ORDER_SECONDS
+    while (now := time.monotonic() - began) < SECONDS:
+        await story.go_on()
+        for one in forwarders:
+            one.tend(time.monotonic())
+        if now >= next_order:
+            await story.order()
+            next_order += ORDER_SECONDS
+        await asyncio.sleep(STORE_SECONDS)
