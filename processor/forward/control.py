@@ -157,7 +157,7 @@ class Control:
         """
         subscription = await self.existing(org_id, name)
         if isinstance(after, datetime):
-            after = await store.seq_at(self._db, org_id, after)
+            after = await store.seq_before(self._db, org_id, after)
         last = subscription.forwarded_through
         if after >= last:
             raise SubscriptionError(

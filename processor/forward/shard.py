@@ -50,7 +50,9 @@ class Shard:
         self._shard = shard
         self._group = f"{settings.group}.forward"
         self._producer = TransactionalProducer(settings, f"siem.{shard}", self._group)
-        self._standing = Standing(settings.forward.heartbeat_seconds)
+        self._standing = Standing(
+            settings.forward.heartbeat_seconds, asyncio.get_running_loop().time
+        )
         self._topics: frozenset[str] = frozenset()
         self._topics_at = float("-inf")
 

@@ -1,7 +1,6 @@
 """What a forwarder knows of a shard's subscriptions: places, silence, and who makes trouble."""
 
-import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
@@ -33,9 +32,9 @@ class PutOff(NamedTuple):
 class Standing:
     """What is known of a shard's subscriptions, by their ids."""
 
-    def __init__(self, heartbeat_seconds: float) -> None:
+    def __init__(self, heartbeat_seconds: float, clock: Callable[[], float]) -> None:
         """Know nothing yet."""
-        self.clock = asyncio.get_running_loop().time
+        self.clock = clock
         self.places: dict[UUID, Place] = {}
         self.settled = False  # nothing was committed since the producer's start
         self.suspects: set[UUID] = set()

@@ -25,6 +25,9 @@ _SQL = statements("subscriptions.sql")
 
 SEQ_MAX = 2**63 - 1
 
+STRAYS_SEQS = 10_000
+"""So many numbers without an entry from after an instant, and there are none below either."""
+
 MATCHED_DAYS = 90
 MATCHED_SECONDS_MAX = 2.0
 """What it is worth to find out whether a filter would have let anything pass."""
@@ -230,11 +233,24 @@ async def order_replay(
     return last
 
 
-async def seq_at(db: Database, org_id: str, instant: datetime) -> int:
-    """Return the last number that was given out before an instant."""
+async def seq_before(db: Database, org_id: str, instant: datetime) -> int:
+    """Return a number behind which everything lies that was recorded from an instant on.
+
+    Numbers follow the time of recording only roughly, since one topic may lag behind another. So
+    what is found by halving is moved back for as long as STRAYS_SEQS before it hold such an entry.
+    """
     async with db.connection() as connection:
-        seq: int = await connection.fetchval(_SQL["seq_at"], org_id, instant)
-    return seq
+        low, high = 0, await connection.fetchval(_SQL["last_seq"], org_id) or 0
+        while low < high:
+            middle = (low + high) // 2
+            entry = await connection.fetchrow(_SQL["recorded_after"], org_id, middle)
+            if entry is None or entry["recorded_at"] >= instant:
+                high = middle
+            else:
+                low = entry["seq"]
+        while stray := await connection.fetchval(_SQL["stray"], org_id, low, STRAYS_SEQS, instant):
+            low = stray - 1
+    return low
 
 
 async def order_test(db: Database, org_id: str, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
 import orjson
 import pytest
@@ -158,6 +159,17 @@ async def test_replay_goes_through_pauses_and_gaps(world: World, shard: Shard) -
     ]
     standing = await world.standing()
     assert (standing.replay, standing.replayed_through, standing.forwarded_through) == (None, 7, 7)
+
+
+async def test_replay_since_a_time_leaves_out_nothing_recorded_after_it(world: World) -> None:
+    """Where one topic lagged behind another, numbers and times differ; the earliest counts."""
+    for hour, minute in ((10, 0), (12, 0), (11, 0), (12, 30), (11, 30), (13, 0)):
+        await world.happen(1, recorded_at=f"2026-11-20T{hour}:{minute:02}:00.000Z")
+    found = [
+        await store.seq_before(world.db, ORG, datetime(2026, 11, 20, hour, minute, tzinfo=UTC))
+        for hour, minute in ((9, 0), (10, 1), (11, 45), (12, 15), (12, 45), (13, 1))
+    ]
+    assert found == [0, 1, 1, 3, 5, 6]
 
 
 async def test_many_gaps_are_told_in_several_heartbeats(

@@ -128,9 +128,18 @@ SET replay_id = gen_random_uuid(), replay_after = $3, replayed_through = $3,
     replay_through = least(forwarded_through, coalesce($4, forwarded_through))
 WHERE org_id = $1 AND format = $2 RETURNING replay_through;
 
--- name: seq_at
--- The last number before an instant by the time of recording.
-SELECT coalesce(max(seq), 0) FROM audit_entries WHERE org_id = $1 AND recorded_at < $2;
+-- name: last_seq
+-- The last number given out.
+SELECT last_seq FROM org_heads WHERE org_id = $1;
+
+-- name: recorded_after
+-- The entry that follows a number, and when it was recorded.
+SELECT seq, recorded_at FROM audit_entries WHERE org_id = $1 AND seq > $2 ORDER BY seq LIMIT 1;
+
+-- name: stray
+-- The lowest number of some below a given one that was recorded from an instant on.
+SELECT min(seq) FROM audit_entries
+WHERE org_id = $1 AND seq > $2::bigint - $3::bigint AND seq <= $2 AND recorded_at >= $4;
 
 -- name: test
 -- Ask for a test event.

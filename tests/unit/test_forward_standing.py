@@ -1,0 +1,147 @@
+"""Who of a shard's subscriptions is due, and who is left alone."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from processor.emit.route import Outgoing
+from processor.forward.messages import Chain
+from processor.forward.packing import Parcel
+from processor.forward.place import Place
+from processor.forward.standing import Standing
+from processor.store.subscriptions import Subscription
+from schemas.subscription import Filter
+
+HEARTBEAT_SECONDS = 60.0
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        """Begin at some time."""
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+def a_subscription(number: int = 1, **differing: object) -> Subscription:
+    """Return a subscription that has everything."""
+    standing = Subscription(
+        id=UUID(int=number * 7_919),
+        org_id=f"org-{number}",
+        format="hub",
+        filter=Filter(),
+        paused=False,
+        last_seq=5,
+        forwarded_through=5,
+        told_through=5,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        delivered_at=None,
+        error=None,
+        error_at=None,
+        replay=None,
+        test_id=None,
+        access="open",
+        replayed_through=None,
+    )
+    return standing._replace(**differing)  # type: ignore[arg-type] # its own fields
+
+
+def standing_with(clock: Clock, subscriptions: list[Subscription]) -> Standing:
+    """Return what is known of subscriptions that have everything."""
+    known = Standing(HEARTBEAT_SECONDS, clock)
+    known.places = {each.id: Place(Chain(5, 5)) for each in subscriptions}
+    return known
+
+
+def test_heartbeats_of_a_thousand_do_not_fall_together() -> None:
+    """Each silent subscription has a beat a minute, and no two seconds have a tenth of them."""
+    clock = Clock()
+    thousand = [a_subscription(number) for number in range(1_000)]
+    known = standing_with(clock, thousand)
+    beats: Counter[UUID] = Counter()
+    at_once = []
+    for _ in range(180):
+        clock.now += 1
+        due = known.due(thousand)
+        assert all(each.silent for each in due)
+        known.passed([_sent(each.subscription) for each in due])
+        beats.update(each.subscription.id for each in due)
+        at_once.append(len(due))
+    assert max(at_once) < 100
+    assert set(beats.values()) <= {2, 3}
+    assert len(beats) == 1_000
+
+
+@pytest.mark.parametrize(
+    ("change", "due"),
+    [
+        ({}, False),
+        ({"last_seq": 6}, True),
+        ({"test_id": UUID(int=1)}, True),
+    ],
+)
+def test_new_entries_and_orders_are_due(change: dict[str, object], *, due: bool) -> None:
+    """There is something to be done for whom there is something new."""
+    clock = Clock()
+    each = a_subscription()
+    known = standing_with(clock, [each])
+    known.passed([_sent(each)])
+    assert bool(known.due([each._replace(**change)])) == due  # type: ignore[arg-type]
+
+
+def test_put_off_is_longer_each_time_and_ends_with_an_order() -> None:
+    """A subscription that fails is tried after 30 s, 60 s, up to 5 minutes, or when ordered to."""
+    clock = Clock()
+    known = standing_with(clock, [])
+    failing = a_subscription(error="its topic is gone")
+    waited = []
+    for _ in range(6):
+        known.put_off(failing)
+        began = clock.now
+        while known.is_put_off(failing):
+            clock.now += 1
+        waited.append(clock.now - began)
+    assert waited == [30, 60, 120, 240, 300, 300]
+    known.put_off(failing)
+    assert known.is_put_off(failing)
+    assert not known.is_put_off(failing._replace(test_id=UUID(int=2)))
+    assert not known.is_put_off(failing._replace(error=None))
+
+
+def test_suspects_are_sent_alone_and_after_the_others() -> None:
+    """What may be at fault comes last, one by one, until it has passed."""
+    clock = Clock()
+    several = [a_subscription(number, last_seq=6) for number in range(4)]
+    known = standing_with(clock, several)
+    known.suspects = {several[0].id, several[2].id}
+    groups = [
+        [each.subscription.org_id for each in group]
+        for group in known.apart_from_suspects(known.due(several))
+    ]
+    assert groups == [["org-1", "org-3"], ["org-0"], ["org-2"]]
+    known.passed([_sent(several[0])])
+    assert known.suspects == {several[2].id}
+
+
+def test_paused_and_ended_are_forgotten() -> None:
+    """What is known grows with the subscriptions there are, and no further."""
+    clock = Clock()
+    several = [a_subscription(number, error="x") for number in range(3)]
+    known = standing_with(clock, several)
+    known.due(several)
+    for each in several:
+        known.put_off(each)
+    known.suspects = {each.id for each in several}
+    known.keep_only({several[1].id})
+    assert (set(known.places), known.suspects) == ({several[1].id}, {several[1].id})
+    assert [known.is_put_off(each) for each in several] == [False, True, False]
+
+
+def _sent(each: Subscription) -> Parcel:
+    return Parcel(each, [Outgoing("t", 0, None, b"", [])], Place(Chain(5, 5)), entries=False)
