@@ -10,6 +10,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from processor.defend.rules import ACTIONS
 from processor.defend.transport import Transport
 from processor.errors import BusOutage, DatabaseOutage
 from processor.health import serve
+from processor.normalize import NORMALIZER
 from processor.settings import Settings
 from processor.store import findings
 from processor.store.pool import FORWARDER, Database
@@ -56,6 +58,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="hub-audit-defend-") as directory:
             defend = Defend(settings, db, Path(directory))
+            metrics.started("defend", version("hub-audit"), NORMALIZER)
+            metrics.watch_connections(db.occupation)
             async with serve(settings.http, defend.ready):
                 await defend.run(stop)
     finally:

@@ -156,6 +156,11 @@ def test_hours_are_let_go_when_there_are_too_many_signals() -> None:
     assert len(reading.kept) == 1
 
 
+def test_action_that_no_rule_takes_is_passed_over() -> None:
+    """A topic that is read for one of its actions brings the others as well."""
+    assert found_in([*failures(9), signal(NOON, 9, "permission.revoked")]) == {}
+
+
 def test_hours_that_are_missing_are_named_once_begun_no_more() -> None:
     """A signal near the turn of an hour counts in both hours."""
     hours, near = Hours(), signal(NOON - MINUTE, 1, FAILED)

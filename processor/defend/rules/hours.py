@@ -115,13 +115,13 @@ class Hours:
         """Add what the store has of an hour."""
         hour = self._hours[org_id, hour_ms]
         for signal in signals:
-            for number in RULES_OF[signal.action]:
+            for number in RULES_OF.get(signal.action, ()):
                 if hour_ms in hours_of(signal.at_ms, RULES[number].window_ms):
                     _add(hour, number, signal)
 
     def add(self, org_id: str, signal: Signal) -> Iterator[Key]:
         """Add a signal to the hours it counts in, and yield what is to be judged again."""
-        for number in RULES_OF[signal.action]:
+        for number in RULES_OF.get(signal.action, ()):
             rule = RULES[number]
             for hour_ms in hours_of(signal.at_ms, rule.window_ms):
                 hour = self._hours[org_id, hour_ms]
