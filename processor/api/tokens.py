@@ -13,9 +13,9 @@ import aiohttp
 import jwt
 
 from processor.api.problems import Problem
+from processor.jwks import ALGORITHMS, Keys, fetched
 from processor.settings import Access
 
-ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 TOKEN_BYTES_MAX = 8_192
 TYPES = ("at+jwt", "application/at+jwt")
 REQUIRED = ("exp", "iat", "iss", "aud", "sub")
@@ -29,14 +29,10 @@ RETRY_SECONDS_MIN = 1.0
 KEYS_SECONDS_MAX = 600.0
 """Until kept keys are asked for again: one that the issuer took back must not live on here."""
 
-FETCH_SECONDS_MAX = 5.0
-JWKS_BYTES_MAX = 65_536
 SUBJECT_CHARACTERS_MAX = 255
 
 # A header may hold what no parser's depth is made for, and a time what is no number of seconds.
 _REFUSED = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
-
-Keys = Mapping[str, jwt.PyJWK]
 
 
 class Verifier:
@@ -120,34 +116,12 @@ class Verifier:
         """Fetch the keys; while the issuer is away those that are known go on being taken."""
         self._asked_at = time.monotonic()
         try:
-            self._keys = await _fetched(self._access.jwks_url)
+            self._keys = await fetched(self._access.jwks_url)
         except (aiohttp.ClientError, TimeoutError, ValueError, jwt.PyJWTError) as error:
             if not self._keys:
                 raise Problem("issuer_away", headers={"Retry-After": "5"}) from error
         else:
             self._fetched_at = self._asked_at
-
-
-async def _fetched(url: str) -> Keys:
-    """Return the issuer's keys that are for signatures; no redirect leads to others."""
-    timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS_MAX)
-    async with (
-        aiohttp.ClientSession(timeout=timeout) as session,
-        session.get(url, allow_redirects=False) as answer,
-    ):
-        if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
-            raise ValueError(answer.status)
-        text = bytearray()
-        async for chunk in answer.content.iter_chunked(JWKS_BYTES_MAX):
-            text += chunk
-            if len(text) > JWKS_BYTES_MAX:
-                raise ValueError("too long for a set of keys")
-    keys = jwt.PyJWKSet.from_json(text.decode()).keys
-    return {
-        key.key_id: key
-        for key in keys
-        if key.key_id and key.public_key_use != "enc" and key.algorithm_name in ALGORITHMS
-    }
 
 
 def has_expired(problem: Problem) -> bool:

@@ -93,6 +93,46 @@ async def extents(settings: Settings) -> dict[Place, Extent]:
     return {tuple(place): Extent(begins[place], ends[place]) for place in places}
 
 
+async def members_of(settings: Settings, name: str) -> int:
+    """Return how many members another group has at the moment."""
+    return await members(settings.model_copy(update={"group": name}))
+
+
+async def lag(settings: Settings, name: str) -> int | None:
+    """Return how many records a group has not read of what it reads; None before it began."""
+
+    async def ask(admin: AIOKafkaAdminClient) -> dict[TopicPartition, int]:
+        """Read all that the group has committed."""
+        found = await admin.list_consumer_group_offsets(name)
+        return {place: at.offset for place, at in found.items() if at.offset >= 0}
+
+    committed = await _asked(settings, ask)
+    if not committed:
+        return None
+    consumer = AIOKafkaConsumer(**settings.kafka.client_options(), isolation_level="read_committed")
+    async with _bounded(settings):
+        try:
+            await consumer.start()
+            ends = await consumer.end_offsets(list(committed))
+        finally:
+            await consumer.stop()
+    waiting = [ends[place] - at for place, at in committed.items()]
+    return int(sum(count for count in waiting if count > 0))
+
+
+async def from_the_future(settings: Settings, after_ms: int) -> bool:
+    """Tell whether a raw topic has a record that the bus took after a time: then its clock errs."""
+    places = {TopicPartition(*place): after_ms for place in _places(settings)}
+    consumer = AIOKafkaConsumer(**settings.kafka.client_options(), isolation_level="read_committed")
+    async with _bounded(settings):
+        try:
+            await consumer.start()
+            found = await consumer.offsets_for_times(places)
+        finally:
+            await consumer.stop()
+    return any(found.values())
+
+
 def batches(committed: Mapping[Place, Committed | None]) -> dict[int, int]:
     """Return, by lane, the number of the last batch that was published."""
     found: dict[int, int] = {}

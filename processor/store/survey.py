@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 from processor.store.books import books
 from processor.store.partitions import DEAD_LETTERS, ENTRIES, days, oldest_day
-from processor.store.pool import Database
+from processor.store.pool import FORWARDER, MAINTENANCE, READER, WRITER, Database
 from processor.store.sql import statements
 
-_SQL = statements("survey.sql")
+_SQL = statements("survey.sql") | {"subscriptions": statements("subscriptions.sql")["states"]}
+
+ROLES = (WRITER, READER, FORWARDER, MAINTENANCE)
 
 
 class Owner(NamedTuple):
@@ -68,6 +70,26 @@ async def today(db: Database) -> date:
     async with db.connection() as connection:
         day: date = await connection.fetchval(_SQL["today"])
     return day
+
+
+async def clock(db: Database) -> float:
+    """Return what the database's clock says, in seconds of UNIX time."""
+    async with db.connection() as connection:
+        seconds: float = await connection.fetchval(_SQL["clock"])
+    return seconds
+
+
+async def roles(db: Database) -> list[str]:
+    """Return the roles that the login user may not work as."""
+    async with db.login_connection() as connection:
+        return [row[0] for row in await connection.fetch(_SQL["roles"], list(ROLES))]
+
+
+async def subscriptions(db: Database) -> dict[str, int]:
+    """Return how many subscriptions are active, paused and failing."""
+    async with db.login_connection() as connection:
+        await connection.execute(_SQL["as_forwarder"])
+        return dict(await connection.fetchrow(_SQL["subscriptions"]))
 
 
 async def server(db: Database) -> Server:

@@ -58,7 +58,7 @@ async def test_everything_missing_is_told_at_once(kafka: str, empty_postgres_dsn
     """No topics and no tables: one list says both, and which commands make them."""
     problems = await preflight(settings_of(kafka, empty_postgres_dsn))
     assert len(problems) == 2
-    assert problems[0].startswith("32 topics are missing")
+    assert problems[0].startswith("34 topics are missing")
     assert problems[0].endswith("run `hub-audit topics create`")
     assert "hub-audit migrate" in problems[1]
 
@@ -117,9 +117,11 @@ async def test_doctor_finds_a_healthy_environment_healthy(settings: Settings) ->
     assert [(finding.check, finding.level) for finding in await examine(settings)] == [
         (check, Level.OK)
         for check in (
-            *("encryption", "topics", "transactions", "postgres", "migrations", "owner"),
-            *("days of audit_entries", "days of dead_letters", "books", "dead letters", "strays"),
-            *("lag", "batches", "metrics"),
+            *("versions", "encryption", "topics", "transactions", "clock of kafka", "postgres"),
+            *("migrations", "owner", "days of audit_entries", "days of dead_letters", "books"),
+            *("dead letters", "strays", "roles", "clock of postgres", "retention"),
+            *("subscriptions", "lag", "batches", "defend", "issuer's keys", "cursor secret"),
+            "metrics",
         )
     ]
 

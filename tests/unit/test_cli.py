@@ -116,10 +116,10 @@ def test_doctor_reports_in_json_as_well() -> None:
     assert result.exit_code == 1
     findings = json.loads(result.stdout)
     assert [(finding["check"], finding["level"]) for finding in findings] == [
-        *(("encryption", "ok"), ("kafka", "problem"), ("postgres", "problem")),
-        ("metrics", "ok"),
+        *(("versions", "ok"), ("encryption", "ok"), ("kafka", "problem"), ("postgres", "problem")),
+        *(("issuer's keys", "ok"), ("cursor secret", "ok"), ("metrics", "ok")),
     ]
-    assert findings[1]["fix"] == "check HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS"
+    assert findings[2]["fix"] == "check HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS"
 
 
 def test_config_show_redacts() -> None:

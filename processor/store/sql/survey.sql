@@ -29,3 +29,17 @@ SELECT current_setting('server_version_num')::integer AS version,
 -- Offsets that the bus lost before they were stored.
 SELECT coalesce(sum(to_offset - from_offset), 0)::bigint AS offsets FROM source_gaps
 WHERE to_offset > from_offset;
+
+-- name: clock
+-- What the server's clock says.
+SELECT extract(epoch FROM clock_timestamp())::double precision;
+
+-- name: roles
+-- Those of the roles as which the one who asks may not work.
+SELECT r.rolname FROM pg_roles AS r
+WHERE r.rolname = ANY ($1::text[]) AND NOT pg_has_role(r.oid, 'MEMBER')
+ORDER BY 1;
+
+-- name: as_forwarder
+-- Become the role that sees all subscriptions.
+SET ROLE hub_audit_forwarder;
