@@ -79,6 +79,7 @@ reference: env ## Write the references and Kubernetes' topics and users from wha
 	@$(VENV)/python -m processor.metrics.reference deploy/metrics.md
 	@$(VENV)/python -m processor.siem.reference deploy/siem/fields.md
 	@$(VENV)/python deploy/generate.py
+	@$(VENV)/python deploy/grafana/generate.py
 
 clean: ## Stop the servers and delete their data, the environment and all caches of this folder.
 	@$(LOCAL) clean

@@ -14,12 +14,20 @@ from tests.conftest import database, dsn_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
-collect_ignore_glob = [] if CHROMIUM else ["test_page*.py"]
+PROMETHEUS = shutil.which("prometheus")
+
+collect_ignore_glob = [
+    *([] if CHROMIUM else ["test_page*.py"]),
+    *([] if PROMETHEUS else ["test_operations.py"]),
+]
 
 
-def pytest_report_header() -> str:
-    """Say whether the page is tested: where there is no browser it cannot be."""
-    return f"browser: {CHROMIUM or 'none, the tests of the page are LEFT OUT: install chromium'}"
+def pytest_report_header() -> list[str]:
+    """Say whether page and dashboards are tested: without browser and Prometheus they cannot be."""
+    return [
+        f"browser: {CHROMIUM or 'none, the tests of the page are LEFT OUT: install chromium'}",
+        f"prometheus: {PROMETHEUS or 'none, the tests of the dashboards are LEFT OUT: prometheus'}",
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,63 @@
+"""The dashboards: written from their description, and of nothing but what exists."""
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processor import metrics
+from tests.contract.test_alerts import LABELS_OF_PROMETHEUS, MATCHER, METRIC, known_series
+
+GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
+FILES = sorted((GRAFANA / "dashboards").glob("*.json"))
+BESIDES = {"alertname", "alertstate"}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a dashboard."""
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def test_files_are_what_would_be_written() -> None:
+    """The JSON is what the description comes to (`make reference`)."""
+    wanted: dict[str, str] = runpy.run_path(str(GRAFANA / "generate.py"))["documents"]()
+    assert {path.name: path.read_text(encoding="utf-8") for path in FILES} == wanted
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_dashboard_names_what_exists(path: Path) -> None:
+    """Every metric is declared and every label known; no two panels lie on each other."""
+    panels = read(path)["panels"]
+    for panel in panels:
+        for target in panel["targets"]:
+            assert set(METRIC.findall(target["expr"])) <= known_series()
+            labels = set(MATCHER.findall(target["expr"]))
+            assert labels <= set(metrics.LABELS) | LABELS_OF_PROMETHEUS | BESIDES
+    places = [
+        (panel["gridPos"]["x"] + across, panel["gridPos"]["y"] + down)
+        for panel in panels
+        for across in range(panel["gridPos"]["w"])
+        for down in range(panel["gridPos"]["h"])
+    ]
+    assert len(places) == len(set(places))
+
+
+def test_every_metric_is_shown_or_judged() -> None:
+    """What is measured and never looked at would only cost."""
+    looked_at = {
+        name
+        for path in FILES
+        for panel in read(path)["panels"]
+        for target in panel["targets"]
+        for name in METRIC.findall(target["expr"])
+    }
+    shown = {name for name in looked_at if ":" not in name}
+    unseen = [
+        each.name
+        for each in metrics.declared()
+        if not any(name.startswith(each.name) for name in shown)
+    ]
+    assert unseen == []
