@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Annotated
 
@@ -89,12 +90,20 @@ async def _answered(request: Request, call_next: Next) -> Response:
             answer = await call_next(request)
     except problems.HANDLED as error:
         answer = problems.response(problems.of(error))
+    route = request.scope.get("route")
+    if route is None and answer.status_code == HTTPStatus.NOT_FOUND and _is_for_people(request):
+        answer = html.missing()
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
-    route = request.scope.get("route")
     template = getattr(route, "path", "none")
     metrics.requested(template, answer.status_code, time.perf_counter() - began)
     return answer
+
+
+def _is_for_people(request: Request) -> bool:
+    """Tell whether a browser asks, and not for one of the API's documents."""
+    asked = request.url.path.startswith(("/v1/", "/schemas/"))
+    return not asked and "text/html" in request.headers.get("accept", "")
 
 
 def _add_health(app: FastAPI) -> None:

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from processor.api import problems
 from processor.api.access import SUBSCRIBE, VIEW, Viewer, identified
+from processor.api.problems import Problem
 from processor.api.view import Link
 from processor.errors import Outage
 
@@ -52,6 +53,15 @@ def page(
         viewer=viewer, sections=sections, section=section, **given
     )
     return HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})
+
+
+def missing() -> Response:
+    """Return the page of an address at which there is nothing, for whoever typed it."""
+    problem = Problem("not_found", "There is no such page.")
+    return page(
+        "problem.html", None, status=problem.kind.status, title=problem.kind.title,
+        problem=problem, ways=(), again=False,
+    )  # fmt: skip
 
 
 def fragment(template: str, **given: Any) -> str:

@@ -24,6 +24,7 @@ STATES = {
     "syntax error": ("/log?q=action:user.craeted", OLIVIA, 400),
     "not permitted": ("/log", MIA, 403),
     "no such entry": ("/log/01a207d9-217b-828a-a137-81caa759c1be", OLIVIA, 404),
+    "no such page": ("/nowhere", OLIVIA, 404),
     "beyond retention": ("/log?q=created:2020-01-01..", OLIVIA, 200),
     "tokens": ("/tokens", OLIVIA, 200),
     "tokens, not permitted": ("/tokens", AUDREY, 403),
