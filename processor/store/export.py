@@ -54,17 +54,21 @@ _SAFE = {
     "category": "e.category",
     "outcome": "e.outcome",
     "severity": "e.severity::text",
+    "actor type": "e.actor_type",
+    "target type": "e.target_type",
 }
-# The commonest texts are plain and stay as they are. Of the others, an apostrophe keeps a
-# spreadsheet from computing a cell; who reads it takes exactly one away.
-_CELL = """CASE WHEN {v} ~ '^[A-Za-z0-9][A-Za-z0-9@._-]*$' THEN {v}
+# The commonest texts are plain and stay as they are: found out by functions that cost less than a
+# regular expression. Of the others, an apostrophe keeps a spreadsheet from computing a cell; who
+# reads it takes exactly one away.
+_CELL = """CASE WHEN (
+    ascii({v}) BETWEEN 48 AND 57 OR ascii({v}) BETWEEN 65 AND 90 OR ascii({v}) BETWEEN 97 AND 122
+) AND strpos({v}, '"') = 0 AND strpos({v}, ',') = 0 AND strpos({v}, ';') = 0
+AND strpos({v}, E'\\t') = 0 AND strpos({v}, E'\\r') = 0 AND strpos({v}, E'\\n') = 0 THEN {v}
 ELSE '"' || CASE WHEN {v} <> '' AND strpos($7::text, left({v}, 1)) > 0 THEN '''' ELSE '' END
 || replace({v}, '"', '""') || '"' END"""
 _FREE = {
     "actor email": "e.actor_email",
-    "target type": "e.target_type",
     "target ID": "e.target_id",
-    "actor type": "e.actor_type",
     "actor ID": "e.actor_id",
     "actor name": "x.actor_name",
     "target name": "x.target_name",
@@ -169,7 +173,7 @@ def _windows(query: Query, now: datetime, extent: Extent) -> Iterator[Window]:
 
 def _csv_page(columns: Sequence[str]) -> str:
     """Return the statement of these columns; the texts in it are the constants of this module."""
-    line = " || ',' || ".join(map(_cell, columns)) + " || E'\\r\\n'"
+    line = f"concat_ws(',', {', '.join(map(_cell, columns))}) || E'\\r\\n'"
     context = _CONTEXT if "x." in line else ""
     return _SQL["csv_page"].replace("/*cells*/", line).replace("/*context*/", context)
 

@@ -72,7 +72,7 @@ async def test_csv_has_the_six_columns_newest_first(postgres_dsn: str) -> None:
 async def test_what_looks_like_a_formula_is_none_and_can_be_had_back(postgres_dsn: str) -> None:
     """No cell begins with a trigger, and taking an apostrophe away gives what was stored."""
     texts = [f'{c}1,"2"' for c in TRIGGERS]
-    texts += ["=", "-", "''=", 'a"b', "a,b;c", "x\r\ny", "x\n", "\u00e4 "]
+    texts += ["=", "-", "''=", 'a"b', "a,b;c", "x\r\ny", "x\n", "\u00e4 ", "x\ty"]
     entries = [
         an_entry(
             "acme", f"e{n}", at=NOW - timedelta(seconds=n), target={"type": "user", "id": text}
