@@ -82,6 +82,10 @@ def find_programs() -> None:
         else:
             log.info("no %s here: the tests of %s will be skipped", name, tested)
     install_packages(missing)
+    if shutil.which("mvn") is None:
+        log.info("no Maven here: the tests of Kafka Connect will be skipped")
+    else:
+        kafka.jars(kafka.CONNECT_POM)
 
 
 def is_here(program: str) -> bool:

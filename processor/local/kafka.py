@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 VERSION = "4.1.1"
 POM = Path(__file__).with_name("kafka-jars.xml")
+CONNECT_POM = Path(__file__).with_name("connect-jars.xml")
+"""Of Kafka Connect with its file sink: a consumer that tests run against."""
+
 PROPERTIES = Path(__file__).with_name("kafka.properties")
 COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 # Any 16 bytes do; all our nodes share them, since none ever meets another.
@@ -182,30 +185,30 @@ def java() -> str:
     raise NotStarted("Apache Kafka needs Java 17 or newer: install it, or set JAVA_HOME")
 
 
-def jars_directory() -> Path:
+def jars_directory(pom: Path = POM) -> Path:
     """Return where Kafka's jars are, or will be: another list of jars is another place."""
-    digest = hashlib.sha256(POM.read_bytes()).hexdigest()[:8]
+    digest = hashlib.sha256(pom.read_bytes()).hexdigest()[:8]
     return cache_directory() / f"kafka-{VERSION}-{digest}"
 
 
-def jars() -> Path:
+def jars(pom: Path = POM) -> Path:
     """Return the directory of Kafka's jars; Maven fetches them when they are not there yet."""
-    directory = jars_directory()
+    directory = jars_directory(pom)
     if not directory.is_dir():
-        fetch_jars(directory)
+        fetch_jars(directory, pom)
     return directory
 
 
-def fetch_jars(directory: Path) -> None:
+def fetch_jars(directory: Path, pom: Path = POM) -> None:
     """Resolve the jars into the directory, which appears complete or not at all."""
     maven = shutil.which("mvn")
     if maven is None:
         raise NotStarted("Apache Kafka's jars are fetched by Maven: install it (package maven)")
-    log.info("fetching Apache Kafka %s with Maven into %s (once, 43 MB)", VERSION, directory)
+    log.info("fetching %s with Maven into %s (once, about 40 MB)", pom.stem, directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix="kafka-") as scratch:
         fetched = Path(scratch, "jars")
-        command = [maven, "-B", "-q", "-f", str(POM), COPY_JARS, f"-DoutputDirectory={fetched}"]
+        command = [maven, "-B", "-q", "-f", str(pom), COPY_JARS, f"-DoutputDirectory={fetched}"]
         done = subprocess.run(
             [*command, "-DincludeScope=runtime"],
             capture_output=True,

@@ -6,23 +6,31 @@ import pytest
 
 from processor.forward.shard import Shard
 from processor.local.environment import PROGRAMS, is_here
+from processor.local.kafka import CONNECT_POM, jars_directory
 from processor.store.pool import FORWARDER, WRITER, Database
 from tests.integration.forwarding import World, begun
 from tests.integration.ops import cleaned, settings_of
 
-NEEDED = {"test_siem_consumer.py": "rsyslog's imkafka"}
-"""By file of tests the program that it runs."""
+IMKAFKA = "rsyslog's imkafka"
 
-MISSING = {file: name for file, name in NEEDED.items() if not any(map(is_here, PROGRAMS[name][0]))}
-collect_ignore = list(MISSING)
+HERE = {
+    "test_siem_rsyslog.py": (
+        any(map(is_here, PROGRAMS[IMKAFKA][0])),
+        f"{IMKAFKA}: install {' and '.join(PROGRAMS[IMKAFKA][1])}",
+    ),
+    "test_siem_connect.py": (
+        jars_directory(CONNECT_POM).is_dir(),
+        "Kafka Connect: `python -m processor.local programs` fetches it with Maven",
+    ),
+}
+"""By file of tests whether what it runs against is here, and how it would come here."""
+
+collect_ignore = [file for file, (here, _) in HERE.items() if not here]
 
 
 def pytest_report_header() -> list[str]:
     """Say which tests cannot run here, and what would let them."""
-    return [
-        f"LEFT OUT: {file}, there is no {name} here: install {' and '.join(PROGRAMS[name][1])}"
-        for file, name in MISSING.items()
-    ]
+    return [f"LEFT OUT: {file} wants {HERE[file][1]}" for file in collect_ignore]
 
 
 @pytest.fixture

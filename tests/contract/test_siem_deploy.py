@@ -1,0 +1,160 @@
+"""What SIEM engineers are given: configurations that can be read, and a guide that is true."""
+
+import contextlib
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from schemas.generate import ROOT
+from tests.contract.siem_examples import SIEM as EXAMPLES
+
+SIEM = ROOT.parent / "deploy" / "siem"
+GUIDE = (SIEM / "README.md").read_text()
+
+# By configuration what has to stand in it, to the letter, for committed data alone.
+COMMITTED = {
+    "rsyslog/hub-audit.conf": '"isolation.level=read_committed"',
+    "kafka-connect/worker.properties": "\nconsumer.isolation.level=read_committed\n",
+    "vector/vector.yaml": "isolation.level: read_committed\n",
+    "logstash/hub-audit.conf": 'isolation_level => "read_committed"\n',
+    "fluent-bit/fluent-bit.yaml": "rdkafka.isolation.level: read_committed\n",
+    "filebeat/filebeat.yml": "    isolation_level: read_committed\n",
+    "redpanda-connect/hub-audit.yaml": "transaction_isolation_level: read_committed\n",
+}
+CONNECTORS = (
+    "kafka-connect/file.properties",
+    "kafka-connect/elasticsearch.properties",
+    "splunk/hub-audit.properties",
+)
+RUN_HERE = {
+    "rsyslog/hub-audit.conf": "test_siem_rsyslog.py",
+    "kafka-connect/worker.properties": "test_siem_connect.py",
+    "kafka-connect/file.properties": "test_siem_connect.py",
+}
+EVERY = (*COMMITTED, *CONNECTORS)
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_configuration_begins_with_isolation_and_id(path: str) -> None:
+    """Its head says that committed data is to be read, which id to keep, whether it was run."""
+    text = (SIEM / path).read_text()
+    head = text.partition("\n\n")[0] if path in CONNECTORS else text[:1200]
+    assert "read_committed" in head
+    said = " ".join(text[:1600].replace("#", " ").split())
+    assert "idempotent id" in said or "one line for each id" in said
+    if path in RUN_HERE:
+        assert f"tests/integration/{RUN_HERE[path]}" in text
+        assert (ROOT.parent / "tests" / "integration" / RUN_HERE[path]).exists()
+    else:
+        assert "NOT run here" in text
+
+
+@pytest.mark.parametrize("path", COMMITTED)
+def test_configuration_reads_committed_data(path: str) -> None:
+    """The setting stands there, and not in a comment alone."""
+    lines = [n for n in (SIEM / path).read_text().splitlines() if not n.lstrip().startswith("#")]
+    assert COMMITTED[path] in "\n" + "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("path", [path for path in EVERY if path.endswith(("yaml", "yml"))])
+def test_yaml_can_be_read(path: str) -> None:
+    """A slip of indentation is found here, not on the evening of the roll-out."""
+    assert isinstance(yaml.safe_load((SIEM / path).read_text()), dict)
+
+
+@pytest.mark.parametrize("path", [path for path in EVERY if path.endswith("properties")])
+def test_properties_can_be_read(path: str) -> None:
+    """Each line is a comment or a setting, and none is there twice."""
+    lines = [n for n in (SIEM / path).read_text().splitlines() if n and not n.startswith("#")]
+    names = [line.partition("=")[0] for line in lines]
+    assert all("=" in line for line in lines)
+    assert len(set(names)) == len(names)
+
+
+def test_connectors_filter_heartbeats_in_the_way_that_is_run() -> None:
+    """What was not run has, to the letter, the filter of what was."""
+    run, *others = [
+        {line for line in (SIEM / path).read_text().splitlines() if re.match("transf|predic", line)}
+        for path in CONNECTORS
+    ]
+    assert len(run) == 6
+    assert [run, run] == others
+
+
+def test_template_of_elasticsearch_has_the_types_of_ecs() -> None:
+    """Fields that are no text in an example have a type in the template."""
+    template = json.loads((SIEM / "elasticsearch-template.json").read_text())
+    properties = template["template"]["mappings"]["properties"]
+    example = json.loads((EXAMPLES / "ecs" / "auth.login_failed.json").read_text())
+    assert [path for path in numbers(example) if typed(properties, path) != "long"] == []
+    for path in ("source.ip", "related.ip"):
+        assert typed(properties, path) == "ip"
+    assert typed(properties, "@timestamp") == typed(properties, "event.created") == "date"
+
+
+def numbers(node: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return the paths at which a document holds numbers."""
+    found: list[str] = []
+    for key, value in node.items():
+        if isinstance(value, dict):
+            found += numbers(value, f"{prefix}{key}.")
+        elif isinstance(value, int):
+            found.append(prefix + key)
+    return found
+
+
+def typed(properties: dict[str, Any], path: str) -> str | None:
+    """Return the type that a template gives to a path."""
+    outer, _, rest = path.partition(".")
+    node = properties.get(outer, {})
+    return typed(node.get("properties", {}), rest) if rest else node.get("type")
+
+
+def test_guide_names_every_configuration() -> None:
+    """And says of each whether it was run, as the file itself does."""
+    for path in EVERY:
+        (row,) = [
+            line
+            for line in GUIDE.splitlines()
+            if line.startswith("|")
+            and path.partition("/")[0] in line
+            and path.split("/")[1] in line
+        ]
+        assert ("yes, by a test" in row) == (path in RUN_HERE)
+
+
+class Record:
+    """A record as a Kafka client hands it over."""
+
+    def __init__(self, previous: int, through: int, **others: bytes) -> None:
+        """Keep its headers."""
+        said = {"hub_previous_seq": b"%d" % previous, "hub_through_seq": b"%d" % through}
+        self._headers = list((said | others).items())
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Return the headers."""
+        return self._headers
+
+
+WHOLE = [Record(0, 3), Record(3, 3, hub_test=b"x"), Record(0, 1, hub_replay=b"x"), Record(3, 9)]
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        (WHOLE, ""),
+        ([*WHOLE, Record(11, 12)], "missing: what came after 9 up to 11\n"),
+        ([*WHOLE[:1], Record(9, 10)], "missing: what came after 3 up to 9\n"),
+    ],
+)
+def test_proof_of_the_guide_proves(records: list[Record], said: str) -> None:
+    """The program in the guide finds a hole, and none in a whole chain, replays and tests aside."""
+    (program,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(program, {"records": records})  # noqa: S102 - what readers are told to run
+    assert output.getvalue() == said
