@@ -109,7 +109,8 @@ def heartbeat(beat: Heartbeat) -> bytes:
     """Return a heartbeat as the same kind of line, of the lowest severity."""
     parts = (
         f"rt={epoch_ms(beat.at)}",
-        f"externalId={cut(beat.identifier, 40)}",
+        # The organization stands in cs1: with it, an id could be longer than its 40 bytes.
+        f"externalId=heartbeat-{beat.through_seq}",
         f"cn1={beat.through_seq} cn1Label=Through Sequence",
         f"cn2={beat.previous_seq} cn2Label=Previous Sequence",
         f"act={ACTION}",

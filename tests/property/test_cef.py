@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from processor.forward.messages import sample
 from processor.siem.cef import EXTENSION, cut, heartbeat, line
+from processor.siem.heartbeat import Heartbeat
 from processor.siem.syslog import message
 from schemas.catalogue import CATALOGUE
 from schemas.entry import Entry
@@ -251,6 +252,11 @@ def test_test_event_is_a_line_like_others() -> None:
     assert (extension["cn1"], extension["suser"]) == ("0", "Hub Audit test event")
 
 
+def line_of(beat: Heartbeat) -> dict[str, str]:
+    """Return the extension of a heartbeat."""
+    return parse_cef(parse_syslog(heartbeat(beat).decode()).text)[1]
+
+
 def test_heartbeat_is_a_line_like_others() -> None:
     """A parser of CEF reads it, and a rule on an action never meets it."""
     syslog = parse_syslog(heartbeat(HEARTBEAT).decode())
@@ -258,5 +264,8 @@ def test_heartbeat_is_a_line_like_others() -> None:
     assert header == ["Hub", "Hub Audit", "1", "hub.heartbeat", "Heartbeat", "0"]
     assert (syslog.msgid, extension["act"]) == ("hub.heartbeat", "hub.heartbeat")
     assert (extension["cn1"], extension["cn2"]) == ("31", "28")
+    assert (extension["externalId"], extension["cs1"]) == ("heartbeat-31", "acme")
+    longest = line_of(HEARTBEAT._replace(org_id="o" * 128, through_seq=2**63 - 1))
+    assert len(longest["externalId"]) <= 40
     assert extension["cs4"] == '[{"first_seq":30,"last_seq":30,"reason":"retention"}]'
     assert "hub.heartbeat" not in CATALOGUE
