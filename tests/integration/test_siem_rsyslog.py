@@ -18,7 +18,12 @@ from tests.integration.siem import HOSTILE, SIEM, Siem, forwarding, happen, subs
 pytestmark = pytest.mark.timeout(120)
 
 RSYSLOG = shutil.which("rsyslogd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or ""
-ARGUMENTS = (RSYSLOG, "-n", "-iNONE", "-f", str(SIEM / "rsyslog" / "hub-audit.conf"))
+RUN = (RSYSLOG, "-n", "-iNONE", "-f")
+ARGUMENTS = (*RUN, str(SIEM / "rsyslog" / "hub-audit.conf"))
+PARSES = (*RUN, str(Path(__file__).with_name("rsyslog-parses.conf")))
+
+# Of control characters CEF keeps the ends of lines.
+SPACES = str.maketrans("\x7f\u2028\t", "   ")
 
 
 @pytest.fixture
@@ -64,3 +69,31 @@ async def test_large_documents_stay_whole(settings: Settings, tmp_path: Path) ->
     assert [event["metadata"]["sequence"] for event in events] == [1, 2, 3, 4, 5, 6]
     assert events[0]["http_request"]["user_agent"] == HOSTILE
     assert len(events[5]["unmapped"]["details"]["new"]["note"]) == 50_000
+
+
+async def test_parsers_of_others_read_it(settings: Settings, tmp_path: Path) -> None:
+    """Those of rsyslog for RFC 5424 and CEF find what is in the entries, whatever that is."""
+    subscribe(settings, "cef")
+    siem = Siem(settings, "cef", tmp_path, PARSES)
+    actor = {"type": "user", "id": "\\", "email": "a=b"}
+    with forwarding(settings):
+        await happen(settings, 0, 3)
+        await happen(settings, 3, 3, user_agent=HOSTILE, actor=actor, session_id="k=v  x y")
+        with siem.running():
+            siem.await_lines(6)
+    read = [orjson.loads(line) for line in siem.lines()]
+    for seq, each in enumerate(read, 1):
+        header = {key: each[key] for key in ("msgid", "host", "app", "priority")}
+        assert header == {
+            "msgid": "auth.login_success",
+            "host": "hub",
+            "app": "hub-audit",
+            "priority": "110",
+        }
+        assert f'[hub@32473 org="acme" seq="{seq}" id="' in each["data"]
+        assert (each["cef"]["SignatureID"], each["cef"]["Severity"]) == ("auth.login_success", "1")
+        assert each["cef"]["Extensions"]["cn1"] == str(seq)
+    hostile = read[5]["cef"]["Extensions"]
+    assert hostile["requestClientApplication"] == HOSTILE.translate(SPACES)
+    assert (hostile["suid"], hostile["suser"]) == ("\\", "a=b")
+    assert hostile["flexString1"] == "k=v  x y"
