@@ -11,6 +11,9 @@ from schemas.entry import Entry
 
 Party = Mapping[str, Any]
 
+_OF_NO_ACCOUNT = frozenset({"billing", "audit"})
+_OF_USERS_ALONE = frozenset({"users", "roles", "permissions"})
+
 
 class Reading(NamedTuple):
     """An entry with what follows from it.
@@ -59,11 +62,7 @@ def read(entry: Entry) -> Reading:
     elif row.category == "authentication" and holder["type"] != "user":
         holder = entry["actor"]
     kind = holder.get("type", "user")
-    account = None if kind == "role" or row.category in _NO_ACCOUNT else holder
-    if row.category in _ONLY_USERS and kind != "user":
+    account = None if kind == "role" or row.category in _OF_NO_ACCOUNT else holder
+    if row.category in _OF_USERS_ALONE and kind != "user":
         account = None
     return Reading(entry, row, row.mapping_of(kind), account)
-
-
-_NO_ACCOUNT = frozenset({"billing", "audit"})
-_ONLY_USERS = frozenset({"users", "roles", "permissions"})
