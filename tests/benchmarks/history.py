@@ -86,9 +86,9 @@ async def fill(dsn: str, count: int, org_id: str | None = None) -> int:
         await db.close()
 
 
-async def seal_all(dsn: str, back: range) -> list[Sealed]:
-    """Seal the days that are so many before today."""
+async def seal_all(dsn: str, back: range, rest: float = 0.0) -> list[Sealed]:
+    """Seal the days that are so many before today, resting after each step as maintenance does."""
     today = datetime.now(UTC).date()
     async with maintenance(dsn) as db, alone(db) as session:
         assert session is not None
-        return [await seal(session, today - timedelta(days=days)) for days in back]
+        return [await seal(session, today - timedelta(days=days), rest=rest) for days in back]

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from processor.settings.sections import Maintain
 from processor.store.export import SIX, Extent, csv
 from processor.store.facets import facets, histogram
 from processor.store.feed import head
@@ -37,6 +38,9 @@ LIVE = 100_000
 """Entries of today that are stored before, and again while days are sealed."""
 
 SEALED_MEANWHILE = 20
+REST = Maintain().rest
+"""As maintenance is set up unless somebody says otherwise."""
+
 EXPORTS = 3
 
 Figures = dict[str, Any]
@@ -106,7 +110,7 @@ async def sealing(dsn: str) -> Figures:
     calm = await _stored_per_second(dsn, seed=1)
     before = time.monotonic()
     storing = asyncio.create_task(_stored_per_second(dsn, seed=2))
-    some = await seal_all(dsn, range(1, SEALED_MEANWHILE + 1))
+    some = await seal_all(dsn, range(1, SEALED_MEANWHILE + 1), REST)
     sealing_seconds = time.monotonic() - before
     busy = await storing
     rest = await seal_all(dsn, range(SEALED_MEANWHILE + 1, DAYS + 1))
