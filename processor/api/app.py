@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    problems.install(app)
+    problems.install(app, html.refused)
     app.middleware("http")(_answered)
     for module in (
         *(export, entries, login, page, saved, tokens_page),
@@ -95,6 +95,8 @@ async def _answered(request: Request, call_next: Next) -> Response:
         answer = html.missing()
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
+    static = request.url.path.startswith("/static/")
+    answer.headers.setdefault("Cache-Control", "no-cache" if static else "no-store")
     template = getattr(route, "path", "none")
     metrics.requested(template, answer.status_code, time.perf_counter() - began)
     return answer

@@ -89,7 +89,7 @@ async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
             facts=view.facts(query, found),
             around=view.around(found),
             changes=view.changes(found),
-            raw=orjson.dumps(found, option=orjson.OPT_INDENT_2).decode(),
+            raw=view.visible(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()),
             back=view.log_url(query),
             address=f"{services.settings.serve.public_url}/log/{entry_id}",
             api=f"{services.settings.serve.public_url}/v1/audit-entries/{entry_id}",

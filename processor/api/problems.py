@@ -1,6 +1,6 @@
 """What went wrong, as RFC 9457 problem documents with a stable code each."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -123,6 +123,8 @@ def response(problem: Problem) -> Response:
     )
 
 
+Page = Callable[[Request, None, Exception], Awaitable[Response]]
+
 HANDLED = (
     Problem,
     QueryError,
@@ -133,11 +135,14 @@ HANDLED = (
 )
 
 
-def install(app: FastAPI) -> None:
-    """Have every exception that can be foreseen answered by its problem document."""
+def install(app: FastAPI, page: Page) -> None:
+    """Have every exception that can be foreseen answered: people by a page, programs by JSON."""
 
-    async def answer(_request: Request, error: Exception) -> Response:
+    async def answer(request: Request, error: Exception) -> Response:
         """Answer with the problem."""
+        program = request.url.path.startswith("/v1/")
+        if "text/html" in request.headers.get("accept", "") and not program:
+            return await page(request, None, error)
         return response(of(error))
 
     for kind in (*HANDLED, Exception):  # the last is a bug: logged, and answered all the same

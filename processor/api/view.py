@@ -1,5 +1,6 @@
 """An entry, a query and a histogram as the page shows them: words, links and shapes. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,9 @@ FACET_LABELS = {
     Field.TARGET_TYPE: "Target type",
     Field.IP: "IP address",
 }
+
+# Control characters, and those by which the direction of writing is turned around.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class Link(NamedTuple):
@@ -153,7 +157,7 @@ def chips(query: Query) -> list[Link]:
     """Return each condition with the link that takes it away."""
     return [
         Link(
-            render(Query((term,))),
+            visible(render(Query((term,)))),
             log_url(without(query, term)) if len(query.terms) > 1 else "/log",
         )
         for term in query.terms
@@ -209,7 +213,7 @@ def facet(query: Query, field: Field, counts: Sequence[Count]) -> list[FacetValu
         FacetValue(
             text=CATEGORY_LABELS.get(each.value, each.value)
             if field is Field.CATEGORY
-            else each.value,
+            else visible(each.value),
             count=f"{COUNT_MAX - 1:,}+" if each.count >= COUNT_MAX else f"{each.count:,}",
             only=pivot(query, field, each.value),
             out=pivot(query, field, each.value, negated=True),
@@ -242,8 +246,10 @@ def row(query: Query, entry: Entry) -> dict[str, Any]:
         "time": entry["occurred_at"],
         "shown_time": entry["occurred_at"].replace("T", " ").replace("Z", ""),
         "label": action.label,
-        "actor": actor.get("email") or actor.get("name") or actor.get("id") or actor["type"],
-        "target": target.get("name") or target.get("email") or target.get("id") or "",
+        "actor": visible(
+            actor.get("email") or actor.get("name") or actor.get("id") or actor["type"]
+        ),
+        "target": visible(target.get("name") or target.get("email") or target.get("id") or ""),
     }
 
 
@@ -251,7 +257,7 @@ def changes(entry: Entry) -> list[Change]:
     """Return the members that differ between old and new."""
     old, new = entry["details"].get("old", {}), entry["details"].get("new", {})
     names = dict.fromkeys([*old, *new])
-    return [Change(name, _shown(old, name), _shown(new, name)) for name in names]
+    return [Change(visible(name), _shown(old, name), _shown(new, name)) for name in names]
 
 
 def around(entry: Entry) -> list[Link]:
@@ -308,13 +314,18 @@ def facts(query: Query, entry: Entry) -> list[Fact]:
     return [
         Fact(
             name,
-            str(value),
+            visible(str(value)),
             pivot(query, field, str(value)) if field else None,
             pivot(query, field, str(value), negated=True) if field else None,
         )
         for name, value, field in given
         if value not in (None, "")
     ]
+
+
+def visible(text: str) -> str:
+    """Return a text without what would change how the text around it is read, or not be seen."""
+    return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def instant(at: datetime) -> str:
@@ -331,5 +342,5 @@ def _shown(members: Mapping[str, Any], name: str) -> str | None:
         return None
     value = members[name]
     if isinstance(value, str):
-        return value
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+        return visible(value)
+    return visible(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())

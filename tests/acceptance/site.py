@@ -165,4 +165,14 @@ def history(org_id: str = "acme") -> list[Entry]:
         target={"type": "user", "id": "usr_bea", "name": '=HYPERLINK("http://x")'},
         details={"old": {"role": "member"}, "new": {"role": "admin", "phone": "+49 30 1"}},
     )
+    for day in (2, 9):
+        happen(
+            day + 0.1,
+            category="permissions",
+            action="permission.granted",
+            severity=5,
+            actor=adam,
+            target={"type": "user", "id": f"usr_{day}", "name": "Bea \u202eabe"},
+            details={"old": {"permissions": []}, "new": {"permissions": ["billing.view"]}},
+        )
     return made

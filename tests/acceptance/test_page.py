@@ -218,6 +218,35 @@ def test_everything_works_by_keyboard(reader: Reader) -> None:
     expect(page.locator(".detail")).to_have_count(0)
 
 
+def test_owner_exports_who_granted_what_by_keyboard_alone(reader: Reader) -> None:
+    """Who granted what to whom last month: typed, looked at, and taken along without a mouse."""
+    page = reader.page
+    reader.open("/log")
+
+    def tab_to(what: str) -> None:
+        for _ in range(120):
+            page.keyboard.press("Tab")
+            if page.evaluate(f"document.activeElement.matches({what!r})"):
+                return
+        pytest.fail(f"{what} is not reached by Tab")
+
+    tab_to("#q")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("action:permission.granted created:30d")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    expect(page.locator(".rows tr")).to_have_count(2)
+    tab_to("a[download]")
+    with page.expect_download() as downloading:
+        page.keyboard.press("Enter")
+    lines = Path(downloading.value.path()).read_text().splitlines()
+    assert len(lines) == 1 + 2
+    assert all(f"{ADAM.email},permission.granted,user,usr_" in line for line in lines[1:])
+    tab_to(".rows [data-detail]")
+    page.keyboard.press("Enter")
+    expect(page.locator(".detail .diff")).to_contain_text("billing.view")
+
+
 def test_query_box_completes_what_is_typed(reader: Reader) -> None:
     """Suggestions come as one types, are chosen by arrow and Enter, and nothing is sent by that."""
     page = reader.page

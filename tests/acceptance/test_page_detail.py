@@ -106,3 +106,12 @@ def test_period_that_is_over_is_not_followed(reader: Reader) -> None:
     """Nothing new can come into a search of the past, so there is nothing to follow."""
     reader.open("/log?q=created:2026-01-01..2026-02-01")
     assert reader.page.get_by_role("button", name="Follow live").count() == 0
+
+
+def test_no_text_turns_the_page_around(reader: Reader) -> None:
+    """Characters that are not seen, or reverse what follows, are shown as what they are."""
+    page = reader.page
+    reader.open("/log?q=action:permission.granted created:30d")
+    page.locator(".rows [data-detail]").first.click()
+    expect(page.locator(".detail .facts")).to_contain_text("Bea \ufffdabe")
+    assert "\u202e" not in page.content()

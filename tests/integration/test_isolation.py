@@ -176,3 +176,43 @@ def test_who_is_not_logged_in_gets_nothing(crowded: Site) -> None:
         answer = httpx.get(crowded.url + path)
         assert (answer.status_code, answer.json()["code"]) == (401, "token_missing"), path
         assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_nothing_of_a_log_stays_in_a_cache(crowded: Site) -> None:
+    """No answer may be kept, be it a page, a problem or a file; what is ours alone is looked up."""
+    for path in (*PATHS, "/log/no-uuid", "/v1/audit-entries?limit=0", "/v1/catalogue", "/tokens"):
+        answer = asked(crowded, "org-05", path)
+        assert answer.headers["cache-control"] == "no-store", path
+        assert answer.headers["x-content-type-options"] == "nosniff", path
+    static = httpx.get(f"{crowded.url}/static/app.css")
+    assert (static.headers["cache-control"], bool(static.headers["etag"])) == ("no-cache", True)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/log?q=" + "x" * 10_000, 400, "cannot be understood"),
+        ("/log/no-uuid", 400, "cannot be understood"),
+        ("/log?q=created:7d&cursor=forged", 400, "cursor does not fit"),
+        ("/nowhere", 404, "Not found"),
+    ],
+)
+def test_people_are_answered_by_a_page(crowded: Site, path: str, status: int, said: str) -> None:
+    """What a browser asks wrongly is answered in words, by a page that leads back to the log."""
+    answer = asked(crowded, "org-06", path, Accept="text/html,*/*")
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith("text/html")
+    assert said in answer.text
+    assert 'href="/log"' in answer.text
+    assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["https://evil.test/", "//evil.test", "/\\evil.test", "/\t/evil.test", "javascript:alert(1)"],
+)
+def test_login_leads_to_no_other_site(crowded: Site, wanted: str) -> None:
+    """Where to go after a login is an address of ours, whatever the link says."""
+    answer = httpx.get(f"{crowded.url}/login", params={"next": wanted})
+    flow = answer.cookies["hub_audit_login"]
+    assert flow.strip('"').rpartition("|")[2] == "%2F"
