@@ -215,6 +215,13 @@ STORE: tuple[tuple[Callable[[StoreBench], Awaitable[Answer]], Answer], ...] = (
 # --- the bus ---------------------------------------------------------------------------------
 
 
+async def started(bench: BusBench) -> LaneProducer:
+    """Return a producer of lane 0 that has fenced whoever was before."""
+    producer = bench.producer()
+    await producer.start()
+    return producer
+
+
 def outgoing(topic: str, value: bytes) -> Outgoing:
     """Return a record for partition 0."""
     return Outgoing(topic, 0, b"acme", value, [])
@@ -222,7 +229,7 @@ def outgoing(topic: str, value: bytes) -> Outgoing:
 
 async def a_batch_and_its_number(bench: BusBench) -> Answer:
     """What is published is there with the offsets and the batch number, and only then."""
-    producer = bench.producer()
+    producer = await started(bench)
     await producer.publish([outgoing("a", b"1"), outgoing("b", b"2")], _offsets(bench, 5), 3)
     await producer.publish([], _offsets(bench, 6), 4)
     await producer.abandon()
@@ -231,7 +238,7 @@ async def a_batch_and_its_number(bench: BusBench) -> Answer:
 
 async def a_successor_fences(bench: BusBench) -> Answer:
     """Who starts with the lane's id fences who had it, in the middle of a transaction too."""
-    zombie, successor = bench.producer(), bench.producer()
+    zombie, successor = await started(bench), bench.producer()
     await zombie.publish([outgoing("a", b"1")], _offsets(bench, 1), 1)
     await successor.start()
     fenced = await said(zombie.publish([outgoing("a", b"2")], _offsets(bench, 2), 2))
@@ -243,7 +250,7 @@ async def a_successor_fences(bench: BusBench) -> Answer:
 
 async def a_transaction_left_open(bench: BusBench) -> Answer:
     """Nobody sees it or what comes behind it, until a successor starts and it is aborted."""
-    first = bench.producer()
+    first = await started(bench)
     await first.publish([outgoing("a", b"1")], _offsets(bench, 1), 1)
     await first.abandon()
     settings = bench.settings
@@ -269,9 +276,10 @@ async def a_transaction_left_open(bench: BusBench) -> Answer:
 
 async def a_refused_record(bench: BusBench) -> Answer:
     """One record that is too large, and nothing of its transaction happens."""
-    producer = bench.producer()
+    producer = await started(bench)
     batch = [outgoing("a", b"1"), outgoing("narrow", b"x" * 9000)]
     refused = await said(producer.publish(batch, _offsets(bench, 1), 1))
+    await producer.renew()
     await producer.publish([outgoing("a", b"2"), outgoing("narrow", b"y")], _offsets(bench, 1), 1)
     await producer.abandon()
     return refused, await committed(bench), await values(bench)
@@ -294,7 +302,7 @@ async def members_share_lanes(bench: BusBench) -> Answer:
 
 async def _polled(bench: BusBench, member: Any) -> Answer:
     """Return the offsets that a member reads from behind a marker on, and where it then stands."""
-    producer = bench.producer()
+    producer = await started(bench)
     for number in (1, 2, 3):
         await producer.publish([outgoing("a", b"%d" % number)], _offsets(bench, number), number)
     await producer.abandon()
@@ -350,9 +358,7 @@ async def committed(bench: BusBench) -> Answer:
 
     Until somebody has started with the lane's id, those of before a commit may still be answered.
     """
-    successor = bench.producer()
-    await successor.start()
-    await successor.abandon()
+    await (await started(bench)).abandon()
     return await offsets(bench)
 
 
