@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env up down demo test lint format check bench faults simulate wheel sbom lock reference clean
+.PHONY: help env up down demo test lint format check bench faults fuzz simulate wheel sbom lock reference clean
 
 # The fastest Python that is new enough; nothing else has to be here beforehand.
 PYTHON ?= $(shell sh processor/local/python.sh)
@@ -51,8 +51,8 @@ check: lint ## Run everything CI runs, with coverage.
 bench: env ## Measure throughput, latency and memory against the targets.
 	@$(VENV)/python -m tests.benchmarks
 
-faults: env ## Run the fault tests alone: kill -9, freezes, outages, judged by the oracle.
-	@$(VENV)/pytest tests/faults $(TESTS)
+faults: env ## The full run under faults, half an hour: FAULTS="--events 30000 --faults 26" is short.
+	@$(VENV)/python -m tests.faults.run $(FAULTS)
 
 wheel: env ## Build the wheel of this commit into dist/: whoever does gets the same bytes.
 	@rm -rf build/sources && mkdir -p build/sources
@@ -64,6 +64,9 @@ sbom: env ## Write the bill of materials of an installation to dist/, as Cyclone
 	@mkdir -p $(dir $(SBOM))
 	@$(VENV)/python -W ignore -m cyclonedx_py requirements deploy/requirements.lock \
 		--pyproject pyproject.toml --output-reproducible --of JSON -o $(SBOM)
+
+fuzz: env ## Send a million mutated inputs down the path: FUZZ="--inputs 1000000".
+	@$(VENV)/python -m tests.fuzz $(FUZZ)
 
 simulate: env ## Play thousands of seeds of faults on virtual time: SIMULATE="--seeds 20000".
 	@$(VENV)/python -m tests.simulation $(SIMULATE)

@@ -120,13 +120,15 @@ class Stage:
     seed: int = 1
     settings: dict[str, str] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
+    shares: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make the topics, and open the ledger."""
         topics.create(self.bootstrap, self.prefix, self.lanes)
         self.rng = Random(self.seed)
         self.group = f"{GROUP}.{self.prefix}"
-        mix = Mix(seed=self.seed, now_ms=int(time.time() * 1000), lanes=self.lanes)
+        now_ms = int(time.time() * 1000)
+        mix = Mix(seed=self.seed, now_ms=now_ms, lanes=self.lanes, **self.shares)
         self.shots: Iterator[Shot] = Generator(mix).shots()
         self.path = self.directory / "ledger.jsonl"
         self.ledger = Ledger(self.path)

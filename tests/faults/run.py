@@ -1,31 +1,94 @@
-"""The headline: a big mixed load, two workers, three kill -9s, and the oracle's figures.
+"""The full run: a big mixed load, workers behind proxies, a fault after another, and the oracle.
 
-``python -m tests.faults.run`` starts its own Kafka and Postgres, prints a table, and writes
+``python -m tests.faults.run`` starts its own Kafka and Postgres, strikes, judges, and writes
 ``RESULTS.json`` and ``RESULTS.md`` beside this file, or into the directory it is given.
 """
 
 import argparse
 import asyncio
 import json
-import os
-import platform
+import resource
 import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from processor.local.kafka import Broker
+from processor.local.port import free_port
 from processor.local.postgres import Server
 from processor.store.migrations import migrate
+from tests.faults import report
+from tests.faults.blows import BLOWS
 from tests.faults.conftest import BROKER
-from tests.faults.harness import Stage, until
+from tests.faults.field import Field, Wires
+from tests.faults.harness import Stage
+from tests.faults.load import BATCH
 from tests.faults.oracle import judge
-from tests.faults.verdict import COUNTERS, Verdict
+from tests.faults.verdict import Verdict
 
-REST_SECONDS = 600.0
+REST_SECONDS = 900.0
+SHARES = {"poison": 0.0435, "repeats": 0.087, "conflicts": 0.005, "organizations": 40}
+"""Of all records; with a million valid ones these are 50,000 bad and 100,000 repeated ones."""
+
+VALID = 1 - SHARES["poison"] - SHARES["repeats"] - SHARES["conflicts"]
+PER_SECOND_MAX = 4_000
+FIRST_GUESS_SECONDS = 10.0
+PAUSE_SECONDS = (0.0, 2.0)
+
+
+def drawn(times: int, seed: int, kinds: Sequence[str] = tuple(BLOWS)) -> list[str]:
+    """Return so many faults in random order, each kind in proportion and, if possible, once."""
+    rng = Random(seed)
+    weights = [BLOWS[kind].times for kind in kinds]
+    due = {kind: max(1, round(times * BLOWS[kind].times / sum(weights))) for kind in kinds}
+    pool = [kind for kind, number in due.items() for _ in range(number)]
+    rng.shuffle(pool)
+    first = rng.sample(list(kinds), min(len(kinds), times))
+    for kind in first:
+        pool.remove(kind)
+    more = rng.choices(kinds, weights, k=max(0, times - len(first) - len(pool)))
+    chosen = [*first, *pool, *more][:times]
+    rng.shuffle(chosen)
+    return chosen
+
+
+@dataclass
+class Pace:
+    """Feeds records at the rate at which they last as long as the faults do."""
+
+    stage: Stage
+    total: int
+    faults: int
+    done: int = 0
+    sent: int = 0
+    seconds_each: float = FIRST_GUESS_SECONDS
+
+    def run(self) -> None:
+        """Send everything."""
+        while self.sent < self.total:
+            began = time.monotonic()
+            size = min(BATCH, self.total - self.sent, max(20, round(self._per_second() / 5)))
+            batch = list(islice(self.stage.shots, size))
+            self.stage.sender.send(batch)
+            self.sent += len(batch)
+            time.sleep(max(0.0, began + len(batch) / self._per_second() - time.monotonic()))
+
+    def struck(self, seconds: float) -> None:
+        """Note that a fault is over, and how long it and its recovery took."""
+        self.done += 1
+        self.seconds_each += (seconds - self.seconds_each) / min(self.done, 20)
+
+    def _per_second(self) -> float:
+        left = (self.faults - self.done) * self.seconds_each
+        return min(PER_SECOND_MAX, (self.total - self.sent) / left) if left else PER_SECOND_MAX
 
 
 @dataclass
@@ -33,116 +96,116 @@ class Run:
     """What was asked for, and what was measured on the way."""
 
     events: int
-    kills: int
+    faults: int
+    workers: int
     lanes: int
     seed: int
-    per_second: float
-    recoveries_seconds: list[float] = field(default_factory=list)
+    kinds: Sequence[str] = tuple(BLOWS)
+    recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    restarted: int = 0
     seconds: float = 0.0
+    judging_seconds: float = 0.0
+    memory_mib: int = 0
 
-    def play(self, stage: Stage) -> Verdict:
-        """Feed the load, kill workers meanwhile, wait for the end, and judge."""
+    def play(self, here: Field) -> Verdict:
+        """Feed the load, strike meanwhile, wait for the end, and judge."""
         began = time.monotonic()
-        workers = [stage.start(), stage.start()]
-        until(lambda: all(worker.joined for worker in workers), "both workers are members")
-        half = self.events // 2
-        loads = threading.Thread(target=self._load, args=(stage, half))
-        loads.start()
-        for turn in range(self.kills):
-            goal = self.events * (turn + 1) // (self.kills + 2)
-            until(lambda goal=goal: stage.stored() >= goal, f"{goal} stored", REST_SECONDS)  # type: ignore[misc]
-            workers.pop(0).kill()
-            workers.append(stage.start())
-            self.recoveries_seconds.append(self._recovery(stage))
-        loads.join()
-        stage.rest(REST_SECONDS)
+        here.start(self.workers)
+        here.stage.feed_transactions()
+        pace = Pace(here.stage, round(self.events / VALID), self.faults)
+        feeding = threading.Thread(target=pace.run, daemon=True)
+        feeding.start()
+        for number, kind in enumerate(drawn(self.faults, self.seed, self.kinds), 1):
+            self._strike(here, pace, number, kind)
+        feeding.join()
+        self._rest(here)
         self.seconds = time.monotonic() - began
-        return judge(stage.observe())
+        began = time.monotonic()
+        verdict = judge(here.stage.observe())
+        self.judging_seconds = time.monotonic() - began
+        self.restarted = here.restarted
+        self.memory_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        return verdict
 
-    def _load(self, stage: Stage, half: int) -> None:
-        stage.feed(half, per_second=self.per_second)
-        stage.feed_transactions()
-        stage.feed(self.events - half, per_second=self.per_second)
+    def _strike(self, here: Field, pace: Pace, number: int, kind: str) -> None:
+        began = time.monotonic()
+        BLOWS[kind].strike(here)
+        here.tend()
+        recovery = here.recovery()
+        self.recoveries[kind].append(recovery)
+        time.sleep(here.rng.uniform(*PAUSE_SECONDS))
+        pace.struck(time.monotonic() - began)
+        said = f"{number}/{self.faults} {kind}: recovered in {recovery:.1f} s, {pace.sent} sent\n"
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {said}")
 
-    def _recovery(self, stage: Stage) -> float:
-        """Return how long it takes until every lane moves on, or has nothing left to do."""
-        before = dict(stage.sql("SELECT lane, batch FROM lanes"))
-        sent = dict(stage.sender.ends)
+    def _rest(self, here: Field) -> None:
+        """Wait until everything is at its end, with workers that are looked after."""
+        until = time.monotonic() + REST_SECONDS
+        while True:
+            here.tend()
+            try:
+                here.stage.rest(20)
+            except TimeoutError:
+                if time.monotonic() > until:
+                    raise
+            else:
+                return
 
-        def moved() -> bool:
-            now = dict(stage.sql("SELECT lane, batch FROM lanes"))
-            idle = {lane for lane, batch in before.items() if now[lane] == batch}
-            found = stage.committed() if idle else {}
-            return all(found[at][0] >= end for at, end in sent.items() if at[1] in idle)
 
-        return until(moved, "every lane goes on", REST_SECONDS)
+@contextmanager
+def servers(directory: Path) -> Iterator[tuple[Broker, Server]]:
+    """Have a broker behind a proxy's port and a migrated database."""
+    directory.chmod(0o755)
+    broker = Broker(directory / "kafka", settings=BROKER, proxy_port=free_port(), heap_mb=768)
+    server = Server(directory / "postgres")
+    broker.start()
+    server.start()
+    try:
+        asyncio.run(migrate(server.dsn()))
+        yield broker, server
+    finally:
+        server.crash()
+        broker.kill()
 
-    def report(self, verdict: Verdict) -> dict[str, Any]:
-        """Return everything there is to say."""
-        return {
-            "asked": {
-                "events": self.events,
-                "workers": 2,
-                "kills": self.kills,
-                "lanes": self.lanes,
-                "seed": self.seed,
-            },
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
-            "seconds": round(self.seconds, 1),
-            "recoveries_seconds": [round(s, 1) for s in self.recoveries_seconds],
-            "totals": dict(verdict.totals),
-            "wrong": verdict.figures(),
-            "clean": verdict.clean,
+
+def on_field(run: Run, broker: Broker, server: Server, dsn: str, directory: Path) -> Verdict:
+    """Set the field up, play, and clear it away."""
+    with ExitStack() as stack:
+        wires = Wires(broker, dsn)
+        stack.callback(wires.close)
+        where = broker.bootstrap_servers, dsn, directory, f"run{run.seed}."
+        stage = Stage(*where, run.lanes, run.seed, shares=dict(SHARES))
+        stack.callback(stage.close)
+        stage.settings |= {
+            "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": wires.bootstrap,
+            "HUB_AUDIT_POSTGRES_DSN": wires.store.dsn,
+            "HUB_AUDIT_KAFKA_REQUEST_TIMEOUT_MS": "3000",
         }
-
-
-def table(report: dict[str, Any]) -> str:
-    """Return the report as one Markdown table."""
-    lines = ["| figure | value |", "|---|--:|"]
-    asked = report["asked"]
-    lines += [f"| {name} | {value} |" for name, value in asked.items()]
-    lines += [f"| {name} | {value} |" for name, value in report["totals"].items()]
-    lines.append(f"| seconds until everything was emitted | {report['seconds']} |")
-    lines.append(f"| recovery after each kill, seconds | {report['recoveries_seconds']} |")
-    lines += [f"| **{name}**: {COUNTERS[name]} | {n} |" for name, n in report["wrong"].items()]
-    return "\n".join(lines)
+        return run.play(Field(stage, broker, server, wires, Random(run.seed)))
 
 
 def main() -> int:
     """Play it; exit 1 when the oracle finds anything."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--events", type=int, default=1_000_000, help="valid ones")
+    parser.add_argument("--faults", type=int, default=220)
+    parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--lanes", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--per-second", type=float, default=0)
     parser.add_argument("--results", type=Path, default=Path(__file__).parent)
     given = parser.parse_args()
-    run = Run(given.events, given.kills, given.lanes, given.seed, given.per_second)
+    run = Run(given.events, given.faults, given.workers, given.lanes, given.seed)
     with tempfile.TemporaryDirectory(prefix="hub-audit-faults-") as name:
         directory = Path(name)
-        directory.chmod(0o755)
-        broker = Broker(directory / "kafka", settings=BROKER)
-        server = Server(directory / "postgres")
-        broker.start()
-        server.start()
-        try:
-            asyncio.run(migrate(server.dsn()))
-            where = broker.bootstrap_servers, server.dsn(), directory
-            stage = Stage(*where, "headline.", run.lanes, run.seed)
-            try:
-                verdict = run.play(stage)
-            finally:
-                stage.close()
-        finally:
-            server.crash()
-            broker.kill()
-    report = run.report(verdict)
-    text = table(report)
+        with servers(directory) as (broker, server):
+            found = report.versions(server.dsn())
+            verdict = on_field(run, broker, server, server.dsn(), directory)
+    figures: dict[str, Any] = report.figures(run, verdict, found)
+    text = report.page(figures)
     given.results.mkdir(parents=True, exist_ok=True)
-    (given.results / "RESULTS.json").write_text(json.dumps(report, indent=1) + "\n")
-    (given.results / "RESULTS.md").write_text(text + "\n")
-    sys.stdout.write(f"{text}\n\n{verdict}\n")
+    (given.results / "RESULTS.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (given.results / "RESULTS.md").write_text(text)
+    sys.stdout.write(f"{text}\n{verdict}\n")
     return 0 if verdict.clean else 1
 
 

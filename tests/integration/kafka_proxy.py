@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from enum import Enum, IntEnum, auto
 
+from tests.integration.toxic import Toxic
+
 SIZE = struct.Struct(">i")
 REQUEST = struct.Struct(">hhi")
 
@@ -18,6 +20,7 @@ class Api(IntEnum):
     OFFSET_FETCH = 9
     INIT_PRODUCER_ID = 22
     END_TXN = 26
+    TXN_OFFSET_COMMIT = 28
 
 
 class Deed(Enum):
@@ -46,6 +49,7 @@ class KafkaProxy:
         self.on_request: Callable[[int, int], Deed | bytes] = always_pass
         self.on_answer: Callable[[int, int], Deed | bytes] = always_pass
         self.seen: Counter[int] = Counter()
+        self.toxic = Toxic()
         self._port = port
         self._broker_port = broker_port
         self._held: list[tuple[asyncio.StreamWriter, bytes]] = []
@@ -65,16 +69,27 @@ class KafkaProxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def cut(self) -> None:
+        """Break every connection there is."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
     async def deliver_held(self) -> int:
         """Deliver the requests held back; return how many there were."""
         held, self._held = self._held, []
         for writer, frame in held:
-            writer.write(frame)
-            await writer.drain()
+            with contextlib.suppress(ConnectionError):
+                writer.write(frame)
+                await writer.drain()
         return len(held)
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        broker, to_broker = await asyncio.open_connection("127.0.0.1", self._broker_port)
+        try:
+            broker, to_broker = await asyncio.open_connection("127.0.0.1", self._broker_port)
+        except OSError:
+            to_client.close()
+            return
         self._writers |= {to_client, to_broker}
         asked: dict[int, int] = {}
         up = asyncio.ensure_future(self._requests(client, to_client, to_broker, asked))
@@ -100,8 +115,7 @@ class KafkaProxy:
                 if deed is Deed.HOLD:
                     self._held.append((to_broker, frame))
                     continue
-                to_broker.write(frame)
-                await to_broker.drain()
+                await self.toxic.pass_on(to_broker, frame, up=True)
                 if deed is Deed.CUT:
                     break
             to_client.close()
@@ -122,8 +136,7 @@ class KafkaProxy:
                 if isinstance(deed, bytes):
                     body = SIZE.pack(correlation) + deed
                     frame = SIZE.pack(len(body)) + body
-                to_client.write(frame)
-                await to_client.drain()
+                await self.toxic.pass_on(to_client, frame, up=False)
         to_client.close()
 
 

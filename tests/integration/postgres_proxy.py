@@ -6,6 +6,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from tests.integration.toxic import Toxic
+
 
 class PostgresProxy:
     """Forwards connections to a server, until a connection sends something it waits for.
@@ -26,7 +28,14 @@ class PostgresProxy:
         self._thawed = asyncio.Event()
         self._breaking: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: set[asyncio.StreamWriter] = set()
         self.frozen = asyncio.Event()
+        self.toxic = Toxic()
+
+    def cut(self) -> None:
+        """Break every connection there is."""
+        for writer in self._ends:
+            writer.transport.abort()
 
     async def __aenter__(self) -> Self:
         """Listen."""
@@ -67,10 +76,15 @@ class PostgresProxy:
         """Forward in both directions until one ends."""
         async with AsyncExitStack() as ends:
             ends.push_async_callback(_cut, writer)
-            to_reader, to_writer = await asyncio.open_connection(
-                self._target.hostname, self._target.port
-            )
+            try:
+                to_reader, to_writer = await asyncio.open_connection(
+                    self._target.hostname, self._target.port
+                )
+            except OSError:
+                return  # the server is away, and so are we
             ends.push_async_callback(_cut, to_writer)
+            self._ends |= {writer, to_writer}
+            ends.callback(self._ends.difference_update, {writer, to_writer})
             there = asyncio.create_task(self._requests(reader, to_writer))
             back = asyncio.create_task(self._answers(to_reader, writer, to_writer))
             try:
@@ -92,8 +106,7 @@ class PostgresProxy:
                 self.frozen.set()
                 await self._thawed.wait()
                 sent = after
-            to_writer.write(sent)
-            await to_writer.drain()
+            await self.toxic.pass_on(to_writer, sent, up=True)
 
     async def _answers(
         self,
@@ -105,8 +118,7 @@ class PostgresProxy:
             while answer := await to_reader.read(65_536):
                 if to_writer in self._breaking:
                     return
-                writer.write(answer)
-                await writer.drain()
+                await self.toxic.pass_on(writer, answer, up=False)
 
 
 async def _cut(writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,123 @@
+"""The page that a full run writes: what was done, on what, and what the oracle found."""
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from tests.faults.blows import BLOWS, NOT_RUN
+from tests.faults.verdict import COUNTERS, Verdict
+
+if TYPE_CHECKING:
+    from tests.faults.run import Run
+
+KAFKA = "4.1.1"
+RECOVERY_P95_SECONDS = 15
+RECOVERY_SECONDS_MAX = 45
+
+
+def versions(dsn: str) -> dict[str, str]:
+    """Return what was tested with what."""
+    with psycopg.connect(dsn) as db:
+        row = db.execute("SHOW server_version").fetchone()
+    asked = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "commit": commit,
+        "Python": platform.python_version(),
+        "Kafka": KAFKA,
+        "Postgres": str(row[0]) if row else "",
+        "aiokafka": version("aiokafka"),
+        "asyncpg": version("asyncpg"),
+    }
+
+
+def figures(run: "Run", verdict: Verdict, found: dict[str, str]) -> dict[str, Any]:
+    """Return everything there is to say."""
+    every = [seconds for each in run.recoveries.values() for seconds in each]
+    return {
+        "command": " ".join(["python -m tests.faults.run", *sys.argv[1:]]),
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
+        "versions": found,
+        "asked": {
+            "valid events": run.events,
+            "faults": run.faults,
+            "workers": run.workers,
+            "lanes": run.lanes,
+            "seed": run.seed,
+        },
+        "seconds": round(run.seconds),
+        "judging_seconds": round(run.judging_seconds),
+        "judge_memory_mib": run.memory_mib,
+        "restarted": run.restarted,
+        "faults": len(every),
+        "kinds": len(run.recoveries),
+        "recovery": summary(every),
+        "recoveries": {kind: summary(each) for kind, each in sorted(run.recoveries.items())},
+        "totals": dict(verdict.totals),
+        "wrong": verdict.figures(),
+        "clean": verdict.clean,
+    }
+
+
+def summary(seconds: Sequence[float]) -> dict[str, float]:
+    """Return number, median, 95th percentile and maximum."""
+    ordered = sorted(seconds)
+    at = min(len(ordered) - 1, round(0.95 * len(ordered)))
+    return {
+        "times": len(ordered),
+        "median": round(statistics.median(ordered), 1),
+        "p95": round(ordered[at], 1),
+        "max": round(ordered[-1], 1),
+    }
+
+
+def page(said: dict[str, Any]) -> str:
+    """Return the report in Markdown."""
+    recovery = said["recovery"]
+    used = ", ".join(f"{name} {number}" for name, number in said["versions"].items())
+    lines = [
+        "# What a full run under faults came to",
+        "",
+        f"`{said['command']}` on {said['date']}; {said['machine']}; {used}.",
+        "Written by the run. Its own broker and database, the load, the proxies and the oracle",
+        "shared the machine with the workers.",
+        "",
+        f"**{said['faults']} faults of {said['kinds']} kinds** in {said['seconds']} s,",
+        f"judged in {said['judging_seconds']} s with {said['judge_memory_mib']} MiB:",
+        f"recovery median {recovery['median']} s,",
+        f"p95 {recovery['p95']} s (limit {RECOVERY_P95_SECONDS}),",
+        f"max {recovery['max']} s (limit {RECOVERY_SECONDS_MAX}).",
+        f"Workers that ended by themselves and were started again: {said['restarted']}.",
+        "",
+        "| asked, and passed | |",
+        "|---|--:|",
+        *(f"| {name} | {value} |" for name, value in said["asked"].items()),
+        *(f"| {name.replace('_', ' ')} | {value} |" for name, value in said["totals"].items()),
+        "",
+        "| what would be wrong | times |",
+        "|---|--:|",
+        *(f"| **{name}**: {COUNTERS[name]} | {n} |" for name, n in said["wrong"].items()),
+        "",
+        "Recovery is counted from the end of the fault until every lane has gone on or has nothing",
+        "left to do, in seconds. Rows are those of the fault matrix.",
+        "",
+        "| fault | row | times | median | p95 | max |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for kind, each in said["recoveries"].items():
+        found = " | ".join(str(each[name]) for name in ("times", "median", "p95", "max"))
+        lines.append(f"| {kind} | {BLOWS[kind].rows} | {found} |")
+    lines += ["", "Not run here:", ""]
+    lines += [f"- {row}: {why}" for row, why in NOT_RUN.items()]
+    missing = [kind for kind in BLOWS if kind not in said["recoveries"]]
+    lines += [f"- {kind}: not in a run this short" for kind in missing]
+    return "\n".join(lines) + "\n"

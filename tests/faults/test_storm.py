@@ -1,0 +1,60 @@
+"""A small run of the storm: several kinds of faults one after the other, through the proxies."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from processor.local.kafka import Broker
+from processor.local.port import free_port
+from processor.local.postgres import Server
+from processor.store.migrations import migrate
+from tests.conftest import database, dsn_of
+from tests.faults.blows import BLOWS
+from tests.faults.conftest import BROKER
+from tests.faults.run import Run, drawn, on_field
+
+KINDS = (
+    "kill -9 of a worker",
+    "worker frozen",
+    "backends ended",
+    "bus cut",
+    "bus half-open",
+    "EndTxn delayed",
+    "EndTxn unanswered",
+    "offsets delayed",
+)
+RECOVERY_SECONDS_MAX = 45
+
+
+@pytest.fixture
+def proxied(server_directory: Path) -> Iterator[Broker]:
+    """Give a broker behind the port of a proxy."""
+    broker = Broker(server_directory / "storm-kafka", settings=BROKER, proxy_port=free_port())
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.mark.timeout(300)
+def test_a_small_storm(proxied: Broker, postgres_server: Server, tmp_path: Path) -> None:
+    """One fault of each of several kinds under load: every figure of the oracle is 0."""
+    admin = postgres_server.dsn("postgres")
+    with database(admin, template="template1") as name:
+        dsn = dsn_of(admin, name)
+        asyncio.run(migrate(dsn))
+        run = Run(events=8_000, faults=len(KINDS), workers=2, lanes=4, seed=9, kinds=KINDS)
+        verdict = on_field(run, proxied, postgres_server, dsn, tmp_path)
+    assert verdict.clean, verdict
+    slowest = max(max(each) for each in run.recoveries.values())
+    assert slowest < RECOVERY_SECONDS_MAX, run.recoveries
+
+
+@pytest.mark.parametrize("times", [8, 26, 220])
+def test_faults_are_drawn_by_the_seed(times: int) -> None:
+    """The same seed draws the same faults, and as many kinds of them as there is room for."""
+    chosen = drawn(times, 4)
+    assert chosen == drawn(times, 4)
+    assert len(chosen) == times
+    assert len(set(chosen)) == min(times, len(BLOWS))
