@@ -18,7 +18,7 @@ from datetime import datetime
 from itertools import chain
 from typing import NamedTuple
 
-from processor import metrics
+from processor import metrics, tracing
 from processor.emit import dead_letter as dead_letters
 from processor.emit.producer import LaneProducer
 from processor.emit.route import Outgoing, Unnumbered, numbered, partition_of, unnumbered
@@ -98,8 +98,19 @@ class Pipeline:
         Returns the lane as it then stands. Raises Outage or Fenced; then nothing, or all, or
         only the Postgres half has happened, and settling finds out which.
         """
+        with tracing.batch(holding.lane, len(records)) as span:
+            return await self._run(records, holding, producer, span)
+
+    async def _run(
+        self,
+        records: Sequence[Record],
+        holding: Holding,
+        producer: LaneProducer,
+        span: tracing.Span,
+    ) -> Holding:
         outcome = await self._sort_out(records)
         outcome.ready.sort(key=_bus_order)
+        span.holds(event.traceparent for _, event in outcome.ready)
         advances = _advances(records, holding.positions, outcome.discards)
         with metrics.timed("store"):
             stored = await write(self._db, _batch(outcome, holding, advances))
@@ -108,7 +119,16 @@ class Pipeline:
         with metrics.timed("emit"):
             leaving = outgoing(events, stored.dead_letters)
             await producer.publish(leaving, positions, stored.batch)
-        metrics.batch_done(_counted(records, holding, outcome, stored, self._lanes))
+        counted = _counted(records, holding, outcome, stored, self._lanes)
+        metrics.batch_done(counted)
+        span.counted(
+            {
+                "entries": sum(counted.categories.values()),
+                "duplicates": stored.duplicates,
+                "discards": outcome.discards.total(),
+                "dead_letters": len(stored.dead_letters),
+            }
+        )
         return holding._replace(positions=positions, batch=stored.batch)
 
     async def _sort_out(self, records: Sequence[Record]) -> Sorted:

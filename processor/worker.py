@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
-from processor import metrics
+from processor import metrics, tracing
 from processor.emit.producer import LaneProducer
 from processor.errors import Outage
 from processor.health import serve
@@ -203,6 +203,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         statement_timeout_seconds=postgres.statement_timeout_seconds,
     )
     try:
+        tracing.begin(settings.tracing, "process", version("hub-audit"))
         worker = Worker(settings, db, await limits_of(settings, db))
         metrics.started("process", version("hub-audit"), NORMALIZER)
         metrics.kept(settings.retention_days)
@@ -211,4 +212,5 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         async with serve(settings.http, worker.readiness):
             await worker.run(stop)
     finally:
+        await asyncio.to_thread(tracing.end)
         await db.close()

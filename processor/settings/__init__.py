@@ -30,9 +30,10 @@ from processor.settings.sections import (
     Section,
     Serve,
     Topics,
+    Tracing,
 )
 
-__all__ = ["Access", "Http", "Settings", "redacted", "variables"]
+__all__ = ["Access", "Http", "Settings", "Tracing", "redacted", "variables"]
 
 REDACTED = "[redacted]"
 
@@ -58,6 +59,7 @@ class Settings(Section):
     access: Access = Access()
     serve: Serve = Serve()
     http: Http = Http()
+    tracing: Tracing = Tracing()
     log: Log = Log()
 
     @model_validator(mode="after")

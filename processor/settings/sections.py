@@ -184,6 +184,14 @@ class Http(Section):
     port: Port = 9_464
 
 
+class Tracing(Section):
+    """Where traces of batches go, with the extra ``otel`` installed."""
+
+    enabled: bool = False
+    endpoint: Annotated[str, Field(pattern=r"^https?://")] = "http://127.0.0.1:4318/v1/traces"
+    ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
 class Log(Section):
     """What is logged, and how."""
 

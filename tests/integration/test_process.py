@@ -122,7 +122,7 @@ def prepare(settings: Settings) -> None:
     assert "hub-audit migrate" in refused.stderr
     assert command(settings, "migrate").stdout.endswith("the database is up to date\n")
     created = command(settings, "topics", "create")
-    assert created.stdout == "32 topics created, 0 got partitions\n"
+    assert created.stdout == "34 topics created, 0 got partitions\n"
 
 
 @pytest.mark.timeout(150)
