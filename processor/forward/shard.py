@@ -36,7 +36,7 @@ POLL_SECONDS = 0.2
 
 TOPICS_SECONDS = 15.0
 MISSING = "topic {topic} does not exist: create it with one partition, or delete the subscription"
-NOT_TAKEN = "the bus does not take its records in time: has the topic's partition a leader?"
+NOT_TAKEN = "the bus does not take its records ({said}): look at the topic's partition, replicas and options"
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.5, 10.0
 
 
@@ -169,7 +169,8 @@ class Shard:
                 await self._fail(suspects[0], str(error))
         elif len(suspects) == 1 and suspects[0].id in self._standing.suspects:
             # The bus took our start, and this alone it took twice not.
-            await self._fail(suspects[0], NOT_TAKEN)
+            said = type(error.__cause__ or error).__name__
+            await self._fail(suspects[0], NOT_TAKEN.format(said=said))
         self._standing.suspects.update(each.id for each in suspects)
         if not isinstance(error, TopicRefused):
             raise error

@@ -12,11 +12,13 @@ from processor.emit.own_events import OwnEvents
 from processor.errors import Fenced
 from processor.forward import packing
 from processor.forward.control import AlreadySubscribed, Control
-from processor.forward.shard import MISSING, Shard
+from processor.forward.shard import MISSING, NOT_TAKEN, Shard
+from processor.settings import Settings
 from processor.store import subscriptions as store
 from schemas.subscription import Filter, topic_of
 from tests.integration import bus
 from tests.integration.forwarding import ORG, SHARD, World, begun, lift_head
+from tests.integration.ops import configure
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -111,9 +113,7 @@ async def test_text_of_an_operators_tool_is_no_place(world: World, shard: Shard)
 
 async def test_topic_that_goes_under_a_forwarder_hurts_no_other(world: World) -> None:
     """Deleted in full run, it is said to be missing, and the others are served within seconds."""
-    world.settings = world.settings.model_copy(
-        update={"kafka": world.settings.kafka.model_copy(update={"transaction_timeout_ms": 2_000})}
-    )
+    world.settings = quick(world.settings)
     siem, poor = await world.subscribe(), await world.subscribe(org_id="globex")
     await world.happen(1)
     await world.happen(1, org_id="globex")
@@ -137,6 +137,32 @@ async def test_topic_that_goes_under_a_forwarder_hurts_no_other(world: World) ->
         await asyncio.wait([task])
     assert siem.seqs() == [1, 2, 3]
     assert poor.seqs() == [2, 3]
+
+
+async def test_topic_that_is_refused_without_a_name_hurts_no_other(world: World) -> None:
+    """What the bus refuses without a word about whose fault it is, is found out one by one."""
+    world.settings = quick(world.settings)
+    siem, poor = await world.subscribe(), await world.subscribe(org_id="globex")
+    bootstrap = world.settings.kafka.bootstrap_servers
+    said = NOT_TAKEN.format(said="InvalidTimestampError")
+    configure(bootstrap, poor.topic, "message.timestamp.before.max.ms", "0")
+    await world.happen(2)
+    await world.happen(2, org_id="globex")
+    task = asyncio.create_task(Shard(world.settings, world.db, SHARD).run())
+    try:
+        await world.until(lambda each: each.forwarded_through == 2)
+        await world.until(lambda each: each.error == said, "globex")
+        await world.happen(2)
+        await world.until(lambda each: each.forwarded_through == 4, seconds=10)
+        configure(bootstrap, poor.topic, "message.timestamp.before.max.ms", "99999999")
+        assert await store.order_test(world.db, "globex", "hub")  # tries at once
+        await world.until(lambda each: each.forwarded_through == 2, "globex")
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert siem.seqs() == [1, 2, 3, 4]
+    assert poor.seqs() == [1, 2]
+    assert (await world.standing("globex")).state == "active"
 
 
 async def test_replay_goes_through_pauses_and_gaps(world: World, shard: Shard) -> None:
@@ -215,3 +241,9 @@ async def test_creation_and_deletion_that_were_cut_off_are_done_again(world: Wor
         assert await store.listed(world.db, "acme") == []
         await control.create("acme", "hub", Filter())
         await control.delete("acme", "hub")
+
+
+def quick(settings: Settings) -> Settings:
+    """Return settings with which a transaction that hangs is given up soon."""
+    kafka = settings.kafka.model_copy(update={"transaction_timeout_ms": 2_000})
+    return settings.model_copy(update={"kafka": kafka})
