@@ -11,6 +11,8 @@ import pytest
 
 from processor.emit import topics
 from processor.emit.route import murmur2
+from processor.forward.shard import Shard
+from processor.local.kafka import Broker
 from processor.settings import Settings
 from processor.store import subscriptions as store
 from processor.store.load import load
@@ -24,6 +26,7 @@ from tests.faults.forwarders import (
     records,
     stored,
 )
+from tests.integration.forwarding import SHARD, World
 from tests.integration.ops import cleaned, settings_of
 from tests.integration.store import an_entry
 
@@ -166,3 +169,32 @@ def enough(forwarders: list[Forwarder]) -> bool:
 def strikes_of(one: Forwarder) -> tuple[int, int]:
     """Return how often a forwarder was killed and frozen."""
     return one.kills, one.freezes
+
+
+async def test_broker_that_dies_costs_no_entry_and_blames_nobody(
+    broker: Broker, postgres_dsn: str
+) -> None:
+    """What comes while the bus is away is delivered when it is back, once, and nothing "fails"."""
+    settings = settings_of(broker.bootstrap_servers, postgres_dsn)
+    writer = await Database.open(postgres_dsn, role=WRITER)
+    db = await Database.open(postgres_dsn, role=FORWARDER)
+    world = World(settings, writer, db)
+    running: asyncio.Task[None] | None = None
+    try:
+        siem = await world.subscribe()
+        await world.happen(5)
+        running = asyncio.create_task(Shard(settings, db, SHARD).run())
+        await world.until(lambda each: each.forwarded_through == 5)
+        await asyncio.to_thread(broker.kill)
+        await world.happen(5)
+        await asyncio.to_thread(broker.start)
+        await world.until(lambda each: each.forwarded_through == 10)
+        assert siem.seqs() == list(range(1, 11))
+        siem.assert_complete(10)
+        assert (await world.standing()).state == "active"
+    finally:
+        if running is not None:
+            running.cancel()
+            await asyncio.wait([running])
+        await db.close()
+        await writer.close()
