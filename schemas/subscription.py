@@ -10,15 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from schemas.catalogue import CATALOGUE, Category, FormatName, Outcome
 from schemas.entry import Entry
 
+CHOICES_MAX = 100
+Name = Annotated[str, Field(max_length=100)]
+
 
 class Filter(BaseModel):
     """Which entries are wanted: those that pass every condition; an empty one lets all pass."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    actions: tuple[str, ...] = ()
-    categories: tuple[Category, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
+    actions: Annotated[tuple[Name, ...], Field(max_length=CHOICES_MAX)] = ()
+    categories: Annotated[tuple[Category, ...], Field(max_length=CHOICES_MAX)] = ()
+    outcomes: Annotated[tuple[Outcome, ...], Field(max_length=CHOICES_MAX)] = ()
     severity_min: Annotated[int, Field(ge=0, le=10)] = 0
 
     @model_validator(mode="after")

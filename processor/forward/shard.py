@@ -36,7 +36,7 @@ POLL_SECONDS = 0.2
 
 TOPICS_SECONDS = 15.0
 MISSING = "topic {topic} does not exist: create it with one partition, or delete the subscription"
-NOT_TAKEN = "the bus does not take its records ({said}): look at the topic's partition, replicas and options"
+NOT_TAKEN = "the bus refuses its records ({said}): look at the topic's replicas and options"
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.5, 10.0
 
 

@@ -14,7 +14,9 @@ from processor.forward import packing
 from processor.forward.control import AlreadySubscribed, Control
 from processor.forward.shard import MISSING, NOT_TAKEN, Shard
 from processor.settings import Settings
+from processor.store import retention
 from processor.store import subscriptions as store
+from processor.store.maintenance import alone, maintenance
 from schemas.subscription import Filter, topic_of
 from tests.integration import bus
 from tests.integration.forwarding import ORG, SHARD, World, begun, lift_head
@@ -196,6 +198,29 @@ async def test_replay_since_a_time_leaves_out_nothing_recorded_after_it(world: W
         for hour, minute in ((9, 0), (10, 1), (11, 45), (12, 15), (12, 45), (13, 1))
     ]
     assert found == [0, 1, 1, 3, 5, 6]
+
+
+async def test_retention_that_passes_a_paused_subscription_is_explained(
+    world: World, shard: Shard
+) -> None:
+    """What was purged while it was paused is a hole with its reason, and the rest comes."""
+    siem = await world.subscribe()
+    await world.happen(1)
+    await world.rounds(shard)
+    assert await store.set_paused(world.db, ORG, "hub", paused=True)
+    old = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    await world.happen(3, at=old)
+    await world.happen(2)
+    async with maintenance(world.settings.postgres.dsn.get_secret_value()) as db, alone(db) as only:
+        assert only is not None
+        assert await retention.purge(only, "audit_entries", old.date())
+    assert await store.set_paused(world.db, ORG, "hub", paused=False)
+    await world.rounds(shard)
+    assert siem.seqs() == [1, 5, 6]
+    assert orjson.loads(siem.records()[-1][""])["hub_heartbeat"]["gaps"] == [
+        {"first_seq": 2, "last_seq": 4, "reason": "retention"}
+    ]
+    siem.assert_complete(6)
 
 
 async def test_many_gaps_are_told_in_several_heartbeats(
