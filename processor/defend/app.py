@@ -36,6 +36,9 @@ from schemas.telemetry import TELEMETRY_TOPIC
 log = logging.getLogger(__name__)
 
 BUFFERED_RECORDS = 4_096
+GATHER_SECONDS = 0.02
+"""How long few records wait for more: Faust hands them over one by one."""
+
 SLICE_RECORDS = 250
 """So many are decoded between two turns of the loop."""
 
@@ -142,6 +145,8 @@ class Defend:
         queue = await self._lent
         while True:
             events = [await queue.get()]
+            if queue.qsize() < self._settings.defend.records_max:
+                await asyncio.sleep(GATHER_SECONDS)
             while len(events) < self._settings.defend.records_max and not queue.empty():
                 events.append(queue.get_nowait())
             await self._taken(events)

@@ -3,15 +3,18 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from random import Random
 
 from aiokafka import AIOKafkaProducer
 
 from processor.demo.generator import Mix, traffic
 from processor.demo.history import ACME, GLOBEX
 from processor.demo.scene import Scene
+from processor.demo.world import organizations
 
 # Often enough to look steady, seldom enough to cost nothing.
 TICK_SECONDS = 0.05
+ORGANIZATIONS = 600
 
 
 async def feed(bootstrap_servers: str, scene: Scene, *, rate: float, seed: int) -> None:
@@ -19,7 +22,10 @@ async def feed(bootstrap_servers: str, scene: Scene, *, rate: float, seed: int) 
 
     The client's default partitioner is murmur2 of the key, as in Java: the one upstream must use.
     """
-    publications = traffic(seed, now_ms(), Mix(known=(ACME, GLOBEX)))
+    # Of one size each, so that what happens in acme is what happens in a company of its size.
+    others = (org._replace(weight=1.0) for org in organizations(Random(seed), ORGANIZATIONS))
+    mix = Mix(organizations=0, known=(*others, ACME, GLOBEX))
+    publications = traffic(seed, now_ms(), mix)
     async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all") as producer:
         begun = time.monotonic()
         while True:

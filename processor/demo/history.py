@@ -19,7 +19,7 @@ from schemas.record import RawRecord
 from schemas.rejection import Discard, Rejection
 
 DAYS = 89
-DAY_MS, MINUTE_MS = 86_400_000, 60_000
+DAY_MS, HOUR_MS, MINUTE_MS = 86_400_000, 3_600_000, 60_000
 APPEND_MS = 240
 """From when something happens to the bus's append time."""
 
@@ -28,7 +28,7 @@ ACME_A_DAY, GLOBEX_A_DAY = 940, 120
 WEEKEND = 0.15
 MORNING_HOUR, EVENING_HOUR, NOON_HOUR = 6, 20, 11
 MONDAY_TO_FRIDAY = 5
-FOREIGN_ADDRESS = "203.0.113.66"
+FOREIGN_ADDRESS, SPRAYING_ADDRESS = "203.0.113.66", "198.51.100.77"
 FAMILIES = ("identity", "permission", "billing", "audit")
 
 _BY_TYPE = {kind.type: kind for kind in KINDS}
@@ -102,15 +102,29 @@ def _stories(now_ms: int) -> Iterator[tuple[int, Publication]]:
     """Yield the stories, each marked with its name."""
     olivia, adam = ACME.people[0], ACME.people[1]
     told = {
-        "story-brute-force": _brute_force(now_ms - 2 * DAY_MS, adam),
-        "story-off-boarding": _off_boarding(now_ms - 12 * DAY_MS, olivia),
-        "story-plan-change": _plan_change(now_ms - 30 * DAY_MS, olivia),
-        "story-grant-burst": _grant_burst(now_ms - 6 * DAY_MS, adam),
-        "story-short-access": _short_access(now_ms - DAY_MS, adam),
+        "story-brute-force": _brute_force(story_ms(now_ms, 2), adam),
+        "story-off-boarding": _off_boarding(story_ms(now_ms, 12), olivia),
+        "story-plan-change": _plan_change(story_ms(now_ms, 30), olivia),
+        "story-grant-burst": _grant_burst(story_ms(now_ms, 6), adam),
+        "story-short-access": _short_access(story_ms(now_ms, 1), adam),
+        "story-password-spray": _password_spray(story_ms(now_ms, 4)),
     }
     for name, events in told.items():
         for number, each in enumerate(events):
-            yield each.at_ms, publish(_kind(each.type), _event(name, number, each))
+            yield each.at_ms, published(name, number, each)
+
+
+def story_ms(now_ms: int, days_ago: int) -> int:
+    """Return when a story of some days ago begins: ten minutes into an hour.
+
+    So none goes over the turn of an hour, which Defend would tell as two.
+    """
+    return now_ms - now_ms % HOUR_MS - 50 * MINUTE_MS - days_ago * DAY_MS
+
+
+def published(story: str, number: int, told: Told) -> Publication:
+    """Return the record of something that happened in a story, as upstream publishes it."""
+    return publish(_kind(told.type), _event(story, number, told))
 
 
 def _brute_force(at_ms: int, victim: Person) -> Iterator[Told]:
@@ -130,6 +144,23 @@ def _brute_force(at_ms: int, victim: Person) -> Iterator[Told]:
         )
     success = {"method": "password", "mfa": False, "new_device": True}
     yield Told(at_ms + 40 * 9_000, "identity.login.succeeded.v1", stranger, success)
+
+
+def _password_spray(at_ms: int) -> Iterator[Told]:
+    """Tell of one password tried on fourteen accounts from one address."""
+    for number, victim in enumerate(ACME.people[8:22]):
+        stranger = victim._replace(ip=SPRAYING_ADDRESS, user_agent="Go-http-client/2.0")
+        yield Told(
+            at_ms + number * 21_000,
+            "identity.login.failed.v1",
+            stranger,
+            {
+                "method": "password",
+                "reason": "invalid_credentials",
+                "identifier": victim.email,
+                "attempt": 1,
+            },
+        )
 
 
 def _off_boarding(at_ms: int, owner: Person) -> Iterator[Told]:

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 
+from processor.demo.attacks import attacks
 from processor.demo.feed import feed
 from processor.demo.issuer import Issuer
 from processor.demo.scene import Scene
@@ -34,7 +35,7 @@ from processor.local.stack import Addresses, running
 DIRECTORY = Path(".local")
 TAILED = "hub.auth.login_failed"
 HTTP_PORT, PAGE_PORT, ISSUER_PORT = 9464, 8080, 8081
-COMMANDS = ("process", "maintain", "forward", "serve")
+COMMANDS = ("process", "maintain", "forward", "defend", "serve")
 LOGS = {"process": "processor"}
 LINE_SECONDS = 2.0
 STOP_SECONDS = 20.0
@@ -129,7 +130,7 @@ def processes(console: Console, addresses: Addresses) -> Iterator[Started]:
             )
         others = [
             stack.enter_context(running_command(name, environment, free_port(), patient=False))
-            for name in ("maintain", "forward")
+            for name in ("maintain", "forward", "defend")
         ]
         console.print(f"page ready after {time.time() - begun_at():.1f} s")
         console.print(f"\n  http://127.0.0.1:{page}/log\n", style="bold", highlight=False)
@@ -137,6 +138,8 @@ def processes(console: Console, addresses: Addresses) -> Iterator[Started]:
             "  Olivia Owner sees the log of acme, Gus Owner that of globex; Mia Member is"
         )
         console.print("  told whom to ask. Nobody has a password here.\n")
+        console.print(f"  http://127.0.0.1:{page}/defend\n", style="bold", highlight=False)
+        console.print("  Attacks on acme: found in its past and, every two minutes, live.\n")
         yield Started(processor, shown, others, issuer)
 
 
@@ -209,8 +212,10 @@ async def show(console: Console, addresses: Addresses, started: Started, wish: W
             group.create_task(look(addresses.bootstrap_servers, addresses.dsn, scene)),
             group.create_task(present(console, screen)),
         ]
+        attacking = group.create_task(attacks(addresses.bootstrap_servers, scene, seed=wish.seed))
         await ended(stop, process, wish.seconds)
         feeding.cancel()
+        attacking.cancel()
         await drained(scene)
         for task in tasks:
             task.cancel()
@@ -260,6 +265,7 @@ def hints(started: Started) -> list[tuple[str, str]]:
     process, page = started.processor, f"http://127.0.0.1:{started.page.port}"
     return [
         ("the page", f"{page}/log   log in as Olivia Owner; Mia Member is refused"),
+        ("defend", f"{page}/defend   an attack on acme is played every two minutes"),
         ("settings", f". {DIRECTORY / 'env'}"),
         ("entries", f"{psql} $HUB_AUDIT_POSTGRES_DSN -xc 'TABLE audit_entries LIMIT 3'"),
         ("the books", f"{psql} $HUB_AUDIT_POSTGRES_DSN -c 'TABLE books'"),

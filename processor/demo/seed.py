@@ -1,10 +1,18 @@
-"""Gives a new database a past: ninety days of two organizations, once."""
+"""Gives a new database a past, once: ninety days of two organizations, with what Defend finds."""
 
 import time
+from collections.abc import Iterator, Sequence
+from typing import cast
 
-from processor.demo.history import ACME, history
+from processor.defend.rules import Hours, Key, of_alert, of_entry
+from processor.demo.attacks import report
+from processor.demo.history import ACME, MINUTE_MS, history, story_ms
+from processor.store import findings
+from processor.store.findings import Alert, NewFinding
 from processor.store.load import load
-from processor.store.pool import Database
+from processor.store.pool import FORWARDER, Database
+from schemas.entry import Entry
+from schemas.telemetry import Telemetry
 
 
 async def seed(dsn: str) -> int:
@@ -17,6 +25,39 @@ async def seed(dsn: str) -> int:
                 " AND occurred_at < now() - interval '2 days')",
                 ACME.id,
             )
-        return 0 if has_past else await load(db, history(time.time_ns() // 1_000_000))
+        if has_past:
+            return 0
+        now_ms = time.time_ns() // 1_000_000
+        kept: list[Entry] = []
+        loaded = await load(db, _remembered(history(now_ms), kept))
+    finally:
+        await db.close()
+    await _find(dsn, kept, now_ms)
+    return loaded
+
+
+def _remembered(entries: Iterator[Entry], kept: list[Entry]) -> Iterator[Entry]:
+    """Yield entries and keep them: loading numbers them in place."""
+    for entry in entries:
+        kept.append(entry)
+        yield entry
+
+
+async def _find(dsn: str, entries: Sequence[Entry], now_ms: int) -> None:
+    """Keep what the rules find in entries that are loaded, and the endpoint's report among them."""
+    at_ms = story_ms(now_ms, 6) - 4 * MINUTE_MS
+    told = report("rep-story", at_ms, ACME.people[1], "osascript-stealer", "malicious")
+    signal = of_alert(cast("Telemetry", told), at_ms)
+    signals = [(entry["org_id"], of_entry(entry)) for entry in entries] + [(ACME.id, signal)]
+    hours, keys = Hours(), list[Key]()
+    for org_id, each in signals:
+        if each is not None:
+            for hour in list(hours.missing(org_id, each)):
+                hours.begin(*hour)
+            keys += hours.add(org_id, each)
+    db = await Database.open(dsn, role=FORWARDER, connections=1)
+    try:
+        await findings.keep_alerts(db, [Alert(ACME.id, "rep-story", at_ms, at_ms, told)])
+        await findings.keep(db, [NewFinding(*found) for found in hours.judged(keys)])
     finally:
         await db.close()

@@ -244,6 +244,13 @@ def _new_laptop(told: Told) -> None:
     told.log.login(NOON + 6 * MINUTE, ADA, "192.0.2.11", new_device=True, mfa=False)
 
 
+def _program(told: Told) -> None:
+    service = {"type": "service", "id": "svc-scim"}
+    for number, address in enumerate((OFFICE, ABROAD, HOME)):
+        told.log.add(NOON + number * MINUTE, "auth.login_success", "svc-scim", ip=address,
+                     actor=service, details={"extra": {"new_device": True}})  # fmt: skip
+
+
 def _auditor(told: Told) -> None:
     for number in range(8):
         told.log.add(
@@ -286,6 +293,7 @@ QUIET_DAYS = (
     Scenario("grants that were refused", _refused_grants, set()),
     Scenario("a new phone with a second factor", _new_phone, set()),
     Scenario("a new laptop in the same network", _new_laptop, set()),
+    Scenario("a program logs in from several networks", _program, set()),
     Scenario("an auditor's exports, one by one", _auditor, set()),
     Scenario("nine leavers in a reorganization", _reorganization, set()),
     Scenario("an alert, and nothing privileged", _alert_alone, set()),

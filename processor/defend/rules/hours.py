@@ -100,6 +100,7 @@ class Hours:
         """Begin with none."""
         self._hours: OrderedDict[OrgHour, _Hour] = OrderedDict()
         self._signals_max = signals_max
+        self._held = 0
 
     def missing(self, org_id: str, signal: Signal) -> Iterator[OrgHour]:
         """Yield the hours that a signal counts in and that have to be begun first."""
@@ -114,10 +115,12 @@ class Hours:
     def fill(self, org_id: str, hour_ms: int, signals: Iterable[Signal]) -> None:
         """Add what the store has of an hour."""
         hour = self._hours[org_id, hour_ms]
+        before = hour.size
         for signal in signals:
             for number in RULES_OF.get(signal.action, ()):
                 if hour_ms in hours_of(signal.at_ms, RULES[number].window_ms):
                     _add(hour, number, signal)
+        self._held += hour.size - before
 
     def add(self, org_id: str, signal: Signal) -> Iterator[Key]:
         """Add a signal to the hours it counts in, and yield what is to be judged again."""
@@ -125,7 +128,9 @@ class Hours:
             rule = RULES[number]
             for hour_ms in hours_of(signal.at_ms, rule.window_ms):
                 hour = self._hours[org_id, hour_ms]
+                before = hour.size
                 if subject := _add(hour, number, signal):
+                    self._held += hour.size - before
                     self._hours.move_to_end((org_id, hour_ms))
                     kept = hour.kept.get((number, subject, rule.trigger))
                     if not rule.trigger or (kept and len(kept.by_id) >= rule.least):
@@ -151,14 +156,14 @@ class Hours:
 
     def trim(self) -> None:
         """Let go of the hours touched longest ago while there are too many signals."""
-        held = sum(hour.size for hour in self._hours.values())
-        while held > self._signals_max and self._hours:
+        while self._held > self._signals_max and self._hours:
             _, gone = self._hours.popitem(last=False)
-            held -= gone.size
+            self._held -= gone.size
 
     def clear(self) -> None:
         """Let go of everything: others may have seen more of it."""
         self._hours.clear()
+        self._held = 0
 
 
 def hour_of(at_ms: int) -> int:
@@ -166,9 +171,18 @@ def hour_of(at_ms: int) -> int:
     return at_ms - at_ms % HOUR_MS
 
 
-def hours_of(at_ms: int, window_ms: int) -> range:
-    """Return the hours in which an instant counts: its own, and the next one if that is near."""
-    return range(hour_of(at_ms - window_ms), hour_of(at_ms + window_ms) + 1, HOUR_MS)
+def hours_of(at_ms: int, window_ms: int) -> tuple[int, ...]:
+    """Return the hours in which an instant counts: its own, and the one that is near, if any is.
+
+    No window is longer than half an hour, so that there are never three.
+    """
+    into = at_ms % HOUR_MS
+    own = at_ms - into
+    if into < window_ms:
+        return own - HOUR_MS, own
+    if into >= HOUR_MS - window_ms:
+        return own, own + HOUR_MS
+    return (own,)
 
 
 def _add(hour: _Hour, number: int, signal: Signal) -> str:

@@ -30,6 +30,10 @@ def _account(signal: Signal) -> str:
     return signal.account
 
 
+def _account_of_person(signal: Signal) -> str:
+    return signal.account if signal.actor_type in ("user", "support") else ""
+
+
 def _address(signal: Signal) -> str:
     return signal.address
 
@@ -65,8 +69,8 @@ RULES: tuple[Rule, ...] = (
          "auth.login_failed", judge.FAILED_LOGINS, judge.brute_force),
     Rule("password_spray", "address", _LOGINS, _address, 10 * MINUTE_MS,
          "auth.login_failed", judge.SPRAYED_ACCOUNTS, judge.password_spray),
-    Rule("impossible_travel", "account", ("auth.login_success",), _account, 15 * MINUTE_MS,
-         "auth.login_success", 2, judge.impossible_travel),
+    Rule("impossible_travel", "account", ("auth.login_success",), _account_of_person,
+         15 * MINUTE_MS, "auth.login_success", 2, judge.impossible_travel),
     Rule("grant_burst", "actor", _GRANTS, _person, 10 * MINUTE_MS,
          "", judge.GRANTS, judge.grant_burst),
     Rule("brief_access", "actor", _ACCESS, _person, 30 * MINUTE_MS,
