@@ -64,7 +64,9 @@ class DaysMissingError(Exception):
 def encoded(entry: Entry, record: Record) -> Candidate | DeadLetter:
     """Return an entry as it goes into the store; a dead letter when no row can hold it."""
     try:
-        return Candidate(entry["org_id"], encode(entry), render(entry), record)
+        # A copy: what orjson returns holds all of the 8 KiB that it was written into.
+        rendered = bytes(memoryview(render(entry)))
+        return Candidate(entry["org_id"], encode(entry), rendered, record)
     except _CANNOT_BE_ENCODED as error:
         why = f"cannot be encoded: {type(error).__name__}"
         rejection = Rejection(Stage.STORE, Reason.REFUSED_BY_DATABASE, why)

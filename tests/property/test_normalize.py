@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from processor.ingest.decode import decode
-from processor.normalize import normalize
+from processor.normalize import address, normalize
 from processor.normalize.details import SAFE_INTEGER_MAX, differences
 from processor.normalize.redact import REDACTED, redact_text
 from schemas.entry import render
@@ -73,6 +73,11 @@ PLANTED = st.recursive(
     ).map("".join),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PLAIN_KEYS, inner, max_size=3),
     max_leaves=6,
+)
+
+
+ADDRESSES = st.lists(st.integers(0, 300).map(str) | st.just("01"), min_size=3, max_size=5).map(
+    ".".join
 )
 
 
@@ -229,3 +234,9 @@ def test_redaction_leaves_nothing_behind(text: str) -> None:
     """Done twice it is what it was once, however secrets stand beside one another."""
     once = redact_text(text)
     assert redact_text(once) == once
+
+
+@given(st.from_regex(r"[0-9.:%/ ]{1,20}", fullmatch=True) | st.text(max_size=20) | ADDRESSES)
+def test_the_quick_way_to_an_address_is_the_plain_one(text: str) -> None:
+    """Whatever passes for a usual IPv4 address is one that the plain way reads just so."""
+    assert address.parse(text) == address._parse_unusual(text)
