@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env up down demo test lint format check bench faults fuzz simulate wheel sbom lock reference clean
+.PHONY: help env up down demo test lint format check bench bench-peers faults fuzz simulate wheel sbom lock reference clean
 
 # The fastest Python that is new enough; nothing else has to be here beforehand.
 PYTHON ?= $(shell sh processor/local/python.sh)
@@ -11,7 +11,7 @@ UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --univ
 	--generate-hashes --no-emit-index-url --python-version 3.11
 
 help: ## Say what each target does.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 env: ## Make the virtual environment and fetch what is missing: Java, Maven, Kafka, Postgres.
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it (package python3)."; exit 1; }
@@ -50,6 +50,9 @@ check: lint ## Run everything CI runs, with coverage.
 
 bench: env ## Measure throughput, latency and memory against the targets.
 	@$(VENV)/python -m tests.benchmarks
+
+bench-peers: env ## Compare with what would be built or picked instead: speed, and what a kill leaves.
+	@$(VENV)/python -m tests.benchmarks.peers $(PEERS)
 
 faults: env ## The full run under faults, half an hour: FAULTS="--events 30000 --faults 26" is short.
 	@$(VENV)/python -m tests.faults.run $(FAULTS)

@@ -122,7 +122,7 @@ class Bus:
 
     def ends(self, names: Sequence[str]) -> list[TopicPartition]:
         """Return where the topics end now, transactions that are just ending included."""
-        consumer = self._reader("read_uncommitted")
+        consumer = self.reader("read_uncommitted")
         partitions = [TopicPartition(name, lane) for name in names for lane in range(LANES)]
         ends = [
             TopicPartition(at.topic, at.partition, consumer.get_watermark_offsets(at)[1])
@@ -133,7 +133,7 @@ class Bus:
 
     def published(self, since: list[TopicPartition], expected: int) -> Published:
         """Count the committed records from some offsets on, until so many or nothing more comes."""
-        consumer = self._reader()
+        consumer = self.reader()
         consumer.assign(since)
         records, last_ms, heard_at = 0, 0, time.monotonic()
         while records < expected or time.monotonic() - heard_at < 1:
@@ -146,7 +146,8 @@ class Bus:
         consumer.close()
         return Published(records, last_ms / 1000)
 
-    def _reader(self, isolation: str = "read_committed") -> Consumer:
+    def reader(self, isolation: str = "read_committed") -> Consumer:
+        """Return a consumer that is in nobody's group."""
         return Consumer(
             {
                 "bootstrap.servers": self.servers.bootstrap_servers,

@@ -27,6 +27,8 @@ GROUP = os.environ.get("HUB_AUDIT_GROUP", "")
 DSN = os.environ.get("HUB_AUDIT_POSTGRES_DSN", "")
 RAW_TOPICS = [f"{PREFIX}raw.{name}" for name in ("identity", "permission", "billing", "audit")]
 OUT = "rival.out"
+WORKER = "RIVAL_WORKER"
+"""The variable that tells two workers apart; whoever replaces one has its number."""
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS audit_entries (

@@ -1,5 +1,6 @@
 """The afternoon's loop: confluent-kafka with transactions, pydantic, psycopg's COPY."""
 
+import os
 import signal
 import sys
 
@@ -7,7 +8,7 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, Message, Producer
 
 from tests.benchmarks.rivals import afternoon
-from tests.benchmarks.rivals.afternoon import BOOTSTRAP_SERVERS, GROUP, OUT, PREFIX, Entry
+from tests.benchmarks.rivals.afternoon import BOOTSTRAP_SERVERS, GROUP, OUT, PREFIX, WORKER, Entry
 
 BATCH = 5_000
 
@@ -33,7 +34,7 @@ def clients() -> tuple[Consumer, Producer]:
     producer = Producer(
         {
             "bootstrap.servers": BOOTSTRAP_SERVERS,
-            "transactional.id": GROUP,
+            "transactional.id": f"{GROUP}.{os.environ.get(WORKER, '0')}",
             "linger.ms": 20,
             "queue.buffering.max.messages": 200_000,
         }
