@@ -152,7 +152,7 @@ async def _overview(services: Services, viewer: Viewer, query: asked.Query) -> d
         ],
         "shapes": list(view.shapes(query, bars)),
         "counted": sum(bar.count for bar in bars),
-        "begins": view.instant(since),
+        "begins": view.instant(max(since, oldest)),
         "ends": view.instant(until),
         "oldest": view.instant(oldest),
         "beyond_retention": since < oldest,

@@ -103,14 +103,22 @@ def of(error: Exception) -> Problem:
         case TimeoutError():
             return Problem("search_too_slow")
         case RequestValidationError():
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            return Problem("request_invalid", f"{place}: {first['msg']}")
+            return _invalid(error)
         case HTTPException():
             known = {404: "not_found", 405: "method_not_allowed"}
             return Problem(known.get(error.status_code, "request_invalid"))
         case _:
             return Problem("internal")
+
+
+def _invalid(error: RequestValidationError) -> Problem:
+    """Return what is wrong with a request, in words."""
+    first = error.errors()[0]
+    if first["type"] == "string_too_long":
+        most = first["ctx"]["max_length"]
+        return Problem("request_invalid", f"{first['loc'][-1]}: {most:,} characters at most")
+    place = ".".join(str(part) for part in first["loc"])
+    return Problem("request_invalid", f"{place}: {first['msg']}")
 
 
 def response(problem: Problem) -> Response:

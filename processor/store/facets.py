@@ -189,7 +189,7 @@ def _rounded(since: datetime, until: datetime, bars: int) -> tuple[datetime, tim
     """Return where bars of a round length begin, so that no more than that many reach the end."""
     days = -((since - until) // (bars * _DAY))
     for width in (*ROUND_LENGTHS, *(_DAY * n for n in range(days, days + 2))):
-        begin = since - (since - _EPOCH) % width
+        begin = since - (since - _EPOCH) % min(width, _DAY)
         if until - begin <= width * bars:
             return begin, width
     raise AssertionError(since, until, bars)
