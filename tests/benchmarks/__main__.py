@@ -1,4 +1,4 @@
-"""Measure P1 to P12 and P14, and write RESULTS.md and results.json beside this file.
+"""Measure P1 to P14, and write RESULTS.md and results.json beside this file.
 
 ``python -m tests.benchmarks --events 2000000 --runs 3 --only P1 P4``
 
@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import forwarding, latency, peers, reading, report, throughput
+from tests.benchmarks import defending, forwarding, latency, peers, reading, report, throughput
 from tests.benchmarks.events import events
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.stage import Bus
 
 HERE = Path(__file__).parent
+ALARMS = 20
+"""Attacks, each of them timed until its finding, for P13."""
 
 
 @dataclass
@@ -101,6 +103,16 @@ def forwarded(measurement: Measurement) -> None:
     measurement.note("forwarding", [asyncio.run(forwarding.measure(measurement.servers))])
 
 
+def defended(measurement: Measurement) -> None:
+    """P13."""
+    asked = measurement.asked
+    runs = [
+        defending.measure(measurement.servers, asked.defend_events, ALARMS)._asdict()
+        for _ in range(asked.runs)
+    ]
+    measurement.note("defend", runs, asked.defend_events)
+
+
 def grown(measurement: Measurement) -> None:
     """P7 over many more events, on one run."""
     asked = measurement.asked
@@ -115,6 +127,7 @@ STEPS: list[tuple[set[str], Callable[[Measurement], None]]] = [
     ({"P5"}, compared),
     ({"P8"}, killed),
     ({"P9", "P10", "P11", "P12"}, read),
+    ({"P13"}, defended),
     ({"P14"}, forwarded),
 ]
 
@@ -133,6 +146,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peer-events", type=int, default=500_000, help="of P5")
     parser.add_argument("--memory-events", type=int, default=0, help="P7 once over so many")
     parser.add_argument("--entries", type=int, default=6_000_000, help="of P9 to P12")
+    parser.add_argument("--defend-events", type=int, default=200_000, help="of P13")
     parser.add_argument("--seconds", type=float, default=30, help="of sending, for P4")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", nargs="+", default=names, choices=names, metavar="P")

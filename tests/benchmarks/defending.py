@@ -50,24 +50,21 @@ WARM_SHARE = 0.15
 HUB_AUDIT = str(Path(sys.executable).with_name("hub-audit"))
 
 
-class Rate(NamedTuple):
-    """One worker over all events of the topics, from its first batches to the last."""
+class Run(NamedTuple):
+    """One worker over all events of the topics, from its first batches to the last.
 
-    events: int
+    An alarm's seconds are from an attack's last event being on the bus to the finding on its topic.
+    """
+
     events_per_second: float
     cpu_us_per_event: float
     resident_mb: float
     findings: int
+    alarm_p50: float = 0.0
+    alarm_worst: float = 0.0
 
 
-class Alarm(NamedTuple):
-    """Seconds from the last event of an attack being on the bus to the finding on its topic."""
-
-    p50: float
-    worst: float
-
-
-def measure(servers: Servers, events: int, alarms: int) -> tuple[Rate, Alarm]:
+def measure(servers: Servers, events: int, alarms: int) -> Run:
     """Have one worker catch up on so many events, then attack so many times."""
     settings = _settings(servers)
     with _prepared(servers, settings):
@@ -75,9 +72,9 @@ def measure(servers: Servers, events: int, alarms: int) -> tuple[Rate, Alarm]:
         asyncio.run(_stored(settings, made))
         _publish(settings, made)
         with _running(settings) as (process, port):
-            rate = _rate(settings, process.pid, port, events)
-            alarm = _alarm(settings, alarms)
-    return rate, alarm
+            run = _rate(settings, process.pid, port, events)
+            late = sorted(_alarms(settings, alarms))
+    return run._replace(alarm_p50=late[len(late) // 2], alarm_worst=late[-1])
 
 
 def entries(count: int, seed: int = 1) -> Iterator[Entry]:
@@ -205,7 +202,7 @@ def _running(settings: Settings) -> "Iterator[tuple[subprocess.Popen[bytes], int
         process.wait(30)
 
 
-def _rate(settings: Settings, pid: int, port: int, events: int) -> Rate:
+def _rate(settings: Settings, pid: int, port: int, events: int) -> Run:
     deadline = time.monotonic() + PATIENCE_SECONDS
     first: tuple[float, float, float] | None = None
     while (done := _judged(port)) < events:
@@ -218,8 +215,7 @@ def _rate(settings: Settings, pid: int, port: int, events: int) -> Rate:
     counted = done - first[0]
     with psycopg.connect(settings.postgres.dsn.get_secret_value()) as connection:
         row = connection.execute("SELECT count(*) FROM findings").fetchone()
-    return Rate(
-        events,
+    return Run(
         counted / (now - first[1]),
         (used - first[2]) / counted * 1e6,
         resident_mb(pid),
@@ -227,7 +223,7 @@ def _rate(settings: Settings, pid: int, port: int, events: int) -> Rate:
     )
 
 
-def _alarm(settings: Settings, times: int) -> Alarm:
+def _alarms(settings: Settings, times: int) -> list[float]:
     """Attack an account again and again; wait each time for the finding on its topic."""
     consumer = Consumer(
         {
@@ -254,7 +250,7 @@ def _alarm(settings: Settings, times: int) -> Alarm:
                 break
         late.append(time.monotonic() - began)
     consumer.close()
-    return Alarm(sorted(late)[len(late) // 2], max(late))
+    return late
 
 
 def _judged(port: int) -> float:

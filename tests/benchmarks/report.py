@@ -140,6 +140,14 @@ def _forwarded(results: Results) -> str:
     )
 
 
+def _defended(results: Results) -> str:
+    rate, cpu, half, worst = (
+        of(results, "defend", name)
+        for name in ("events_per_second", "cpu_us_per_event", "alarm_p50", "alarm_worst")
+    )
+    return f"**{rate:,.0f}**, {cpu:.0f} us CPU each; **{half:.2f}** (worst {worst:.2f})"
+
+
 FIGURES = (
     Figure("P1", "events/s, the full path, one worker", "18,000", "28,000", "one", _rate),
     Figure("P2", "two workers, as a multiple of one", "1.2", "1.5", "two", _twice),
@@ -180,6 +188,14 @@ FIGURES = (
         "20, 10 %",
         "sealing",
         _sealed,
+    ),
+    Figure(
+        "P13",
+        "Defend: events/s of one worker; s from an attack to its finding",
+        "5,000, 5",
+        "10,000, 2",
+        "defend",
+        _defended,
     ),
     Figure(
         "P14",
