@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env up down demo test lint format check bench bench-peers faults fuzz simulate wheel sbom lock reference clean
+.PHONY: help env up down demo test lint format check bench bench-peers faults soak fuzz simulate wheel sbom lock reference clean
 
 # The fastest Python that is new enough; nothing else has to be here beforehand.
 PYTHON ?= $(shell sh processor/local/python.sh)
@@ -67,6 +67,9 @@ sbom: env ## Write the bill of materials of an installation to dist/, as Cyclone
 	@mkdir -p $(dir $(SBOM))
 	@$(VENV)/python -W ignore -m cyclonedx_py requirements deploy/requirements.lock \
 		--pyproject pyproject.toml --output-reproducible --of JSON -o $(SBOM)
+
+soak: env ## An hour under load with a fault a minute, its page in dist/soak: SOAK="--faults 10".
+	@$(VENV)/python -m tests.faults.run --events 4000000 --every 60 --faults 60 --results dist/soak $(SOAK)
 
 fuzz: env ## Send a million mutated inputs down the path: FUZZ="--inputs 1000000".
 	@$(VENV)/python -m tests.fuzz $(FUZZ)

@@ -247,7 +247,7 @@ class Stage:
         )
         count = len(world.canonical) + len(world.dead)
         until(lambda: len(self.live.records) >= count, "the live reader at the end")
-        world.live = list(self.live.records)
+        world.live = self.live.seen([*world.canonical, *world.dead])
         return world
 
     def _settled(self) -> None:

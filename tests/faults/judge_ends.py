@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.faults.drafts import entry_id, rfc3339_ms
-from tests.faults.ledger import Line
+from tests.faults.ledger import Line, template_of
 from tests.faults.rows import Entry, entry_of, milliseconds, spot_of
 from tests.faults.verdict import Verdict
 from tests.faults.world import Place, Seen, Spot, World
@@ -63,7 +63,7 @@ def identity_of(record: Seen, line: Line) -> str:
     if named is not None:
         org, source, name, occurred_ms = named
         return entry_id(org, source, name, occurred_ms)
-    template = line["template"]
+    template = template_of(line)
     topic_and_spot = record.topic, f"{record.partition}:{record.offset}"
     return entry_id(line["org"], *topic_and_spot, _occurred_ms(template))
 
@@ -154,7 +154,7 @@ def _judge_entry(row: dict[str, Any], record: Seen, line: Line, verdict: Verdict
 
 def due_entry(record: Seen, line: Line) -> Entry:
     """Return the entry the record must become, but for seq and normalizer."""
-    template = line["template"]
+    template = template_of(line)
     coordinates = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
     return {
         **template,

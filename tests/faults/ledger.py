@@ -2,10 +2,11 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NotRequired, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict, cast
 
 
 class Line(TypedDict):
@@ -20,7 +21,7 @@ class Line(TypedDict):
     identity: NotRequired[list[Any] | None]  # [org, source, id, ms]; None: the coordinates
     content: NotRequired[int]  # records of one identity with the same number say the same
     again: NotRequired[int]  # the first record of this identity
-    template: NotRequired[dict[str, Any]]
+    template: NotRequired[dict[str, Any] | str]  # as text once it was read: a million are large
 
 
 class Ledger:
@@ -60,6 +61,27 @@ class Ledger:
         self._file.close()
 
 
+def template_of(line: Line) -> dict[str, Any]:
+    """Return the entry that a record must become, but for what only bus and store know."""
+    template = line["template"]
+    found: dict[str, Any] = json.loads(template) if isinstance(template, str) else template
+    return found
+
+
+def _kept(line: dict[str, Any]) -> Line:
+    """Return a line that takes little room."""
+    if "template" in line:
+        line["template"] = json.dumps(line["template"], ensure_ascii=False)
+    names = ((sys.intern(name), value) for name, value in line.items())
+    return cast(
+        "Line",
+        {
+            name: sys.intern(value) if isinstance(value, str) and name != "template" else value
+            for name, value in names
+        },
+    )
+
+
 def read(path: Path) -> tuple[dict[int, Line], dict[int, tuple[int, int]]]:
     """Return the lines by number, and partition and offset of those that were acknowledged."""
     lines: dict[int, Line] = {}
@@ -70,5 +92,5 @@ def read(path: Path) -> tuple[dict[int, Line], dict[int, tuple[int, int]]]:
             if "acked" in parsed:
                 acked |= {n: (partition, offset) for n, partition, offset in parsed["acked"]}
             else:
-                lines[parsed["n"]] = parsed
+                lines[parsed["n"]] = _kept(parsed)
     return lines, acked

@@ -10,6 +10,11 @@ from tests.faults import ledger, offsets, reader
 from tests.faults.catalog import CANONICAL_TOPICS, DEAD_LETTERS, RAW_TOPICS
 from tests.faults.world import Place, Seen, World
 
+# JSON as text: a million parsed documents would fill the memory.
+ROWS: LiteralString = (
+    "SELECT *, details::text AS details, context::text AS context FROM audit_entries"
+)
+
 
 def raw_places(prefix: str, lanes: int) -> list[Place]:
     """Return every partition of the raw topics."""
@@ -39,7 +44,10 @@ def observe(bootstrap: str, dsn: str, path: Path, *, prefix: str, lanes: int, gr
             dead=[record for record in published if record.topic == dead_topic],
             ends=reader.ends(bootstrap, raw + output),
             committed=offsets.committed(bootstrap, group, raw),
-            rows=_all(db, "SELECT *, details::text AS details FROM audit_entries"),
+            rows=_all(
+                db,
+                "SELECT *, details::text AS details, context::text AS context FROM audit_entries",
+            ),
             dead_rows=_all(db, "SELECT * FROM dead_letters"),
             books=_all(db, "SELECT * FROM source_offsets"),
             heads={row["org_id"]: row["last_seq"] for row in _all(db, "SELECT * FROM org_heads")},

@@ -7,10 +7,13 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from tests.faults.world import Ends, Place, Seen
+from tests.faults.world import Ends, Place, Seen, Spot
 
 COMMITTED = "read_committed"
 SILENCE_SECONDS = 30
+
+HEADERS_SHARED_MAX = 100_000
+_HEADERS: dict[tuple[str, bytes | None], tuple[str, bytes | None]] = {}
 
 
 def consumer(bootstrap: str, group: str, isolation: str = COMMITTED) -> Consumer:
@@ -79,8 +82,20 @@ def seen(message: Any) -> Seen:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        list(message.headers() or ()),
+        [_shared(pair) for pair in message.headers() or ()],
     )
+
+
+def _shared(pair: tuple[str, bytes | None]) -> tuple[str, bytes | None]:
+    """Return a header of which there is one object where many records carry it."""
+    if len(_HEADERS) > HEADERS_SHARED_MAX:
+        _HEADERS.clear()
+    return _HEADERS.setdefault(pair, pair)
+
+
+def digest(record: Seen) -> int:
+    """Return what tells a record from another one at its place, within this process."""
+    return hash((record[:6], tuple(record.headers)))
 
 
 def ends(bootstrap: str, where: list[Place]) -> dict[Place, Ends]:
@@ -104,7 +119,7 @@ class LiveReader:
 
     def __init__(self, bootstrap: str, where: list[Place]) -> None:
         """Start reading at once, in a thread of its own."""
-        self.records: list[Seen] = []
+        self.records: list[tuple[Spot, int]] = []
         self._reader = consumer(bootstrap, "oracle-live")
         self._reader.assign([TopicPartition(topic, partition, 0) for topic, partition in where])
         self._stop = threading.Event()
@@ -115,11 +130,22 @@ class LiveReader:
         while not self._stop.is_set():
             for message in self._reader.consume(1_000, timeout=0.2):
                 if message.error() is None:
-                    self.records.append(seen(message))
+                    record = seen(message)
+                    self.records.append((record.spot, digest(record)))
 
-    def stop(self) -> list[Seen]:
-        """End the thread and return what it has seen."""
+    def seen(self, now: Iterable[Seen]) -> list[Seen]:
+        """Return what was seen, given what stands there now: another record where it differs."""
+        standing = {record.spot: record for record in now}
+        found = []
+        for spot, kept in self.records:
+            record = standing.get(spot)
+            if record is None or digest(record) != kept:
+                record = Seen(*spot, -1, None, b"a record that is not there any more", [])
+            found.append(record)
+        return found
+
+    def stop(self) -> None:
+        """End the thread."""
         self._stop.set()
         self._thread.join(30)
         self._reader.close()
-        return self.records

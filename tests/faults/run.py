@@ -33,6 +33,7 @@ from tests.faults.harness import Stage
 from tests.faults.load import BATCH
 from tests.faults.oracle import judge
 from tests.faults.verdict import Verdict
+from tests.faults.vitals import Vitals, latencies
 
 REST_SECONDS = 900.0
 SHARES = {"poison": 0.0435, "repeats": 0.087, "conflicts": 0.005, "organizations": 40}
@@ -106,13 +107,18 @@ class Run:
     seconds: float = 0.0
     judging_seconds: float = 0.0
     memory_mib: int = 0
+    every_seconds: float = 0.0
+    vitals: dict[str, float] = field(default_factory=dict)
+    latency: dict[str, float] = field(default_factory=dict)
 
     def play(self, here: Field) -> Verdict:
         """Feed the load, strike meanwhile, wait for the end, and judge."""
         began = time.monotonic()
         here.start(self.workers)
+        watching = Vitals(lambda: here.workers)
         here.stage.feed_transactions()
         pace = Pace(here.stage, round(self.events / VALID), self.faults)
+        pace.seconds_each = max(FIRST_GUESS_SECONDS, self.every_seconds)
         feeding = threading.Thread(target=pace.run, daemon=True)
         feeding.start()
         for number, kind in enumerate(drawn(self.faults, self.seed, self.kinds), 1):
@@ -121,7 +127,10 @@ class Run:
         self._rest(here)
         self.seconds = time.monotonic() - began
         began = time.monotonic()
-        verdict = judge(here.stage.observe())
+        self.vitals = watching.stop()
+        world = here.stage.observe()
+        self.latency = latencies(world)
+        verdict = judge(world)
         self.judging_seconds = time.monotonic() - began
         self.restarted = here.restarted
         self.memory_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -133,7 +142,8 @@ class Run:
         here.tend()
         recovery = here.recovery()
         self.recoveries[kind].append(recovery)
-        time.sleep(here.rng.uniform(*PAUSE_SECONDS))
+        rest = began + self.every_seconds - time.monotonic()
+        time.sleep(max(rest, here.rng.uniform(*PAUSE_SECONDS)))
         pace.struck(time.monotonic() - began)
         said = f"{number}/{self.faults} {kind}: recovered in {recovery:.1f} s, {pace.sent} sent\n"
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {said}")
@@ -192,9 +202,11 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--lanes", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every", type=float, default=0, help="at most a fault in so many seconds")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent)
     given = parser.parse_args()
     run = Run(given.events, given.faults, given.workers, given.lanes, given.seed)
+    run.every_seconds = given.every
     with tempfile.TemporaryDirectory(prefix="hub-audit-faults-") as name:
         directory = Path(name)
         with servers(directory) as (broker, server):
