@@ -22,6 +22,7 @@ from processor.commands import (
     migrate,
     process,
     recover,
+    republish,
     serve,
     subscriptions,
     tokens,
@@ -50,7 +51,7 @@ def main(ctx: click.Context, config: Path | None) -> None:
 
 for module in (
     *(config, dead_letters, defend, demo, doctor, export, forward, maintain, migrate),
-    *(process, recover, serve, subscriptions, tokens, topics),
+    *(process, recover, republish, serve, subscriptions, tokens, topics),
 ):
     main.add_command(module.command)
 main.add_command(events.normalize)

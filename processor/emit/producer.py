@@ -211,7 +211,8 @@ class TransactionalProducer:
             async with asyncio.timeout(self._transaction_seconds):
                 await producer.begin_transaction()
                 await self._await_all(producer, batches)
-                await self._send_offsets(producer, committed)
+                if committed:
+                    await self._send_offsets(producer, committed)
         except (ProducerFenced, TopicRefused):
             raise
         except tuple(TOPIC_FAULTS) as error:

@@ -59,6 +59,12 @@ async def batches(db: Database) -> dict[int, int]:
         return {row[0]: row[1] for row in await connection.fetch(_SQL["lanes"])}
 
 
+async def heads(db: Database) -> dict[str, int]:
+    """Return every organization's last number."""
+    async with db.connection() as connection:
+        return {row[0]: row[1] for row in await connection.fetch(_SQL["heads"])}
+
+
 async def origins(db: Database, *, limit: int) -> list[Origin]:
     """Return by which partition some of the entries of the last days came in."""
     async with db.connection() as connection:

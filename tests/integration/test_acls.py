@@ -29,7 +29,9 @@ FINDINGS, SIEM, SIEM_OTHER = "hub.defend.findings", "siem.acme.ocsf", "siem.acme
 TELEMETRY, FOREIGN = "defend.endpoint_telemetry", "orders"
 TOPICS = (*sorted(RAW | HUB), FINDINGS, TELEMETRY, SIEM, SIEM_OTHER, FOREIGN)
 GROUPS = ("hub-audit", "hub-audit.forward", "hub-audit.defend", "siem.acme", "siem.acme2", "orders")
-IDS = tuple(f"production.hub-audit.{end}" for end in ("0", "11", "-1", "siem.0", "siem.15", "x"))
+IDS = tuple(
+    f"production.hub-audit.{end}" for end in ("0", "11", "-1", "siem.0", "siem.15", "republish")
+)
 IDS += ("staging.hub-audit.0",)
 WATCHED = {name for name in HUB if name.startswith(("hub.auth.", "hub.iam.", "hub.billing."))}
 WATCHED |= {"hub.audit.exported", TELEMETRY}
@@ -75,11 +77,12 @@ EXPECTED: dict[str, Allowed] = {
     "operator": {
         "topics": each(RAW, KEEP)
         | each(["raw.audit", "raw.redrive"], {WRITE, *KEEP})
-        | each([*HUB, FINDINGS], {READ, *KEEP})
+        | each(HUB, {READ, WRITE, *KEEP})
+        | {FINDINGS: {READ, *KEEP}}
         | {TELEMETRY: KEEP}
         | each([SIEM, SIEM_OTHER], {"CREATE", "DELETE", *LOOK}),
         "groups": each(GROUPS[:3], {"DESCRIBE"}),
-        "ids": {IDS[2]: {WRITE}},
+        "ids": {IDS[2]: {WRITE}, "production.hub-audit.republish": {WRITE}},
         "cluster": {"cluster": {"ALTER", "DESCRIBE"}},
     },
     "siem-acme": {

@@ -46,8 +46,8 @@ def test_help_lists_every_command_in_a_moment() -> None:
     commands = done.stdout.decode().partition("Commands:")[2]
     assert [line.split()[0] for line in commands.strip().splitlines()] == [
         *("config", "dead-letters", "defend", "demo", "doctor", "export", "forward", "maintain"),
-        *("migrate", "normalize", "process", "recover", "search", "serve", "subscriptions"),
-        *("tokens", "topics", "validate"),
+        *("migrate", "normalize", "process", "recover", "republish", "search", "serve"),
+        *("subscriptions", "tokens", "topics", "validate"),
     ]
 
 

@@ -8,6 +8,10 @@ SELECT environment, consumer_group FROM identity;
 -- The batch number of each lane.
 SELECT lane, batch FROM lanes ORDER BY lane;
 
+-- name: heads
+-- Every organization's last number.
+SELECT org_id, last_seq FROM org_heads ORDER BY org_id;
+
 -- name: newest
 -- Where entries of the last days came in: a sample, to find those that came by another lane.
 SELECT org_id, source_partition FROM audit_entries
