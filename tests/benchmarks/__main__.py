@@ -35,11 +35,13 @@ class Measurement:
     servers: Servers
     asked: argparse.Namespace
     results: dict[str, Any]
+    machine: str
 
     def note(self, what: str, runs: Any, events_each: int = 0) -> None:
         """Keep the runs of a measurement and show them, so that a long session can be watched."""
         at = time.strftime("%Y-%m-%d %H:%MZ", time.gmtime())
         self.results[what] = {"at": at, "events": events_each, "runs": runs}
+        self.results[what]["machine"] = self.machine
         write(self.results)
         print(report.line(what, self.results[what]), flush=True)
 
@@ -161,8 +163,11 @@ def main() -> None:
     file = HERE / "results.json"
     results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     with Servers.running() as servers:
-        results["machine"] = report.machine(servers)
-        measurement = Measurement(servers, asked, results)
+        machine = report.machine(servers)
+        results.setdefault("machine", machine)
+        if {"P1", "P3"} & set(asked.only):  # the page's own; what is of another says so
+            results["machine"] = machine
+        measurement = Measurement(servers, asked, results, machine)
         for figures, step in STEPS:
             if figures & set(asked.only):
                 step(measurement)

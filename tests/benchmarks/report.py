@@ -226,6 +226,8 @@ def _page(results: Results) -> Iterator[str]:
         found = results.get(source)
         value = shown(results) if found else "not measured"
         runs = _runs(found) if found else ""
+        if found and found.get("machine", results["machine"]) != results["machine"]:
+            runs += f", on {found['machine'].partition(',')[0]}"
         yield f"| {name} | {what} | {floor} | {target} | {value} | {runs} |"
     for source, title in (("one", "Runs of P1"), ("two", "Runs of P2"), ("peers", "Runs of P5")):
         if source in results:
