@@ -58,6 +58,7 @@ def figures(run: "Run", verdict: Verdict, found: dict[str, str]) -> dict[str, An
         "judging_seconds": round(run.judging_seconds),
         "judge_memory_mib": run.memory_mib,
         "restarted": run.restarted,
+        "misses": run.misses,
         "vitals": run.vitals,
         "latency": run.latency,
         "faults": len(every),
@@ -124,6 +125,9 @@ def page(said: dict[str, Any]) -> str:
         lines.append(f"| {kind} | {BLOWS[kind].rows} | {found} |")
     lines += ["", "Not run here:", ""]
     lines += [f"- {row}: {why}" for row, why in NOT_RUN.items()]
+    lines += [
+        f"- one that could not be done as it was meant to be: {each}" for each in said["misses"]
+    ]
     missing = [kind for kind in BLOWS if kind not in said["recoveries"]]
     lines += [f"- {kind}: not in a run this short" for kind in missing]
     return "\n".join(lines) + "\n"

@@ -21,6 +21,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import psycopg
+
 from processor.local.kafka import Broker
 from processor.local.port import free_port
 from processor.local.postgres import Server
@@ -110,6 +112,7 @@ class Run:
     every_seconds: float = 0.0
     vitals: dict[str, float] = field(default_factory=dict)
     latency: dict[str, float] = field(default_factory=dict)
+    misses: list[str] = field(default_factory=list)
 
     def play(self, here: Field) -> Verdict:
         """Feed the load, strike meanwhile, wait for the end, and judge."""
@@ -124,6 +127,8 @@ class Run:
         for number, kind in enumerate(drawn(self.faults, self.seed, self.kinds), 1):
             self._strike(here, pace, number, kind)
         feeding.join()
+        if pace.sent < pace.total:
+            raise RuntimeError(f"only {pace.sent} of {pace.total} records were sent")
         self._rest(here)
         self.seconds = time.monotonic() - began
         began = time.monotonic()
@@ -138,7 +143,11 @@ class Run:
 
     def _strike(self, here: Field, pace: Pace, number: int, kind: str) -> None:
         began = time.monotonic()
-        BLOWS[kind].strike(here)
+        try:
+            BLOWS[kind].strike(here)
+        except (psycopg.Error, TimeoutError, OSError, AssertionError) as error:
+            # Half an hour is not to end by a fault that could not be done as it was meant to be.
+            self.misses.append(f"{kind}: {type(error).__name__} {str(error)[:200]}")
         here.tend()
         recovery = here.recovery()
         self.recoveries[kind].append(recovery)
