@@ -26,7 +26,8 @@ from processor.store.findings import Alert, NewFinding, Span
 from processor.store.pool import Database
 from schemas.finding import HOUR_MS
 
-HOURS_LOADED_AT_ONCE = 200
+HOURS_LOADED_AT_ONCE = 50
+"""All entries of so many hours are held for a moment: 454 MB for 100,000 of them, 508 with 200."""
 
 
 class Observation(NamedTuple):

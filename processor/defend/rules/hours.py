@@ -19,7 +19,7 @@ SIGNALS_KEPT_MAX = 2_000
 """Of one action and subject in one hour: the earliest. No rule needs 100 to see that it is met."""
 
 SIGNALS_HELD_MAX = 1_000_000
-"""Of all hours together, some 500 MiB; then the hours that were touched longest ago are let go."""
+"""Of all hours together, some 300 MiB; then the hours that were touched longest ago are let go."""
 
 NAMES_MAX = 20
 """Of actors and of addresses in a finding, in alphabetical order."""
