@@ -53,6 +53,7 @@ class Wires:
             self.run(self.store.__aexit__(None, None, None))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
 
 
 @dataclass
