@@ -2,6 +2,7 @@
 
 import getpass
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -134,6 +135,36 @@ def test(ctx: click.Context, org_id: str, name: FormatName) -> None:
     """Deliver a test event."""
     _ordered(ctx, lambda control: control.test(org_id, name))
     click.echo("a test event is delivered")
+
+
+@command.command()
+@organization
+@in_format
+@click.option("--from-beginning", is_flag=True, help="Also what is on the topic already.")
+@click.option("--limit", type=click.IntRange(1), help="End after so many.")
+@click.pass_context
+def tail(
+    ctx: click.Context, org_id: str, name: FormatName, *, from_beginning: bool, limit: int | None
+) -> None:
+    """Show what comes on the topic, a line each, as the SIEM gets it; Ctrl-C ends it."""
+    from processor.ingest.tail import tail as follow
+    from schemas.subscription import topic_of
+
+    _ordered(ctx, lambda control: control.existing(org_id, name))
+    settings = settings_of(ctx)
+
+    async def show() -> None:
+        """Print records until there have been enough of them."""
+        topic, left = settings.topic(topic_of(org_id, name)), limit
+        async with aclosing(follow(settings, topic, from_beginning=from_beginning)) as records:
+            async for record in records:
+                click.echo(record.value or b"")
+                left = None if left is None else left - 1
+                if left == 0:
+                    return
+
+    with suppress(KeyboardInterrupt):
+        run(show())
 
 
 @command.command()

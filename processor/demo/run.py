@@ -26,11 +26,13 @@ from processor.demo.issuer import Issuer
 from processor.demo.scene import Scene
 from processor.demo.screen import Screen
 from processor.demo.seed import seed
+from processor.demo.siem import subscribe_siem
 from processor.demo.watch import LOOK_SECONDS, look, subscribe
 from processor.local.child import Child, Launch, NotStarted, await_ready, tail
 from processor.local.port import bindable, free_port
 from processor.local.postgres import find_binaries
 from processor.local.stack import Addresses, running
+from processor.settings import Settings
 
 DIRECTORY = Path(".local")
 TAILED = "hub.auth.login_failed"
@@ -119,6 +121,7 @@ def processes(console: Console, addresses: Addresses) -> Iterator[Started]:
         # What is past is loaded while the processes start.
         loader = stack.enter_context(ThreadPoolExecutor(1))
         seeding = loader.submit(asyncio.run, seed(addresses.dsn))
+        subscribing = loader.submit(asyncio.run, subscribe_siem(Settings.load(env=environment)))
         for name in COMMANDS:
             console.print(f"$ hub-audit {name}", style="dim")
         port = free(HTTP_PORT)
@@ -140,6 +143,7 @@ def processes(console: Console, addresses: Addresses) -> Iterator[Started]:
         console.print("  told whom to ask. Nobody has a password here.\n")
         console.print(f"  http://127.0.0.1:{page}/defend\n", style="bold", highlight=False)
         console.print("  Attacks on acme: found in its past and, every two minutes, live.\n")
+        subscribing.result()
         yield Started(processor, shown, others, issuer)
 
 
@@ -271,7 +275,7 @@ def hints(started: Started) -> list[tuple[str, str]]:
         ("the books", f"{psql} $HUB_AUDIT_POSTGRES_DSN -c 'TABLE books'"),
         ("search", f"{nearby(hub_audit())} search --org acme outcome:failure created:7d"),
         ("export", f"{nearby(hub_audit())} export --org acme -o acme.csv.gz created:30d"),
-        ("subscribe", f"{nearby(hub_audit())} subscriptions create acme hub"),
+        ("its SIEM", f"{nearby(hub_audit())} subscriptions tail acme ocsf"),
         ("dead letters", f"{nearby(hub_audit())} dead-letters list"),
         ("metrics", f"curl http://127.0.0.1:{process.port}/metrics"),
         ("log", f"tail -f {nearby(process.log)}"),

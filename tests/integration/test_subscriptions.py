@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 from click.testing import CliRunner, Result
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from processor.cli import main
@@ -70,6 +71,32 @@ def test_subscription_is_created_once_and_shown(settings: Settings) -> None:
     (event,) = told(settings)
     assert event["subscription"] == {"id": "siem.acme.hub"}
     assert event["after"] == {"state": "active", "filter": {"actions": ["user.created"]}}
+
+
+def test_topic_is_shown_as_its_reader_gets_it(settings: Settings) -> None:
+    """A tail shows committed records alone, a line each, and ends after as many as were asked."""
+    assert ordered(settings, "create", "acme", "hub").exit_code == 0
+    topic = settings.topic("siem.acme.hub")
+    transactional = Producer(
+        {
+            "bootstrap.servers": settings.kafka.bootstrap_servers,
+            "transactional.id": f"{settings.group}.tail",
+        }
+    )
+    transactional.init_transactions(10)
+    for value, end in (
+        (b"aborted", transactional.abort_transaction),
+        (b'{"seq":1}', transactional.commit_transaction),
+    ):
+        transactional.begin_transaction()
+        transactional.produce(topic, value, partition=0)
+        transactional.flush(10)
+        end(10)
+    shown = ordered(settings, "tail", "acme", "hub", "--from-beginning", "--limit", "1")
+    assert (shown.exit_code, shown.output) == (0, '{"seq":1}\n')
+    missing = ordered(settings, "tail", "acme", "ecs")
+    assert missing.exit_code == 1
+    assert missing.output == "hub-audit: there is no subscription siem.acme.ecs\n"
 
 
 def test_orders_are_carried_out_and_told(settings: Settings) -> None:
