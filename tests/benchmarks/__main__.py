@@ -1,4 +1,4 @@
-"""Measure P1 to P14, and write RESULTS.md and results.json beside this file.
+"""Measure P1 to P15, and write RESULTS.md and results.json beside this file.
 
 ``python -m tests.benchmarks --events 2000000 --runs 3 --only P1 P4``
 
@@ -101,7 +101,7 @@ def read(measurement: Measurement) -> None:
 
 
 def forwarded(measurement: Measurement) -> None:
-    """P14."""
+    """P15."""
     measurement.note("forwarding", [asyncio.run(forwarding.measure(measurement.servers))])
 
 
@@ -130,7 +130,7 @@ STEPS: list[tuple[set[str], Callable[[Measurement], None]]] = [
     ({"P8"}, killed),
     ({"P9", "P10", "P11", "P12"}, read),
     ({"P13"}, defended),
-    ({"P14"}, forwarded),
+    ({"P15"}, forwarded),
 ]
 
 

@@ -1,4 +1,4 @@
-"""P14: a thousand SIEM subscriptions on one forwarder, a few of them busy, and one replayed."""
+"""P15: a thousand SIEM subscriptions on one forwarder, a few of them busy, and one replayed."""
 
 import asyncio
 import os

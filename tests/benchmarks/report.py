@@ -198,7 +198,7 @@ FIGURES = (
         _defended,
     ),
     Figure(
-        "P14",
+        "P15",
         "ms from commit to a SIEM's hands, p50 / p99, of 10 busy of 1,000 subscriptions",
         "1,000",
         "500",
