@@ -11,7 +11,7 @@ UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --univ
 	--generate-hashes --no-emit-index-url --python-version 3.11
 
 help: ## Say what each target does.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 env: ## Make the virtual environment and fetch what is missing: Java, Maven, Kafka, Postgres.
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it (package python3)."; exit 1; }
@@ -85,6 +85,7 @@ lock: ## Resolve the locked versions again, with their hashes (needs uv).
 		-o deploy/requirements-build.lock
 
 reference: env ## Write the references and Kubernetes' topics and users from what is declared.
+	@$(VENV)/python -m schemas.generate
 	@$(VENV)/python -m processor.metrics.reference deploy/metrics.md
 	@$(VENV)/python -m processor.siem.reference deploy/siem/fields.md
 	@$(VENV)/python deploy/generate.py
