@@ -3,6 +3,7 @@
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -32,19 +33,27 @@ def pytest_report_header() -> list[str]:
 
 @pytest.fixture(scope="session")
 def the_site(kafka: str, postgres_admin_dsn: str, postgres_template: str) -> Iterator[Site]:
-    """Give a running site with the history of acme, and a little of globex."""
-    with database(postgres_admin_dsn, template=postgres_template) as name:
-        dsn = dsn_of(postgres_admin_dsn, name)
+    """Give the site that all tests look at."""
+    with running_site(kafka, postgres_admin_dsn, postgres_template) as running:
+        yield running
+
+
+@contextmanager
+def running_site(kafka: str, admin_dsn: str, template: str) -> Iterator[Site]:
+    """Run a site with the history of acme, and a little of globex."""
+    with database(admin_dsn, template=template) as name:
+        dsn = dsn_of(admin_dsn, name)
         stored(dsn, [*history("acme"), *history("globex")[:5]])
         with site(kafka, dsn, f"site{secrets.token_hex(4)}.") as running:
             yield running
 
 
 @pytest.fixture(scope="session")
-def attacked(the_site: Site) -> Site:
-    """Give the site once acme was attacked."""
-    found(the_site.dsn)
-    return the_site
+def attacked(kafka: str, postgres_admin_dsn: str, postgres_template: str) -> Iterator[Site]:
+    """Give a site of its own, where acme was attacked: others count what is in theirs."""
+    with running_site(kafka, postgres_admin_dsn, postgres_template) as running:
+        found(running.dsn)
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from processor.local.kafka import Broker
+from processor.local.port import free_port
 from processor.local.postgres import find_binaries
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,9 @@ def environment(kafka: str, dsn: str) -> dict[str, str]:
     folders = (Path(sys.executable).parent, find_binaries(), os.environ["PATH"])
     path = os.pathsep.join(map(str, folders))
     servers = {"HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": kafka, "HUB_AUDIT_POSTGRES_DSN": dsn}
-    return {"PATH": path, "HOME": os.environ.get("HOME", "/"), **servers}
+    # The usual port may be another test's.
+    port = {"HUB_AUDIT_HTTP_PORT": str(free_port())}
+    return {"PATH": path, "HOME": os.environ.get("HOME", "/"), **servers, **port}
 
 
 @pytest.fixture

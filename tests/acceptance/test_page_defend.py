@@ -1,6 +1,7 @@
 """Defend's dashboard in a real browser."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -25,6 +26,14 @@ STATES = {
     "no such choice": ("/defend?severity=worst", OLIVIA, 400),
     "not permitted": ("/defend", MIA, 403),
 }
+
+
+@pytest.fixture
+def reader(browser: Browser, attacked: Site) -> Iterator[Reader]:
+    """Give an Owner at a desk, whose organization was attacked."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    yield Reader(context, attacked, OLIVIA)
+    context.close()
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +83,7 @@ def test_no_page_is_wider_than_the_screen(
     context.close()
 
 
-def test_attack_leads_to_its_entries_in_the_log(reader: Reader, attacked: Site) -> None:
+def test_attack_leads_to_its_entries_in_the_log(reader: Reader) -> None:
     """From the dashboard to the finding, its evidence, and the same entries in the audit log."""
     page = reader.page
     reader.open("/defend?status=all")
@@ -90,7 +99,7 @@ def test_attack_leads_to_its_entries_in_the_log(reader: Reader, attacked: Site) 
     expect(page.get_by_label("Query", exact=True)).to_have_value(re.compile(f"ip:{ABROAD}"))
 
 
-def test_endpoint_report_stands_beside_the_entries(reader: Reader, attacked: Site) -> None:
+def test_endpoint_report_stands_beside_the_entries(reader: Reader) -> None:
     """A correlated finding shows the host and process that the endpoint reported."""
     reader.open("/defend?status=all&rule=endpoint_alert")
     reader.page.get_by_role("link", name="Endpoint alert and privileged act").click()
@@ -99,7 +108,7 @@ def test_endpoint_report_stands_beside_the_entries(reader: Reader, attacked: Sit
     expect(table).to_contain_text("lsass-dump.exe")
 
 
-def test_filters_tiles_and_bars_narrow_and_widen(reader: Reader, attacked: Site) -> None:
+def test_filters_tiles_and_bars_narrow_and_widen(reader: Reader) -> None:
     """A tile shows one severity, a bar one stretch of time; both can be undone."""
     page = reader.page
     reader.open("/defend?status=all")
