@@ -37,7 +37,8 @@ async def test_broker_keeps_topics_through_kill_and_restart(tmp_path: Path) -> N
     broker.start()
     await create_topic(broker.bootstrap_servers, "kept")
     broker.pause()
-    assert not broker.answers()
+    while broker.answers():
+        continue  # what it had read before may still be answered
     broker.resume()
     broker.kill()
     assert not broker.answers()

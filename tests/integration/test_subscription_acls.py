@@ -119,7 +119,7 @@ class Bus:
             consumer.close()
 
     def allowed(self) -> set[tuple[str, str, str]]:
-        """Return every ACL there is: principal, topic or group, operation."""
+        """Return every ACL of a SIEM: principal, topic or group, operation."""
         parts: list[Any] = [
             kafka_admin.ResourceType.ANY,  # type: ignore[attr-defined] # all of these are
             None,
@@ -131,7 +131,8 @@ class Bus:
         ]
         anything = kafka_admin.AclBindingFilter(*parts)  # type: ignore[attr-defined]
         admin = self.admin()  # ends what it was asked when nobody holds it any more
-        found: Any = admin.describe_acls(anything).result(SECONDS_MAX)
+        there: Any = admin.describe_acls(anything).result(SECONDS_MAX)
+        found = [each for each in there if each.principal.startswith("User:siem-")]
         assert all(each.resource_pattern_type.name == "LITERAL" for each in found)
         return {(each.principal, each.name, each.operation.name) for each in found}
 
