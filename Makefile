@@ -5,9 +5,6 @@
 PYTHON ?= $(shell sh processor/local/python.sh)
 LOCAL = $(PYTHON) -m processor.local
 VENV = .venv/bin
-# Test processes, each with servers of its own; 0 is one after the other. On two cores 2 take half the
-# time, but tests with deadlines then miss some.
-JOBS ?= 0
 BEGAN := $(shell date +%s)
 SBOM = dist/hub-audit.cdx.json
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal \
@@ -31,7 +28,7 @@ demo: env ## Show it working: servers, processor, live events of every kind; Ctr
 
 test: env ## Run the whole suite on real Kafka and Postgres, and in a real browser.
 	@$(LOCAL) programs
-	@$(VENV)/pytest -n $(JOBS) --dist loadfile $(TESTS)
+	@$(VENV)/pytest $(TESTS)
 
 lint: env ## Check style, types, docstrings and the import contracts.
 	@$(VENV)/ruff check .
