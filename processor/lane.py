@@ -16,7 +16,7 @@ from enum import StrEnum
 from processor import metrics
 from processor.emit.producer import LaneProducer
 from processor.emit.route import canonical, redelivered
-from processor.errors import DatabaseOutage, Doubt, Fenced, LaneStopped, Outage
+from processor.errors import BusOutage, DatabaseOutage, Doubt, Fenced, LaneStopped, Outage
 from processor.ingest.consumer import Committed, Consumer, Fetched
 from processor.ingest.intake import Intake
 from processor.pipeline import Holding, Pipeline, outgoing
@@ -38,6 +38,9 @@ BACKOFF_SECONDS_MIN = 0.2
 BACKOFF_SECONDS_MAX = 5.0
 FENCED_SECONDS = 1.0
 """Long enough for the group to tell a worker that woke from a freeze that the lane is lost."""
+
+ASK_AGAIN_SECONDS = 0.25
+"""Between two looks at the group's offsets, which have to say the same to be believed."""
 
 STOPPED_SECONDS = 15.0
 """How often a stopped lane looks whether an operator has acted."""
@@ -172,16 +175,28 @@ class Lane:
         """Return the batch number of the group's offsets, None when they carry none.
 
         Number 0 is published when a lane is taken over for the first time, so that they carry one
-        from then on. Offsets that are gone are asked for twice before that is believed.
+        from then on. A coordinator that reads its log again after a broker's restart can answer
+        meanwhile from a part of it, or from none: a number below the store's is believed when it
+        stays, and one that is lower than any crash leaves it, or gone, after a good while.
         """
-        for attempt in (1, 2):
+        clock = asyncio.get_running_loop().time
+        patient_until = clock() + self._settings.kafka.offsets_patience_ms / 1000
+        before: int | None = state.batch
+        while True:
             committed = await self._consumer.committed(self.lane)
             number = _batch_number(committed.values())
-            if number is not None or state.batch == 0:
+            if state.batch == 0 or (number is not None and number >= state.batch):
                 return number
-            if attempt == 1:
-                await asyncio.sleep(IDLE_SECONDS)
-        return None
+            left_by_a_crash = number == state.batch - 1
+            if number == before and (left_by_a_crash or clock() >= patient_until):
+                return number
+            if before == state.batch and not left_by_a_crash:
+                found = {"lane": self.lane, "batch": state.batch, "published": number}
+                log.warning("group_offsets_doubted", extra=found)
+            before = number
+            await self._wait(ASK_AGAIN_SECONDS)
+            if self._released.is_set():
+                raise BusOutage("released before it was sure what is published")
 
     async def _emit_again(self, state: LaneState, *, redelivery: bool) -> None:
         """Publish the batch that a crash left in the database alone, as its rows have it."""

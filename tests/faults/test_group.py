@@ -47,6 +47,7 @@ def move_offsets(here: Stage, offset_of: Callable[[int], int]) -> None:
 def test_an_operator_moves_the_offsets(stage: New, offset_of: Callable[[int], int]) -> None:
     """The group's offsets are not the position: moved by hand, nothing is repeated or skipped."""
     here = stage(seed=32)
+    here.settings["HUB_AUDIT_KAFKA_OFFSETS_PATIENCE_MS"] = "1000"
     worker = here.start()
     for _ in range(4):  # several batches per lane: the last one is a part of history only
         here.feed(200)

@@ -15,7 +15,12 @@ from confluent_kafka.admin import AdminClient
 
 from processor import worker
 from processor.emit import topics
-from processor.emit.producer import LaneProducer
+from processor.emit.producer import (
+    LaneProducer,
+    Position,
+    TransactionalProducer,
+    batch_metadata,
+)
 from processor.ingest.decode import decode
 from processor.local.port import free_port
 from processor.normalize import normalize
@@ -29,13 +34,22 @@ from tests.integration import bus, ops
 pytestmark = pytest.mark.timeout(90)
 
 PATIENCE_SECONDS = 30.0
+RELOAD_SECONDS = 1.5
+"""For so long the coordinator knows nothing: several looks at the offsets."""
+
 ORG = "acme"
 
 
 @pytest.fixture
 def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
     """Give an environment of the test's own: topics, database, group; one lane."""
-    own = ops.settings_of(kafka, postgres_dsn, LANES="1", HTTP_PORT=str(free_port()))
+    own = ops.settings_of(
+        kafka,
+        postgres_dsn,
+        LANES="1",
+        HTTP_PORT=str(free_port()),
+        KAFKA_OFFSETS_PATIENCE_MS="1000",
+    )
     with ops.cleaned(own):
         asyncio.run(topics.create(own))
         yield own
@@ -177,6 +191,30 @@ async def test_rewound_offsets_repeat_the_last_batch_alone_and_it_says_so(
     *_, again = published(settings)
     assert bus.headers_of(again)["hub_redelivery"] == b"true"
     assert json.loads(bus.value_of(again))["seq"] == 2
+
+
+async def test_offsets_that_come_back_were_never_gone(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broker that reads its offsets anew may say that it has none: nothing is repeated."""
+    for number in (1, 2):
+        send(settings, login())
+        async with running(settings):
+            await until_settled(settings, number)
+    number = ask(settings, "SELECT batch FROM lanes")[0][0]
+    rewind(AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers}), settings)
+    patient = settings.kafka.model_copy(update={"offsets_patience_ms": 20_000})
+    async with running(settings.model_copy(update={"kafka": patient})):
+        await until(lambda: "group_offsets_doubted" in caplog.text, "doubt")
+        committer = TransactionalProducer(settings, "loader", settings.group)
+        await committer.start()
+        await asyncio.sleep(RELOAD_SECONDS)
+        at = {(settings.topic("raw.identity"), 0): Position(2, batch_metadata(number))}
+        await committer.transact((), at)
+        await committer.abandon()
+        send(settings, login())
+        await until(lambda: len(published(settings)) == 3, "the third event")
+    assert not [r for r in published(settings) if "hub_redelivery" in bus.headers_of(r)]
 
 
 async def test_a_lane_whose_database_lost_commits_stops_and_says_so(settings: Settings) -> None:

@@ -20,6 +20,10 @@ KINDS = {
 """What can happen besides what happens to single requests, with its weight."""
 
 OF_PROCESSES = ("kill", "freeze", "leave", "join")
+RESTARTS = 0.2
+"""How many of the runs have a broker's restart: drawn apart from the rest."""
+
+RELOAD_SECONDS = (0.5, 2.0, 4.0)
 LATE = 1_000_000
 """The first seed of those that are about late copies of requests."""
 
@@ -89,6 +93,12 @@ class Plan:
             if kind in ("kill", "freeze") and rng.random() < 0.7:
                 blow.ambush = rng.randint(1, 40)
             plan.blows.append(blow)
+        apart = Random(f"restart {seed}")
+        # A store that lost commits while the coordinator reads just up to the number left in it is
+        # not told from one that lost none.
+        if apart.random() < RESTARTS and not plan.restored:
+            at = apart.uniform(0.0, load_seconds + 1.0)
+            plan.blows.append(Blow(at, "bus_restart", apart.choice(RELOAD_SECONDS), 0))
         plan.blows.sort(key=lambda blow: blow.at)
         return plan
 

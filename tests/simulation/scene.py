@@ -3,72 +3,45 @@
 import asyncio
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import cache
-from itertools import islice
 from random import Random
 from typing import Any
 
 from processor.emit.producer import LaneProducer
 from processor.errors import Outage
 from processor.lane import Lane, Phase
-from processor.normalize import Limits
 from processor.settings import Settings
 from processor.worker import Worker
 from tests.faults.catalog import CANONICAL_TOPICS, DEAD_LETTERS, RAW_TOPICS, home_lane
 from tests.faults.ledger import Line
-from tests.faults.load import Generator, Mix, Shot, numbered
+from tests.faults.load import Shot, numbered
 from tests.simulation.broker import Broker, Raw
 from tests.simulation.clients import Bus
 from tests.simulation.connections import FakeDatabase
 from tests.simulation.database import Key, Store
+from tests.simulation.given import (
+    LIMITS,
+    NOW_MS,
+    RETENTION_DAYS,
+    SESSION_SECONDS,
+    STREAM_RECORDS,
+    STREAMS,
+    TODAY,
+    settings,
+    stream,
+)
 from tests.simulation.group import Group
 from tests.simulation.loop import Died, Process, StuckError, VirtualLoop, is_of
 from tests.simulation.network import Network
 from tests.simulation.plan import Blow, Plan
 
-NOW_MS = 1_795_428_000_000
-TODAY = datetime.fromtimestamp(NOW_MS / 1000, UTC).date()
-RETENTION_DAYS = 90
-SESSION_SECONDS = 3.0
 RESTART_SECONDS = 0.5
 REST_SECONDS = 90.0
 """Within this time after the last blow everything must be at its end."""
 
 LOOK_SECONDS = 0.25
 BACKUP_SECONDS = 0.1
-STREAMS = 24
-STREAM_RECORDS = 260
 
 Making = Callable[[Settings, int, Bus], LaneProducer]
-
-LIMITS = Limits(
-    retention_ms=RETENTION_DAYS * 86_400_000,
-    oldest_day_ms=NOW_MS - (RETENTION_DAYS + 1) * 86_400_000,
-    families={f"raw.{name}": name for name in ("identity", "permission", "billing", "audit")},
-)
-
-
-@cache
-def settings(lanes: int) -> Settings:
-    """Return the settings of every worker: short times, so that runs are short."""
-    return Settings(
-        group="simulated",
-        lanes=lanes,
-        kafka={
-            "session_timeout_ms": int(SESSION_SECONDS * 1000),
-            "heartbeat_interval_ms": 700,
-            "transaction_timeout_ms": 4000,
-        },
-        batch={"records_max": 25},
-    )
-
-
-@cache
-def stream(number: int) -> list[Shot]:
-    """Return a stream of records with repeats, conflicts, discards and poison."""
-    mix = Mix(seed=number, now_ms=NOW_MS, organizations=4, repeats=0.15, conflicts=0.04, strays=0.2)
-    return list(islice(Generator(mix).shots(), STREAM_RECORDS))
 
 
 def make_producer(of: Settings, lane: int, bus: Bus) -> LaneProducer:
@@ -282,6 +255,12 @@ class Scene:
 
     def _bus_away(self, blow: Blow) -> None:
         self._away(self.to_bus, blow.seconds)
+
+    def _bus_restart(self, blow: Blow) -> None:
+        """Be away for a moment, and then answer from offsets that are being read again."""
+        self._away(self.to_bus, RESTART_SECONDS)
+        reload = self.broker.reload_coordinator
+        self.loop.call_later(RESTART_SECONDS, reload, blow.seconds, context=self.loop.outside)
 
     def _store_crash(self, blow: Blow) -> None:
         self.store.crash()
