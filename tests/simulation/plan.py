@@ -27,6 +27,9 @@ RELOAD_SECONDS = (0.5, 2.0, 4.0)
 LATE = 1_000_000
 """The first seed of those that are about late copies of requests."""
 
+SLEEPY = 2_000_000
+"""The first seed of those that are about slow answers, and workers that sleep among them."""
+
 FREEZE_SECONDS = (0.2, 1.0, 3.0, 5.0, 5.0, 9.0)
 AWAY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 
@@ -62,10 +65,17 @@ class Plan:
     def drawn(cls, seed: int) -> "Plan":
         """Draw a run: small enough to be quick, mixed enough to be nasty.
 
-        From ``LATE`` on a run is about late copies of requests, and workers that die among them.
+        From ``LATE`` on a run is about late copies of requests, and workers that die among them;
+        from ``SLEEPY`` on about slow answers, and workers that freeze and wake among them.
         """
         plan = cls._mixed(seed % LATE)
-        if seed >= LATE:
+        if seed >= SLEEPY:
+            rng = Random(f"sleepy {seed}")
+            plan.bus, plan.store, plan.workers = Chances(slow=0.1), Chances(), 2
+            plan.blows = [
+                Blow(at, "freeze", 5.0, rng.randrange(2), rng.randint(1, 30)) for at in (0.5, 2.0)
+            ]
+        elif seed >= LATE:
             plan.bus, plan.store = Chances(held=0.12), Chances()
             plan.blows = [blow for blow in plan.blows if blow.kind in OF_PROCESSES]
             plan.blows += [Blow(1.0, "kill", 0.1, 0, 7), Blow(2.0, "kill", 0.1, 0, 12)]
