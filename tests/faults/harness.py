@@ -28,8 +28,6 @@ from tests.faults.world import Place, World
 ROOT = Path(__file__).resolve().parents[2]
 GROUP = "hub-audit-faults"
 SESSION_TIMEOUT_MS = 2_000
-# Longer than the broker of a full run needs to read its group's offsets again.
-OFFSETS_PATIENCE_MS = 15_000
 # Longer than any recovery the fault page allows.
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
@@ -176,7 +174,6 @@ class Stage:
             "HUB_AUDIT_KAFKA_TOPIC_PREFIX": self.prefix,
             "HUB_AUDIT_KAFKA_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),
             "HUB_AUDIT_KAFKA_HEARTBEAT_INTERVAL_MS": "500",
-            "HUB_AUDIT_KAFKA_OFFSETS_PATIENCE_MS": str(OFFSETS_PATIENCE_MS),
             "HUB_AUDIT_ENVIRONMENT": "faults",
             "HUB_AUDIT_GROUP": self.group,
             "HUB_AUDIT_LANES": str(self.lanes),
