@@ -231,6 +231,18 @@ async def test_what_was_aborted_is_not_seen(world: World) -> None:
         assert world.findings() == [("brute_force", ADA, "high", 10)]
 
 
+async def test_acknowledges_past_the_ends_of_transactions(world: World) -> None:
+    """What was read in many small transactions is acknowledged to its end when Defend ends."""
+    entries = brute_force(world.log, 30)
+    await world.store(entries)
+    for each in entries:
+        world.publish([each])
+    with world.running():
+        until(lambda: world.findings() == [("brute_force", ADA, "high", 30)], world)
+    last = 2 * len(entries) - 2  # behind every record is the mark that ends its transaction
+    assert committed(world) == last + 1
+
+
 async def test_garbage_on_the_telemetry_topic_stops_nothing(world: World) -> None:
     """What is no report is counted and set aside; the alert behind it is correlated."""
     alert = {
