@@ -12,6 +12,14 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
+from tests.faults.blows_subscribers import (
+    defenders,
+    drained,
+    forwarders,
+    frozen,
+    killed,
+    killed_at_a_step,
+)
 from tests.faults.field import Field, freeze, thaw
 from tests.faults.harness import until
 from tests.faults.points import IN_A_BATCH
@@ -265,8 +273,9 @@ def checkpoint_storm(here: Field) -> None:
 
 
 def restart_everything(here: Field) -> None:
-    """Workers, bus and store killed in random order, and started in another."""
+    """Processes, bus and store killed in random order, and started in another."""
     ends = [here.broker.kill, here.server.crash, *(worker.kill for worker in here.workers)]
+    ends.append(here.subscribers.kill)
     here.rng.shuffle(ends)
     for end in ends:
         end()
@@ -275,6 +284,7 @@ def restart_everything(here: Field) -> None:
     for start in starts:
         start()
     here.tend()
+    here.subscribers.tend()
 
 
 BLOWS: dict[str, Blow] = {
@@ -310,6 +320,13 @@ BLOWS: dict[str, Blow] = {
     "rebalance storm": Blow("F14", 6, rebalance_storm),
     "clock off by a day or more": Blow("F18", 4, wrong_clock),
     "everything restarted": Blow("F30", 3, restart_everything),
+    "kill -9 of a forwarder": Blow("F1", 10, killed(forwarders)),
+    "forwarder struck at a step": Blow("F2", 6, killed_at_a_step),
+    "SIGTERM of a forwarder": Blow("F3", 3, drained(forwarders)),
+    "forwarder frozen": Blow("F4", 8, frozen(forwarders)),
+    "kill -9 of Defend": Blow("F1", 10, killed(defenders)),
+    "SIGTERM of Defend": Blow("F3", 3, drained(defenders)),
+    "Defend frozen": Blow("F4", 6, frozen(defenders)),
 }
 
 NOT_RUN = {

@@ -9,10 +9,10 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.faults.catalog import ACTIONS, severity
-from tests.faults.outcomes import BUILDERS, Data
+from tests.faults.outcomes import BUILDERS, Data, Outcome
 
 
 @dataclass
@@ -25,6 +25,20 @@ class Draft:
     template: Data | None = None
     rule: str | None = None
     occurred_ms: int = 0
+
+
+class Scene(NamedTuple):
+    """What is around an outcome: whose event of which name, by whom, from where, and when.
+
+    Address and moment stand here as they are sent and as they are kept.
+    """
+
+    org: str
+    marker: str
+    name: str
+    who: Data
+    address: tuple[str, Data]
+    told: tuple[str, int, str]
 
 
 def entry_id(org: str, source: str, name: str, occurred_ms: int) -> str:
@@ -73,15 +87,23 @@ ADDRESSES: tuple[tuple[str, Data], ...] = (
 def draft(rng: Random, org: str, marker: str, name: str, now_ms: int) -> Draft:
     """Return the event number ``name`` of an organization, its marker in several places."""
     build = rng.choices([b for b, _ in BUILDERS], [w for _, w in BUILDERS])[0]
+    kind, number = rng.choice(("user", "user", "service", "support")), rng.randrange(200)
     who = {
-        "type": rng.choice(("user", "user", "service", "support")),
-        "id": f"u{rng.randrange(200)}",
-        "email": f"u@{marker}.example",
+        "type": kind,
+        "id": f"u{number}",
+        "email": f"u{number}@{marker}.example",
         "name": f"Ann {marker}",
     }
-    address, stored_address = rng.choice(ADDRESSES)
-    text, occurred_ms, quality = spell_time(rng, now_ms - int(rng.expovariate(1 / 7_200_000)))
-    made = build(rng, who, name)
+    address = rng.choice(ADDRESSES)
+    told = spell_time(rng, now_ms - int(rng.expovariate(1 / 7_200_000)))
+    scene = Scene(org, marker, name, who, address, told)
+    return assembled(rng, scene, build(rng, who, name))
+
+
+def assembled(rng: Random, scene: Scene, made: Outcome) -> Draft:
+    """Return the event of an outcome."""
+    org, marker, name, who = scene[:4]
+    (address, stored_address), (text, occurred_ms, quality) = scene.address, scene.told
     session = {} if "session_id" in made.data else {"session_id": f"s{name}"}
     client = {"ip": address, "user_agent": "Mozilla/5.0 (é)", "request_id": f"{marker}-{name}"}
     data = {

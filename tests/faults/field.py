@@ -16,6 +16,7 @@ import psycopg
 from processor.local.kafka import Broker
 from processor.local.postgres import Server
 from tests.faults.harness import Stage, Worker, until
+from tests.faults.subscribers import Subscribers
 from tests.integration.kafka_proxy import KafkaProxy
 from tests.integration.postgres_proxy import PostgresProxy
 
@@ -58,13 +59,14 @@ class Wires:
 
 @dataclass
 class Field:
-    """A stage, its servers and wires, and the workers that are to be alive."""
+    """A stage, its servers and wires, and the workers and subscribers that are to be alive."""
 
     stage: Stage
     broker: Broker
     server: Server
     wires: Wires
     rng: Random
+    subscribers: Subscribers
     workers: list[Worker] = field(default_factory=list)
     restarted: int = 0
 

@@ -46,14 +46,14 @@ def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SE
 
 
 class Worker:
-    """A worker process; its log is a file."""
+    """A process of Hub Audit, a worker unless another command is named; its log is a file."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, environment: dict[str, str], log: Path, command: str = "process") -> None:
         """Start it."""
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.worker_with_failpoint", "process"],
+                [sys.executable, "-m", "tests.faults.worker_with_failpoint", command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -165,10 +165,23 @@ class Stage:
         self, point: str = "", *, passes: int = 1, number: signal.Signals = signal.SIGKILL
     ) -> Worker:
         """Start a worker, one that strikes itself when a point is named."""
+        environment = self.environment()
+        if point:
+            environment |= {
+                "FAULTS_POINT": point,
+                "FAULTS_PASS": str(passes),
+                "FAULTS_SIGNAL": number.name,
+            }
+        worker = Worker(environment, self.directory / f"worker-{len(self.workers)}.log")
+        self.workers.append(worker)
+        return worker
+
+    def environment(self) -> dict[str, str]:
+        """Return what a process of this stage is started with."""
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("HUB_AUDIT_")
         }
-        environment |= {
+        return environment | {
             "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
             "HUB_AUDIT_POSTGRES_DSN": self.dsn,
             "HUB_AUDIT_KAFKA_TOPIC_PREFIX": self.prefix,
@@ -180,15 +193,6 @@ class Stage:
             "HUB_AUDIT_HTTP_PORT": str(free_port()),
             **self.settings,
         }
-        if point:
-            environment |= {
-                "FAULTS_POINT": point,
-                "FAULTS_PASS": str(passes),
-                "FAULTS_SIGNAL": number.name,
-            }
-        worker = Worker(environment, self.directory / f"worker-{len(self.workers)}.log")
-        self.workers.append(worker)
-        return worker
 
     def logs(self) -> str:
         """Return the end of every worker's log."""

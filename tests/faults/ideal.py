@@ -16,22 +16,33 @@ from uuid import UUID
 from tests.faults.catalog import ACTIONS, CANONICAL_TOPICS, DEAD_LETTERS, RAW_TOPICS, home_lane
 from tests.faults.judge_ends import due_entry, identity_of
 from tests.faults.judge_topics import due_headers
-from tests.faults.load import Generator, Mix, Shot
+from tests.faults.load import Generator, Mix, Shot, marker
 from tests.faults.rows import PLAIN, Entry, entry_of, rendered
-from tests.faults.world import Ends, Place, Seen, World
+from tests.faults.siem import due, due_content
+from tests.faults.world import Due, Ends, Finding, Findings, Place, Seen, Siem, Told, World
 
 NOW_MS = 1_795_428_000_000
 PREFIX = "ideal."
 
 
-def ideal_world(count: int = 600, seed: int = 1) -> World:
+def ideal_world(count: int = 600, seed: int = 1, attacks: float = 0.0) -> World:
     """Return the world after a perfect processor has taken so many records."""
-    mix = Mix(seed=seed, now_ms=NOW_MS, strays=0.0, repeats=0.15, conflicts=0.05, poison=0.1)
+    mix = Mix(
+        seed=seed,
+        now_ms=NOW_MS,
+        strays=0.0,
+        repeats=0.15,
+        conflicts=0.05,
+        poison=0.1,
+        attacks=attacks,
+    )
     world = World(PREFIX, mix.lanes, {}, [], [], [], {}, {}, [], [], [], {}, [])
     for shot in islice(Generator(mix).shots(), count):
         world.ledger[shot.line["n"]] = shot.line
         _land(world, shot)
     _process(world)
+    _forward(world)
+    _find(world)
     world.live = [*world.canonical, *world.dead]
     return world
 
@@ -172,6 +183,42 @@ def _settle(world: World, figures: dict[Place, dict[str, int]]) -> None:
         world.books.append({**row, "stored_through": through})
         world.committed[place] = (through, "batch=7")
     world.lane_rows = [{"lane": lane, "batch": 7, "epoch": 1} for lane in range(world.lanes)]
+
+
+def _forward(world: World) -> None:
+    """Tell two SIEMs what they want, with a heartbeat at the end and a replay of one's last."""
+    first, second, *_ = sorted(world.heads, key=lambda org: -world.heads[org])
+    for each in (Siem(first, "hub", 2), Siem(second, "cef", 0, {"categories": ["authentication"]})):
+        entries = (entry_of(row) for row in world.rows if row["org_id"] == each.org)
+        wanted = [entry for entry in entries if entry["seq"] > each.begun and due(entry, each)]
+        through = each.begun
+        own = frozenset({marker(each.org).encode()})
+        for entry in sorted(wanted, key=lambda entry: int(entry["seq"])):
+            seq, content = entry["seq"], due_content(entry, each.format)
+            offset = len(each.told)
+            each.told.append(
+                Told("live", seq, through, seq, entry["entry_id"], content, offset, own)
+            )
+            through = seq
+        last, head = each.told[-1], world.heads[each.org]
+        beat = Told("live", None, through, head, None, 0, len(each.told), frozenset())
+        each.told += [beat, last._replace(kind="replay 1"), beat._replace(kind="replay 1")]
+        each.replays.append((last.previous, head))
+        world.siems.append(each)
+
+
+def _find(world: World) -> None:
+    """Find something in two organizations, and more than Defend keeps in one of them."""
+    found = []
+    for org in sorted(world.heads)[:2]:
+        who = f"u1@{marker(org)}.example"
+        hour_ms = NOW_MS - NOW_MS % 3_600_000
+        times = hour_ms + 5, hour_ms + 9
+        key = org, "grant_burst", "actor", who, hour_ms, org, 3
+        found.append(Finding(*key, 2, *times, (who,), ("192.0.2.1",), frozenset({1, 2, 3})))
+    exact, larger = (each._replace(finding_id="", version=0) for each in found)
+    dues = [Due(exact, exact), Due(larger._replace(seqs=frozenset({1, 2})), larger)]
+    world.findings = Findings(dues, found, list(found))
 
 
 def _moment(at_ms: int) -> datetime:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from tests.faults.attacks import Plots
 from tests.faults.drafts import Draft, draft, entry_id
 from tests.faults.ledger import Ledger, Line
 from tests.faults.poison import LATE, Headers, document, spoil
@@ -46,6 +47,7 @@ class Mix:
     poison: float = 0.06
     strays: float = 0.1
     nameless: float = 0.03
+    attacks: float = 0.0
     first_number: int = 0
 
 
@@ -69,6 +71,7 @@ class Generator:
     def __post_init__(self) -> None:
         """Seed the randomness and name the organizations."""
         self.rng = Random(self.mix.seed)
+        self.plots = Plots(self.rng, self.mix.now_ms)
         self.number = self.mix.first_number
         self.organizations = [f"org_{self.mix.seed}-{i}" for i in range(self.mix.organizations)]
         # The others stay at home, so that their order can be judged.
@@ -88,16 +91,21 @@ class Generator:
                 yield self._repeat()
             elif dice < mix.poison + mix.repeats + mix.conflicts and self.recent:
                 yield self._conflict()
+            elif dice < mix.poison + mix.repeats + mix.conflicts + mix.attacks:
+                yield self._fresh(*self._attack())
             else:
-                yield self._fresh()
+                yield self._fresh(*self._draft())
 
     def _draft(self) -> tuple[str, Draft]:
         org = self.rng.choices(self.organizations, self.weights)[0]
         name = f"{self.mix.seed}x{self.number}"
         return org, draft(self.rng, org, marker(org), name, self.mix.now_ms)
 
-    def _fresh(self) -> Shot:
-        org, event = self._draft()
+    def _attack(self) -> tuple[str, Draft]:
+        org = self.rng.choices(self.organizations, self.weights)[0]
+        return self.plots.go_on(org, marker(org), f"{self.mix.seed}x{self.number}")
+
+    def _fresh(self, org: str, event: Draft) -> Shot:
         line: Line = {
             "n": self.number,
             "org": org,

@@ -8,7 +8,14 @@ import json
 import sys
 from pathlib import Path
 
-from tests.faults import judge_dead, judge_ends, judge_order, judge_topics
+from tests.faults import (
+    judge_dead,
+    judge_ends,
+    judge_findings,
+    judge_order,
+    judge_siem,
+    judge_topics,
+)
 from tests.faults.observe import observe
 from tests.faults.verdict import Verdict
 from tests.faults.world import World
@@ -30,6 +37,8 @@ def judge(world: World, *, redelivery: bool = False) -> Verdict:
     judge_order.order(world, verdict)
     judge_order.settled(world, verdict)
     judge_topics.markers(world, verdict)
+    judge_siem.siems(world, verdict)
+    judge_findings.findings(world, verdict)
     verdict.totals.update(
         raw=len(world.raw),
         rows=len(world.rows),

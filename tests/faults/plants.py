@@ -31,6 +31,8 @@ def copy_of(world: World) -> World:
             "ends",
             "committed",
             "acked",
+            "siems",
+            "findings",
         )
     }
     return replace(world, **lists, **rows)

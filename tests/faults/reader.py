@@ -45,9 +45,14 @@ def places(bootstrap: str, topics: Iterable[str]) -> list[Place]:
 
 def read_all(bootstrap: str, where: list[Place]) -> list[Seen]:
     """Return every committed record of the partitions, from their beginning to their end."""
+    return list(each(bootstrap, where))
+
+
+def each(bootstrap: str, where: list[Place]) -> Iterator[Seen]:
+    """Yield every committed record of the partitions, from their beginning to their end."""
     reader = consumer(bootstrap, "oracle-reader")
     try:
-        return list(_read(reader, where))
+        yield from _read(reader, where)
     finally:
         reader.close()
 
@@ -120,6 +125,7 @@ class LiveReader:
     def __init__(self, bootstrap: str, where: list[Place]) -> None:
         """Start reading at once, in a thread of its own."""
         self.records: list[tuple[Spot, int]] = []
+        self.ends: dict[Place, int] = {}
         self._reader = consumer(bootstrap, "oracle-live")
         self._reader.assign([TopicPartition(topic, partition, 0) for topic, partition in where])
         self._stop = threading.Event()
@@ -132,6 +138,7 @@ class LiveReader:
                 if message.error() is None:
                     record = seen(message)
                     self.records.append((record.spot, digest(record)))
+                    self.ends[record.spot[:2]] = record.offset + 1
 
     def seen(self, now: Iterable[Seen]) -> list[Seen]:
         """Return what was seen, given what stands there now: another record where it differs."""

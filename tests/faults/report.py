@@ -58,13 +58,24 @@ def figures(run: "Run", verdict: Verdict, found: dict[str, str]) -> dict[str, An
         "judging_seconds": round(run.judging_seconds),
         "judge_memory_mib": run.memory_mib,
         "restarted": run.restarted,
+        "subscribers_restarted": run.subscribers_restarted,
+        "subscribers": {
+            crew: summary([seconds for each in kinds.values() for seconds in each])
+            for crew, kinds in run.subscribers.items()
+        },
         "misses": run.misses,
         "vitals": run.vitals,
         "latency": run.latency,
         "faults": len(every),
         "kinds": len(run.recoveries),
         "recovery": summary(every),
-        "recoveries": {kind: summary(each) for kind, each in sorted(run.recoveries.items())},
+        "recoveries": {
+            kind: {
+                **summary(each),
+                **{crew: summary(kinds[kind])["max"] for crew, kinds in run.subscribers.items()},
+            }
+            for kind, each in sorted(run.recoveries.items())
+        },
         "totals": dict(verdict.totals),
         "wrong": verdict.figures(),
         "clean": verdict.clean,
@@ -83,9 +94,14 @@ def summary(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
+def _spread(each: dict[str, float]) -> str:
+    return f"median {each['median']} s, p95 {each['p95']} s, max {each['max']} s"
+
+
 def page(said: dict[str, Any]) -> str:
     """Return the report in Markdown."""
     recovery = said["recovery"]
+    crews = list(said["subscribers"])
     used = ", ".join(f"{name} {number}" for name, number in said["versions"].items())
     lines = [
         "# What a full run under faults came to",
@@ -100,6 +116,9 @@ def page(said: dict[str, Any]) -> str:
         f"p95 {recovery['p95']} s (limit {RECOVERY_P95_SECONDS}),",
         f"max {recovery['max']} s (limit {RECOVERY_SECONDS_MAX}).",
         f"Workers that ended by themselves and were started again: {said['restarted']}.",
+        "The subscribers under the same faults recovered so:",
+        "; ".join(f"{crew} {_spread(each)}" for crew, each in said["subscribers"].items()) + ".",
+        f"Of them ended by themselves and were started again: {said['subscribers_restarted']}.",
         "From a record's append time to its canonical event, faults included, in seconds:",
         ", ".join(f"{name} {number}" for name, number in said["latency"].items()) + ".",
         "Of the workers, and of the one that lived longest:",
@@ -115,13 +134,15 @@ def page(said: dict[str, Any]) -> str:
         *(f"| **{name}**: {COUNTERS[name]} | {n} |" for name, n in said["wrong"].items()),
         "",
         "Recovery is counted from the end of the fault until every lane has gone on or has nothing",
-        "left to do, in seconds. Rows are those of the fault matrix.",
+        "left to do, in seconds; for the two columns of subscribers, until every subscription and",
+        "every partition has. Rows are those of the fault matrix.",
         "",
-        "| fault | row | times | median | p95 | max |",
-        "|---|---|--:|--:|--:|--:|",
+        f"| fault | row | times | median | p95 | max |{''.join(f' {c}, max |' for c in crews)}",
+        "|---|---|--:|--:|--:|--:|" + "--:|" * len(crews),
     ]
     for kind, each in said["recoveries"].items():
-        found = " | ".join(str(each[name]) for name in ("times", "median", "p95", "max"))
+        names = ("times", "median", "p95", "max", *crews)
+        found = " | ".join(str(each[name]) for name in names)
         lines.append(f"| {kind} | {BLOWS[kind].rows} | {found} |")
     lines += ["", "Not run here:", ""]
     lines += [f"- {row}: {why}" for row, why in NOT_RUN.items()]

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -34,11 +35,18 @@ from tests.faults.field import Field, Wires
 from tests.faults.harness import Stage
 from tests.faults.load import BATCH
 from tests.faults.oracle import judge
+from tests.faults.subscribers import Subscribers
 from tests.faults.verdict import Verdict
 from tests.faults.vitals import Vitals, latencies
 
 REST_SECONDS = 900.0
-SHARES = {"poison": 0.0435, "repeats": 0.087, "conflicts": 0.005, "organizations": 40}
+SHARES = {
+    "poison": 0.0435,
+    "repeats": 0.087,
+    "conflicts": 0.005,
+    "attacks": 0.01,
+    "organizations": 40,
+}
 """Of all records; with a million valid ones these are 50,000 bad and 100,000 repeated ones."""
 
 VALID = 1 - SHARES["poison"] - SHARES["repeats"] - SHARES["conflicts"]
@@ -105,7 +113,11 @@ class Run:
     seed: int
     kinds: Sequence[str] = tuple(BLOWS)
     recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    subscribers: dict[str, dict[str, list[float]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
     restarted: int = 0
+    subscribers_restarted: int = 0
     seconds: float = 0.0
     judging_seconds: float = 0.0
     memory_mib: int = 0
@@ -118,6 +130,7 @@ class Run:
         """Feed the load, strike meanwhile, wait for the end, and judge."""
         began = time.monotonic()
         here.start(self.workers)
+        here.subscribers.start()
         watching = Vitals(lambda: here.workers)
         here.stage.feed_transactions()
         pace = Pace(here.stage, round(self.events / VALID), self.faults)
@@ -134,10 +147,12 @@ class Run:
         began = time.monotonic()
         self.vitals = watching.stop()
         world = here.stage.observe()
+        here.subscribers.observe(world)
         self.latency = latencies(world)
         verdict = judge(world)
         self.judging_seconds = time.monotonic() - began
         self.restarted = here.restarted
+        self.subscribers_restarted = here.subscribers.restarted
         self.memory_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         return verdict
 
@@ -149,19 +164,26 @@ class Run:
             # Half an hour is not to end by a fault that could not be done as it was meant to be.
             self.misses.append(f"{kind}: {type(error).__name__} {str(error)[:200]}")
         here.tend()
-        recovery = here.recovery()
+        with ThreadPoolExecutor(1) as beside:
+            theirs = beside.submit(here.subscribers.recovery)
+            recovery = here.recovery()
         self.recoveries[kind].append(recovery)
+        for crew, seconds in theirs.result().items():
+            self.subscribers[crew][kind].append(seconds)
+        here.subscribers.order(number / self.faults)
         rest = began + self.every_seconds - time.monotonic()
         time.sleep(max(rest, here.rng.uniform(*PAUSE_SECONDS)))
         pace.struck(time.monotonic() - began)
-        said = f"{number}/{self.faults} {kind}: recovered in {recovery:.1f} s, {pace.sent} sent\n"
-        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {said}")
+        others = ", ".join(f"{crew} {s:.1f}" for crew, s in theirs.result().items())
+        said = f"{number}/{self.faults} {kind}: recovered in {recovery:.1f} s ({others})"
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {said}, {pace.sent} sent\n")
 
     def _rest(self, here: Field) -> None:
         """Wait until everything is at its end, with workers that are looked after."""
         until = time.monotonic() + REST_SECONDS
         while True:
             here.tend()
+            here.subscribers.tend()
             try:
                 here.stage.rest(20)
             except TimeoutError:
@@ -200,7 +222,9 @@ def on_field(run: Run, broker: Broker, server: Server, dsn: str, directory: Path
             "HUB_AUDIT_POSTGRES_DSN": wires.store.dsn,
             "HUB_AUDIT_KAFKA_REQUEST_TIMEOUT_MS": "3000",
         }
-        return run.play(Field(stage, broker, server, wires, Random(run.seed)))
+        subscribers = Subscribers(stage)
+        stack.callback(subscribers.kill)
+        return run.play(Field(stage, broker, server, wires, Random(run.seed), subscribers))
 
 
 def main() -> int:

@@ -7,7 +7,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from processor.emit import topics
 from processor.emit.route import murmur2
@@ -19,13 +21,10 @@ from processor.store.load import load
 from processor.store.pool import FORWARDER, WRITER, Database
 from processor.store.subscriptions import Subscription
 from schemas.subscription import Filter, topic_of
-from tests.faults.forwarders import (
-    Forwarder,
-    environment_of,
-    faults_of,
-    records,
-    stored,
-)
+from tests.faults import judge_siem, observe, siem
+from tests.faults.forwarders import Forwarder, environment_of
+from tests.faults.verdict import Verdict
+from tests.faults.world import Siem
 from tests.integration.forwarding import SHARD, World
 from tests.integration.ops import cleaned, settings_of
 from tests.integration.store import an_entry
@@ -94,6 +93,13 @@ class Story:
             case pause:
                 await store.set_paused(self.db, org_id, "hub", paused=pause == "pause")
 
+    def rows(self, org_id: str) -> list[dict[str, Any]]:
+        """Return what is stored of an organization."""
+        dsn = self._settings.postgres.dsn.get_secret_value()
+        with psycopg.connect(dsn, row_factory=dict_row) as connection:
+            rows = connection.execute(observe.ROWS).fetchall()
+        return [row for row in rows if row["org_id"] == org_id]
+
     async def ended(self, forwarders: list[Forwarder]) -> None:
         """Let all go on, and wait until everything wanted is delivered and said."""
         for org_id in ORGANIZATIONS:
@@ -137,12 +143,14 @@ async def test_killed_and_frozen_forwarders_lose_and_repeat_nothing(
     finally:
         for one in forwarders:
             one.kill()
-    dsn = settings.postgres.dsn.get_secret_value()
     for org_id, action in ORGANIZATIONS.items():
-        found = list(records(settings.kafka.bootstrap_servers, story.topic(org_id)))
-        wanted = [(seq, entry) for seq, entry in stored(dsn, org_id, action) if seq > 3]
-        head = stored(dsn, org_id, None)[-1][0]
-        assert faults_of(found, 3, wanted, head) == [], org_id
+        told = list(siem.told(settings.kafka.bootstrap_servers, story.topic(org_id), "hub"))
+        each = Siem(org_id, "hub", 3, {"actions": [action]} if action else {}, told)
+        rows = story.rows(org_id)
+        verdict = Verdict()
+        head = max(row["seq"] for row in rows)
+        judge_siem.chains(each, judge_siem.wanted(rows, each), head, verdict)
+        assert verdict.clean, verdict
 
 
 async def play(story: Story, forwarders: list[Forwarder]) -> None:

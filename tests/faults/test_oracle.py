@@ -2,11 +2,15 @@
 
 import pytest
 
+from tests.faults import plants_subscribers, undisturbed
 from tests.faults.ideal import ideal_world
 from tests.faults.oracle import judge
 from tests.faults.plants import PLANTS, Plant, copy_of
 from tests.faults.verdict import COUNTERS
 from tests.faults.world import World
+
+ALL_PLANTS = (*PLANTS, *plants_subscribers.PLANTS)
+CRITICAL = 3
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +33,17 @@ def test_a_right_world_has_every_kind_of_end(world: World) -> None:
     assert {"same bytes", "same event", "conflict"} <= kinds
 
 
+def test_the_load_has_every_attack_for_defend_to_find() -> None:
+    """An undisturbed pass over a load with attacks finds all that they are, and says how bad."""
+    world = ideal_world(400, attacks=0.5)
+    found = {each.most.rule: each for each in undisturbed.findings(world.canonical)}
+    rules = {"brute_force", "impossible_travel", "brief_access", "grant_burst", "mass_deactivation"}
+    assert rules <= found.keys()
+    assert found["brute_force"].most.severity == CRITICAL
+
+
 @pytest.mark.parametrize(
-    ("plant", "counter"), PLANTS, ids=lambda value: getattr(value, "__name__", "")
+    ("plant", "counter"), ALL_PLANTS, ids=lambda value: getattr(value, "__name__", "")
 )
 def test_a_planted_bug_is_caught(world: World, plant: Plant, counter: str) -> None:
     """A planted bug raises the counter that is there for it."""
@@ -41,4 +54,4 @@ def test_a_planted_bug_is_caught(world: World, plant: Plant, counter: str) -> No
 
 def test_every_counter_has_a_planted_bug() -> None:
     """No counter is there that could not speak."""
-    assert COUNTERS.keys() == {counter for _, counter in PLANTS}
+    assert COUNTERS.keys() == {counter for _, counter in ALL_PLANTS}

@@ -24,6 +24,8 @@ KINDS = (
     "EndTxn delayed",
     "EndTxn unanswered",
     "offsets delayed",
+    "kill -9 of a forwarder",
+    "kill -9 of Defend",
 )
 RECOVERY_SECONDS_MAX = 45
 

@@ -26,6 +26,14 @@ COUNTERS = {
     "hanging": "a partition whose last stable offset is not its end",
     "vanished": "a committed record that a live reader saw and that is there no more",
     "unread": "a committed record that a live reader did not see, or saw twice",
+    "siem_lost": "an entry, or a replay, that a subscription's topic lacks",
+    "siem_repeated": "an entry that a subscription was told of twice, or a test",
+    "siem_disorder": "an entry on a subscription's topic behind one of higher seq",
+    "siem_foreign": "a record of a subscription that is no entry it wants, or not what that says",
+    "siem_broken": "a record of a subscription that does not go on where the one before it ended",
+    "findings_lost": "a finding, or a part of one, that store or topic lacks",
+    "findings_invented": "a finding, or a part of one, that an undisturbed pass does not make",
+    "findings_repeated": "two findings of one matter, or a version told in two ways",
     "bus_lost": "an acknowledged raw record that is not on the bus",
 }
 
