@@ -144,11 +144,16 @@ def page(said: dict[str, Any]) -> str:
         names = ("times", "median", "p95", "max", *crews)
         found = " | ".join(str(each[name]) for name in names)
         lines.append(f"| {kind} | {BLOWS[kind].rows} | {found} |")
-    lines += ["", "Not run here:", ""]
+    return "\n".join([*lines, *_not_run(said)]) + "\n"
+
+
+def _not_run(said: dict[str, Any]) -> list[str]:
+    """Return what this run did not do, line by line."""
+    lines = ["", "Not run here:", ""]
     lines += [f"- {row}: {why}" for row, why in NOT_RUN.items()]
     lines += [
         f"- one that could not be done as it was meant to be: {each}" for each in said["misses"]
     ]
     missing = [kind for kind in BLOWS if kind not in said["recoveries"]]
     lines += [f"- {kind}: not in a run this short" for kind in missing]
-    return "\n".join(lines) + "\n"
+    return lines
