@@ -10,13 +10,15 @@ equal, and everything is emitted, or one apart, and exactly that batch is not.
 import asyncio
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from processor import metrics
 from processor.emit.producer import LaneProducer
-from processor.emit.route import canonical, redelivered
-from processor.errors import BusOutage, DatabaseOutage, Doubt, Fenced, LaneStopped, Outage
+from processor.emit.route import Outgoing, canonical, redelivered
+from processor.errors import DatabaseOutage, Doubt, Fenced, LaneStopped, Outage
 from processor.ingest.consumer import Committed, Consumer, Fetched
 from processor.ingest.intake import Intake
 from processor.pipeline import Holding, Pipeline, outgoing
@@ -25,7 +27,9 @@ from processor.settings import Settings
 from processor.store import lanes as store
 from processor.store.lanes import LaneState
 from processor.store.pool import Database
+from schemas.entry import Entry
 from schemas.record import Record
+from schemas.rejection import DeadLetter
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +43,6 @@ BACKOFF_SECONDS_MAX = 5.0
 FENCED_SECONDS = 1.0
 """Long enough for the group to tell a worker that woke from a freeze that the lane is lost."""
 
-ASK_AGAIN_SECONDS = 0.25
-"""Between two looks at the group's offsets, which have to say the same to be believed."""
-
 STOPPED_SECONDS = 15.0
 """How often a stopped lane looks whether an operator has acted."""
 
@@ -53,6 +54,17 @@ class Phase(StrEnum):
     FLOWING = "flowing"
     WAITING = "waiting"
     STOPPED = "stopped"
+
+
+class LeftBehind(NamedTuple):
+    """What a batch stored and, for all that is known, did not emit."""
+
+    entries: list[Entry]
+    dead_letters: list[DeadLetter]
+
+    def outgoing(self) -> Iterator[Outgoing]:
+        """Yield what it puts on the bus."""
+        return outgoing(map(canonical, self.entries), self.dead_letters)
 
 
 class Lane:
@@ -157,9 +169,10 @@ class Lane:
     async def _settle(self, state: LaneState) -> int | None:
         """Emit the lane's last batch if, and only if, it was stored and not emitted.
 
-        Returns the number that was published before; None when Kafka knew of none.
+        Returns the number that was published before; None when Kafka knew of none. Number 0 is
+        published when a lane is taken over for the first time, so that there is one from then on.
         """
-        published = await self._published_batch(state)
+        published = _batch_number((await self._consumer.committed(self.lane)).values())
         if published == state.batch or (published is None and state.batch == 0):
             return published
         if published is not None and published > state.batch:
@@ -168,60 +181,53 @@ class Lane:
                 f"{state.batch}: the database lost commits (an old backup, a lossy failover). "
                 "Restore it, or run `hub-audit recover` to go on from what is published"
             )
-        await self._emit_again(state, redelivery=published != state.batch - 1)
+        left = await self._left_behind(state)
+        # The number alone does not say that it is not out: a coordinator that reads its log again
+        # after a broker's restart can answer meanwhile from a part of it, or from none.
+        out = await self._is_out(left)
+        found = {"lane": self.lane, "batch": state.batch, "published": published}
+        if out:
+            await self._publish(state, ())
+            log.warning("batch_found_published", extra=found)
+            return published
+        redelivery = out is None and published != state.batch - 1
+        records = left.outgoing()
+        await self._publish(state, map(redelivered, records) if redelivery else records)
+        metrics.settled(redelivery=redelivery)
+        found |= {"entries": len(left.entries), "dead_letters": len(left.dead_letters)}
+        log.warning("batch_settled", extra={**found, "redelivery": redelivery})
         return published
 
-    async def _published_batch(self, state: LaneState) -> int | None:
-        """Return the batch number of the group's offsets, None when they carry none.
+    async def _left_behind(self, state: LaneState) -> LeftBehind:
+        """Return what the lane's last batch has to emit, as its rows have it."""
+        return LeftBehind(
+            await store.read_unemitted(self._db, state.unemitted.ranges),
+            await store.read_dead_letters(self._db, state.unemitted.dead_letters),
+        )
 
-        Number 0 is published when a lane is taken over for the first time, so that they carry one
-        from then on. A coordinator that reads its log again after a broker's restart can answer
-        meanwhile from a part of it, or from none: a number below the store's is believed when it
-        stays, and one that is lower than any crash leaves it, or gone, after a good while.
+    async def _is_out(self, left: LeftBehind) -> bool | None:
+        """Look on its topic for one record of a batch: a transaction is out in full or not at all.
+
+        None when the bus has deleted what was published at that time, or does not let us read.
         """
-        clock = asyncio.get_running_loop().time
-        patient_until = clock() + self._settings.kafka.offsets_patience_ms / 1000
-        before: int | None = state.batch
-        while True:
-            committed = await self._consumer.committed(self.lane)
-            number = _batch_number(committed.values())
-            if state.batch == 0 or (number is not None and number >= state.batch):
-                return number
-            left_by_a_crash = number == state.batch - 1
-            if number == before and (left_by_a_crash or clock() >= patient_until):
-                return number
-            if before == state.batch and not left_by_a_crash:
-                found = {"lane": self.lane, "batch": state.batch, "published": number}
-                log.warning("group_offsets_doubted", extra=found)
-            before = number
-            await self._wait(ASK_AGAIN_SECONDS)
-            if self._released.is_set():
-                raise BusOutage("released before it was sure what is published")
+        entries, dead = left
+        if entries:
+            recorded = datetime.fromisoformat(entries[0]["recorded_at"])
+            made_ms = int(recorded.timestamp() * 1000)
+        elif dead:
+            made_ms = dead[0].record.timestamp
+        else:
+            return False
+        return await self._producer.published(next(left.outgoing()), made_ms)
 
-    async def _emit_again(self, state: LaneState, *, redelivery: bool) -> None:
-        """Publish the batch that a crash left in the database alone, as its rows have it."""
-        entries = await store.read_unemitted(self._db, state.unemitted.ranges)
-        dead = await store.read_dead_letters(self._db, state.unemitted.dead_letters)
+    async def _publish(self, state: LaneState, records: Iterable[Outgoing]) -> None:
+        """Publish records under the number and the offsets of the lane's last batch."""
         offsets = {topic: position.stored_through for topic, position in state.positions.items()}
-        records = outgoing(map(canonical, entries), dead)
-        if redelivery:
-            records = map(redelivered, records)
         try:
             await self._producer.publish(records, offsets, state.batch)
         except Doubt:
             self._producer.extend_timeout()
             raise
-        metrics.settled(redelivery=redelivery)
-        log.warning(
-            "batch_settled",
-            extra={
-                "lane": self.lane,
-                "batch": state.batch,
-                "entries": len(entries),
-                "dead_letters": len(dead),
-                "redelivery": redelivery,
-            },
-        )
 
     async def _find_positions(self, state: LaneState) -> dict[str, int]:
         """Return where to go on in each topic, from Postgres, checked against the log."""

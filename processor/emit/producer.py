@@ -20,7 +20,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     IllegalOperation,
     InvalidTopicError,
@@ -34,6 +34,7 @@ from aiokafka.errors import (
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
+from processor.emit.lookup import holds
 from processor.emit.route import Outgoing, partition_of_key
 from processor.errors import BusOutage, Doubt, Fenced, TopicRefused
 from processor.settings import Settings
@@ -288,10 +289,12 @@ class LaneProducer(TransactionalProducer):
         settings: Settings,
         lane: int,
         client: Callable[..., AIOKafkaProducer] = AIOKafkaProducer,
+        reader: Callable[..., AIOKafkaConsumer] = AIOKafkaConsumer,
     ) -> None:
         """Prepare a producer for ``lane``; nothing is sent before ``start``."""
         super().__init__(settings, str(lane), settings.group, client)
         self.lane = lane
+        self._reader = reader
 
     async def publish(
         self, outgoing: Iterable[Outgoing], offsets: Mapping[str, int], batch: int
@@ -302,6 +305,13 @@ class LaneProducer(TransactionalProducer):
             outgoing,
             {(topic, self.lane): Position(offset, metadata) for topic, offset in offsets.items()},
         )
+
+    async def published(self, outgoing: Outgoing, made_ms: int) -> bool | None:
+        """Return whether one record of a batch, and so all of it, is on the bus; see lookup.holds.
+
+        Only of a producer that was started: what its predecessors left open has ended then.
+        """
+        return await holds(self._settings, outgoing, made_ms, self._reader)
 
 
 def _named(topic: str, error: BaseException) -> frozenset[str]:

@@ -39,7 +39,6 @@ class Kafka(Section):
     heartbeat_interval_ms: Annotated[int, Field(ge=100, le=60_000)] = 1_000
     request_timeout_ms: Annotated[int, Field(ge=500, le=120_000)] = 10_000
     transaction_timeout_ms: Annotated[int, Field(ge=1_000, le=900_000)] = 10_000
-    offsets_patience_ms: Annotated[int, Field(ge=0, le=600_000)] = 10_000
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     sasl_username: str | None = None

@@ -55,7 +55,7 @@ EXPECTED: dict[str, Allowed] = {
     "upstream-telemetry": {"topics": {TELEMETRY: {WRITE, "DESCRIBE"}}},
     "processor": {
         "topics": each(RAW, {READ, *LOOK})
-        | each(HUB, {WRITE, *LOOK})
+        | each(HUB, {READ, WRITE, *LOOK})
         | each([FINDINGS, TELEMETRY], LOOK),
         "groups": {"hub-audit": {READ, "DESCRIBE"}},
         "ids": each(IDS[:2], {WRITE}),

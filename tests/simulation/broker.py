@@ -282,7 +282,7 @@ class Broker:
         """Return what a group has committed; -1 where it has nothing.
 
         While the coordinator reloads it answers from what it has read again: the defect of Kafka's
-        that ``processor.lane`` is patient with.
+        for which ``processor.lane`` looks on the topics.
         """
         known = self.committed.get(group, {})
         if self.loop.time() < self._reload.ends_at:

@@ -24,6 +24,7 @@ from tests.simulation.broker import Broker, Place, Raw
 from tests.simulation.group import Group
 from tests.simulation.loop import Process
 from tests.simulation.network import Network
+from tests.simulation.reader import FakeReader
 
 CONCURRENT_SECONDS = 0.02
 ASK_SECONDS_MAX = 3.0
@@ -49,6 +50,10 @@ class Bus:
     def producer(self, **options: Any) -> "FakeProducer":
         """Return a new producer, as the client library's class does."""
         return FakeProducer(self, **options)
+
+    def reader(self, **options: Any) -> FakeReader:
+        """Return a new consumer without a group."""
+        return FakeReader(self.process, self.network, self.broker, **options)
 
     def consumer(self, settings: Settings, topics: Iterable[str], **listeners: Any) -> Any:
         """Return a new member of the group."""

@@ -32,7 +32,6 @@ def settings(lanes: int) -> Settings:
             "session_timeout_ms": int(SESSION_SECONDS * 1000),
             "heartbeat_interval_ms": 700,
             "transaction_timeout_ms": 4000,
-            "offsets_patience_ms": 6000,
         },
         batch={"records_max": 25},
     )

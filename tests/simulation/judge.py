@@ -124,27 +124,24 @@ def _published(
         name, seq = record.header("ce_id"), record.header("ce_orgseq")
         if seq != str(numbers.get(name)):
             wrong.append(f"published: {name} with seq {seq}, stored {numbers.get(name)}")
-    _once(scene, "published", [(r, r.header("ce_id")) for r in events], set(numbers), wrong)
+    _once("published", [(r, r.header("ce_id")) for r in events], set(numbers), wrong)
     stored = {key: row["reason"] for key, row in scene.store.table("dead").items()}
     if stored != due_dead:
         wrong.append(f"dead letters: {stored.items() ^ due_dead.items()}")
     letters = [(r, _origin(r)) for r in visible(scene, DEAD_LETTERS)]
-    _once(scene, "dead letters", letters, set(due_dead), wrong)
+    _once("dead letters", letters, set(due_dead), wrong)
 
 
-def _once(
-    scene: Scene, what: str, of: list[tuple[Seen, Any]], due: set[Any], wrong: list[str]
-) -> None:
-    """Check that each thing is published once; again, and marked, where offsets were taken away."""
-    times = Counter(
-        name for record, name in of if not (record.header("hub_redelivery") and scene.plan.tampered)
-    )
-    again = {name for _, name in of}
+def _once(what: str, of: list[tuple[Seen, Any]], due: set[Any], wrong: list[str]) -> None:
+    """Check that each thing is published once, and not as one that may have been before."""
+    times = Counter(name for _, name in of)
     wrong += [
         f"{what}: {name} {times[name]} times, stored {name in due}"
         for name in due | times.keys()
-        if name not in due or times[name] > 1 or (not times[name] and name not in again)
+        if name not in due or times[name] != 1
     ]
+    marked = [name for record, name in of if record.header("hub_redelivery")]
+    wrong += [f"{what}: {name} is marked as a redelivery" for name in marked]
 
 
 def _origin(letter: Seen) -> Spot:

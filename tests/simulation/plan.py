@@ -119,7 +119,7 @@ class Plan:
 
     @property
     def tampered(self) -> bool:
-        """Whether somebody takes the group's offsets away: then a batch may come again, marked."""
+        """Whether somebody takes the group's offsets away."""
         return any(blow.kind in ("offsets_moved", "offsets_gone") for blow in self.blows)
 
 

@@ -3,7 +3,6 @@
 A plant is a way to make the lane's producer, and a patch of a module for the length of one run.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -54,7 +53,7 @@ def _offsets_first(of: Settings, lane: int, bus: Bus) -> LaneProducer:
             await super().publish((), offsets, batch)
             await super().publish(outgoing, offsets, batch)
 
-    return OffsetsFirst(of, lane, bus.producer)
+    return OffsetsFirst(of, lane, bus.producer, bus.reader)
 
 
 def _without_settle() -> AbstractContextManager[Any]:
@@ -70,25 +69,19 @@ def _settle_always() -> AbstractContextManager[Any]:
     """Emit the last batch at every take-over, as at-least-once does."""
 
     async def always(self: Lane, state: Any) -> int:
-        await self._emit_again(state, redelivery=False)
+        await self._publish(state, (await self._left_behind(state)).outgoing())
         return int(state.batch)
 
     return replaced(Lane, "_settle", always)
 
 
-def _believe_reloading() -> AbstractContextManager[Any]:
-    """Believe the group's offsets at the second look, a second later, whatever they say."""
+def _believe_numbers() -> AbstractContextManager[Any]:
+    """Believe the group's offsets, whatever they say: the topics are not looked at."""
 
-    async def credulous(self: Lane, state: Any) -> int | None:
-        for _ in range(2):
-            committed = (await self._consumer.committed(self.lane)).values()
-            numbers = [at.batch for at in committed if at and at.batch is not None]
-            if numbers or state.batch == 0:
-                return max(numbers, default=None)
-            await asyncio.sleep(1.0)
-        return None
+    async def credulous(_self: Lane, _left: Any) -> bool:
+        return False
 
-    return replaced(Lane, "_published_batch", credulous)
+    return replaced(Lane, "_is_out", credulous)
 
 
 def _trust_group() -> AbstractContextManager[Any]:
@@ -113,7 +106,7 @@ def _keep_producer(of: Settings, lane: int, bus: Bus) -> LaneProducer:
             await super()._commit(producer)
             self._doubtful = False
 
-    return Undoubting(of, lane, bus.producer)
+    return Undoubting(of, lane, bus.producer, bus.reader)
 
 
 def _trust_slow_offsets(of: Settings, lane: int, bus: Bus) -> LaneProducer:
@@ -125,12 +118,12 @@ def _trust_slow_offsets(of: Settings, lane: int, bus: Bus) -> LaneProducer:
         async def _send_offsets(self, producer: Any, committed: Any) -> None:
             await producer.send_offsets_to_transaction(committed, self._group)
 
-    return Trusting(of, lane, bus.producer)
+    return Trusting(of, lane, bus.producer, bus.reader)
 
 
 def _one_id_per_process(of: Settings, lane: int, bus: Bus) -> LaneProducer:
     """Give each process a transactional id of its own, so that nobody fences a zombie."""
-    producer = LaneProducer(of, lane, bus.producer)
+    producer = LaneProducer(of, lane, bus.producer, bus.reader)
     producer._id = f"{producer._id}.{bus.process.name}"
     return producer
 
@@ -146,7 +139,7 @@ def _unlooked_futures(of: Settings, lane: int, bus: Bus) -> LaneProducer:
                 future = await producer.send_batch(builder, topic, partition=partition)
                 future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    return Unlooking(of, lane, bus.producer)
+    return Unlooking(of, lane, bus.producer, bus.reader)
 
 
 def _resolve_without_heads() -> AbstractContextManager[Any]:
@@ -193,7 +186,7 @@ def _fence_late(of: Settings, lane: int, bus: Bus) -> LaneProducer:
             await super().publish(outgoing, offsets, batch)
             self.publishing = False
 
-    return Late(of, lane, bus.producer)
+    return Late(of, lane, bus.producer, bus.reader)
 
 
 def _renew_after_store(of: Settings, lane: int, bus: Bus) -> LaneProducer:
@@ -216,7 +209,7 @@ def _renew_after_store(of: Settings, lane: int, bus: Bus) -> LaneProducer:
             await super().publish(outgoing, offsets, batch)
             self.publishing = False
 
-    return Renewing(of, lane, bus.producer)
+    return Renewing(of, lane, bus.producer, bus.reader)
 
 
 def _retry_unknown_commits() -> AbstractContextManager[Any]:
@@ -263,10 +256,10 @@ PLANTS: dict[str, tuple[Making, Patch]] = {
     "offsets_first": (_offsets_first, nullcontext),
     "without_settle": (make_producer, _without_settle),
     "settle_always": (make_producer, _settle_always),
-    "believe_reloading": (make_producer, _believe_reloading),
+    "believe_numbers": (make_producer, _believe_numbers),
     "trust_group": (make_producer, _trust_group),
     "keep_producer": (_keep_producer, nullcontext),
-    "trust_slow_offsets": (_trust_slow_offsets, nullcontext),
+    "trust_slow_offsets": (_trust_slow_offsets, _believe_numbers),
     "one_id_per_process": (_one_id_per_process, nullcontext),
     "unlooked_futures": (_unlooked_futures, nullcontext),
     "resolve_without_heads": (make_producer, _resolve_without_heads),

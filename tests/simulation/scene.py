@@ -46,7 +46,7 @@ Making = Callable[[Settings, int, Bus], LaneProducer]
 
 def make_producer(of: Settings, lane: int, bus: Bus) -> LaneProducer:
     """Make the product's producer over the fake bus."""
-    return LaneProducer(of, lane, bus.producer)
+    return LaneProducer(of, lane, bus.producer, bus.reader)
 
 
 class Scene:

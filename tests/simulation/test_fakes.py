@@ -17,7 +17,7 @@ from processor.settings import Settings
 from processor.store.partitions import ensure_days
 from processor.store.pool import Database
 from tests.integration import bus
-from tests.simulation import scripts
+from tests.simulation import scripts_bus, scripts_store
 from tests.simulation.broker import Broker
 from tests.simulation.clients import Bus, FakeProducer
 from tests.simulation.connections import FakeDatabase
@@ -111,7 +111,7 @@ class FakeBus:
 
     def producer(self) -> LaneProducer:
         """Return a producer of lane 0."""
-        return LaneProducer(self.settings, 0, self._bus.producer)
+        return LaneProducer(self.settings, 0, self._bus.producer, self._bus.reader)
 
     def client(self, name: str) -> FakeProducer:
         """Return a transactional producer."""
@@ -128,7 +128,7 @@ def name_of(value: object) -> str:
     return getattr(value, "__name__", "")
 
 
-@pytest.mark.parametrize(("scenario", "due"), scripts.STORE, ids=name_of)
+@pytest.mark.parametrize(("scenario", "due"), scripts_store.STORE, ids=name_of)
 async def test_postgres(postgres_dsn: str, scenario: Scenario, due: object) -> None:
     """Postgres answers as it is written down."""
     async with AsyncExitStack() as stack:
@@ -138,14 +138,14 @@ async def test_postgres(postgres_dsn: str, scenario: Scenario, due: object) -> N
         assert await scenario(bench) == due
 
 
-@pytest.mark.parametrize(("scenario", "due"), scripts.STORE, ids=name_of)
+@pytest.mark.parametrize(("scenario", "due"), scripts_store.STORE, ids=name_of)
 def test_fake_store(scenario: Scenario, due: object) -> None:
     """The fake store answers as Postgres does."""
     loop = VirtualLoop(Random(1))  # type: ignore[abstract] # what it lacks is for sockets
     assert loop.run(scenario(FakeStore(loop)), until_seconds=60) == due
 
 
-@pytest.mark.parametrize(("scenario", "due"), scripts.BUS, ids=name_of)
+@pytest.mark.parametrize(("scenario", "due"), scripts_bus.BUS, ids=name_of)
 async def test_kafka(kafka: str, scenario: Scenario, due: object) -> None:
     """Kafka answers as it is written down."""
     prefix = f"s{secrets.token_hex(4)}."
@@ -157,7 +157,7 @@ async def test_kafka(kafka: str, scenario: Scenario, due: object) -> None:
             assert await scenario(RealBus(kafka, prefix)) == due
 
 
-@pytest.mark.parametrize(("scenario", "due"), scripts.BUS, ids=name_of)
+@pytest.mark.parametrize(("scenario", "due"), scripts_bus.BUS, ids=name_of)
 def test_fake_bus(scenario: Scenario, due: object) -> None:
     """The fake bus answers as Kafka does."""
     loop = VirtualLoop(Random(1))  # type: ignore[abstract] # what it lacks is for sockets

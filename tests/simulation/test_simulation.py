@@ -12,7 +12,12 @@ SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000"))
 """So many here; ``make simulate`` plays ten times as many, with other seeds where asked for."""
 
 SEEDS_TO_FIND_A_PLANT = 1_000
-RARE = {"without_fence": 500, "renew_after_store": SLEEPY + 1_400}
+RARE = {
+    "without_fence": 500,
+    "one_id_per_process": 1_400,
+    "keep_producer": LATE + 200,
+    "renew_after_store": SLEEPY + 2_700,
+}
 """Bugs that one seed in several hundred finds: where to begin, so that the suite stays short."""
 
 
@@ -25,13 +30,14 @@ def test_no_seed_loses_or_repeats_anything() -> None:
     assert not tally.failed, str(tally)
 
 
-@pytest.mark.parametrize("seed", [1643, 2116, 2136, 3413, 3959, 4205])
+@pytest.mark.parametrize("seed", [1643, 2136, 3413, 3959, 4205])
 def test_late_offsets_of_an_earlier_batch(seed: int) -> None:
-    """A late copy of a batch's offsets does not make the next owner emit a batch twice.
+    """A late copy of a batch's offsets does not put an old number before the next owner.
 
-    These seeds failed as long as slow commits alone were in doubt, not slow offsets.
+    These seeds failed as long as slow commits alone were in doubt, not slow offsets, and the topics
+    were not looked at; either is enough.
     """
-    assert not play(LATE + seed)[1]
+    assert not play(LATE + seed, "believe_numbers")[1]
     assert play(LATE + seed, "trust_slow_offsets")[1]
 
 

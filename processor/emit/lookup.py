@@ -1,0 +1,154 @@
+"""Whether a record that may have been published is on its topic: what says it for certain.
+
+The group's offsets normally say as much, but a broker's restart can make their coordinator forget
+them, or some of them, and answer all the same.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+
+from processor.emit.route import REDELIVERY_HEADER, Header, Outgoing, partition_of_key
+from processor.errors import BusOutage
+from processor.settings import Settings
+from schemas.record import Record
+
+log = logging.getLogger(__name__)
+
+NAMING = frozenset({"ce_id", "dl_topic", "dl_partition", "dl_offset"})
+"""Headers that tell a canonical event, or a dead letter, from every other one."""
+
+CLOCK_SLACK_MS = 60_000
+"""A record is appended after what it was made from; by so much may the broker's clock go back."""
+
+WINDOWS = (1_000, 10_000, 100_000)
+"""How many offsets before the end are read at first: what was published last is mostly there."""
+
+POLL_MILLISECONDS = 500
+ANSWER_SECONDS_MAX = 10.0
+"""Without any progress for so long, it is not known."""
+
+OUTAGES = (KafkaError, OSError, TimeoutError)
+
+
+def told(records: Iterable[Record], wanted: Outgoing) -> bool | None:
+    """Return whether ``wanted`` is among the records; None when only a marked copy is.
+
+    Who republishes takes part of a batch alone: that says nothing about the rest.
+    """
+    name, found = _name(wanted.headers), False
+    for record in records:
+        if _name(record.headers) == name:
+            if REDELIVERY_HEADER not in map(tuple, record.headers):
+                return True
+            found = True
+    return None if found else False
+
+
+async def holds(
+    settings: Settings,
+    wanted: Outgoing,
+    made_ms: int,
+    client: Callable[..., AIOKafkaConsumer] = AIOKafkaConsumer,
+) -> bool | None:
+    """Return whether a committed record like ``wanted`` is on the bus; None: nobody can tell.
+
+    ``made_ms`` is when the bus took what it was made from, as UNIX time: it cannot be older. None
+    means that records of that time are deleted already, or that the topic may not be read. Raises
+    BusOutage when the bus does not say.
+    """
+    lane = wanted.partition
+    place = TopicPartition(
+        settings.kafka.topic_prefix + wanted.topic,
+        partition_of_key(wanted.key, settings.lanes) if lane is None else lane,
+    )
+    consumer = client(
+        **settings.kafka.client_options(),
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        request_timeout_ms=settings.kafka.request_timeout_ms,
+    )
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            await consumer.start()
+            consumer.assign([place])
+            span = await _span(consumer, place, made_ms - CLOCK_SLACK_MS)
+        return None if span is None else await _search(consumer, place, span, wanted)
+    except TopicAuthorizationFailedError:
+        log.warning("published_not_readable", extra={"topic": place.topic})
+        return None
+    except OUTAGES as error:
+        raise BusOutage(
+            f"whether a batch is on {place.topic}/{place.partition} is not known: {error!r}"
+        ) from error
+    finally:
+        await consumer.stop()
+
+
+async def _span(
+    consumer: AIOKafkaConsumer, place: TopicPartition, since_ms: int
+) -> tuple[int, int] | None:
+    """Return where to begin and a stable end so far; None when the beginning is deleted."""
+    # In this order: what becomes stable in between is then within the span, not before it.
+    end = (await consumer.end_offsets([place]))[place]
+    later = (await consumer.offsets_for_times({place: max(0, since_ms)})).get(place)
+    begin = (await consumer.beginning_offsets([place]))[place]
+    first = end if later is None else int(later.offset)
+    return None if begin > 0 and first <= begin else (first, end)
+
+
+async def _search(
+    consumer: AIOKafkaConsumer, place: TopicPartition, span: tuple[int, int], wanted: Outgoing
+) -> bool | None:
+    """Read from the end towards the beginning, in growing windows."""
+    first, end = span
+    starts = [max(first, end - window) for window in WINDOWS]
+    before: int | None = None
+    among: bool | None = False
+    for start in dict.fromkeys([*starts, first]):
+        found = await _read(consumer, place, start, before, wanted)
+        if found:
+            return True
+        among = None if found is None else among
+        before = start
+    return among
+
+
+async def _read(
+    consumer: AIOKafkaConsumer,
+    place: TopicPartition,
+    start: int,
+    end: int | None,
+    wanted: Outgoing,
+) -> bool | None:
+    """Look from one offset to another one; without an end, to what the log's is by now.
+
+    That end lies beyond open transactions: they are waited for.
+    """
+    consumer.seek(place, start)
+    clock = asyncio.get_running_loop().time
+    position, moved_at = start, clock()
+    among: bool | None = False
+    while end is None or position < end:
+        arrived: Sequence[Record] = (
+            await consumer.getmany(place, timeout_ms=POLL_MILLISECONDS)
+        ).get(place, ())
+        found = told(arrived, wanted)
+        if found:
+            return True
+        among = None if found is None else among
+        if end is None:
+            end = consumer.highwater(place)
+        behind, position = position, await consumer.position(place)
+        if position != behind:
+            moved_at = clock()
+        elif clock() - moved_at > ANSWER_SECONDS_MAX:
+            raise TimeoutError(f"stands at offset {position} of {end}")
+    return among
+
+
+def _name(headers: Iterable[Header]) -> list[Header]:
+    return [(name, value) for name, value in headers if name in NAMING]
