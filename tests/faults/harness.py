@@ -267,10 +267,10 @@ class Stage:
         with contextlib.suppress(TimeoutError):
             until(stable, "no open transaction", HANGING_SECONDS)
 
-    def judge(self, *, redelivery: bool = False) -> Verdict:
+    def judge(self) -> Verdict:
         """Let everything come to its end, and return the oracle's verdict."""
         self.rest()
-        return judge(self.observe(), redelivery=redelivery)
+        return judge(self.observe())
 
     def sql(self, query: Any, *values: object) -> list[tuple[Any, ...]]:
         """Ask the database something."""

@@ -12,7 +12,7 @@ from tests.faults.verdict import Verdict
 from tests.faults.world import Headers, Seen, Spot, World
 
 
-def dead_letters(world: World, verdict: Verdict, *, redelivery: bool) -> None:
+def dead_letters(world: World, verdict: Verdict) -> None:
     """Judge table and topic against the raw records and each other."""
     raw = {record.spot: record for record in world.raw}
     published: dict[Spot, list[Seen]] = defaultdict(list)
@@ -23,8 +23,7 @@ def dead_letters(world: World, verdict: Verdict, *, redelivery: bool) -> None:
         letters = published.pop(spot, [])
         if not letters:
             verdict.wrong("missing_dead", f"{spot} is not on the topic")
-        plain = [letter for letter in letters if letter.header("hub_redelivery") is None]
-        if len(plain) > 1 or (len(letters) > len(plain) and not redelivery):
+        if len(letters) > 1:
             verdict.wrong("wrong_dead", f"{spot} is on the topic {len(letters)} times")
         if spot in raw:  # else counted as invented by the judge of ends
             wrong = _row_faults(row, raw[spot])

@@ -31,7 +31,7 @@ def order(world: World, verdict: Verdict) -> None:
     last: dict[tuple[str, Place], tuple[int, int]] = {}
     for record in sorted(world.canonical, key=lambda r: r.spot):
         org = record.header("ce_orgid") or ""
-        if org not in strays and record.header("hub_redelivery") is None:
+        if org not in strays:
             seq = int(record.header("ce_orgseq") or 0)
             _follow(last, (org, record.spot[:2]), record.offset, seq, verdict)
     last.clear()

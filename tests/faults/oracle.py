@@ -21,18 +21,15 @@ from tests.faults.verdict import Verdict
 from tests.faults.world import World
 
 
-def judge(world: World, *, redelivery: bool = False) -> Verdict:
-    """Return what is wrong with a world that has come to rest.
-
-    ``redelivery`` allows canonical events again that say ``hub_redelivery``: what the protocol
-    promises after an operator has thrown the group's own records away.
-    """
+def judge(world: World) -> Verdict:
+    """Return what is wrong with a world that has come to rest."""
     verdict = Verdict()
     fates = judge_ends.fates(world, verdict)
     judge_ends.books(world, fates, verdict)
-    judge_topics.canonical(world, verdict, redelivery=redelivery)
+    judge_topics.canonical(world, verdict)
+    judge_topics.marks(world, verdict)
     judge_topics.live(world, verdict)
-    judge_dead.dead_letters(world, verdict, redelivery=redelivery)
+    judge_dead.dead_letters(world, verdict)
     judge_order.sequence(world, verdict)
     judge_order.order(world, verdict)
     judge_order.settled(world, verdict)

@@ -90,6 +90,11 @@ def _event_with_wrong_header(world: World) -> None:
     _reseen(world, 2, headers=_headers(world.canonical[2], "ce_orgseq", b"999999"))
 
 
+def _event_marked(world: World) -> None:
+    mark = ("hub_redelivery", b"true")
+    _reseen(world, 0, headers=[*world.canonical[0].headers, mark])
+
+
 def _event_with_changed_byte(world: World) -> None:
     _reseen(world, 2, value=(world.canonical[2].value or b"").replace(b"Ann", b"Anm", 1))
 
@@ -265,6 +270,7 @@ PLANTS: tuple[tuple[Plant, str], ...] = (
     (_event_with_other_key, "wrong_canonical"),
     (_event_on_other_partition, "wrong_canonical"),
     (_event_with_wrong_header, "wrong_canonical"),
+    (_event_marked, "unasked_mark"),
     (_event_with_changed_byte, "wrong_bytes"),
     (_number_skipped, "gaps"),
     (_number_twice, "gaps"),

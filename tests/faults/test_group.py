@@ -47,19 +47,15 @@ def move_offsets(here: Stage, offset_of: Callable[[int], int]) -> None:
 def test_an_operator_moves_the_offsets(stage: New, offset_of: Callable[[int], int]) -> None:
     """The group's offsets are not the position: moved by hand, nothing is repeated or skipped."""
     here = stage(seed=32)
-    here.settings["HUB_AUDIT_KAFKA_OFFSETS_PATIENCE_MS"] = "1000"
     worker = here.start()
     for _ in range(4):  # several batches per lane: the last one is a part of history only
         here.feed(200)
         here.rest()
     assert worker.drain()[0] == 0
-    before = len(here.observe().canonical)
     move_offsets(here, offset_of)
     here.start()
     here.feed(400)
     until(lambda: here.sql("SELECT min(epoch) FROM lanes")[0][0] >= 2, "the lanes are taken over")
     here.progress(1)
-    verdict = here.judge(redelivery=True)
+    verdict = here.judge()
     assert verdict.clean, verdict
-    # The last batch of each lane may come again, and says so: history does not.
-    assert verdict.totals["redelivered"] < before / 2

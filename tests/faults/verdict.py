@@ -9,6 +9,7 @@ COUNTERS = {
     "invented": "a row, canonical event or dead letter of no record",
     "dup_rows": "an identity with more than one row",
     "dup_canonical": "a row with more than one canonical event",
+    "unasked_mark": "a record that says it may have been published before, though none was",
     "missing_canonical": "a row without a canonical event",
     "wrong_entry": "a row that is not what its raw event must become",
     "wrong_canonical": "a canonical event on a wrong topic, partition, key or with wrong headers",
