@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import resource
+import shutil
 import sys
 import tempfile
 import threading
@@ -209,6 +210,21 @@ def servers(directory: Path) -> Iterator[tuple[Broker, Server]]:
         broker.kill()
 
 
+@contextmanager
+def logs_kept(directory: Path) -> Iterator[ExitStack]:
+    """Keep the processes' logs at the end, unless whoever is inside takes the wish back."""
+
+    def keep() -> None:
+        kept = tempfile.mkdtemp(prefix="hub-audit-faults-logs-")
+        for log in directory.glob("*.log"):
+            shutil.copy(log, kept)
+        sys.stderr.write(f"the processes' logs are in {kept}\n")
+
+    with ExitStack() as stack:
+        stack.callback(keep)
+        yield stack
+
+
 def on_field(run: Run, broker: Broker, server: Server, dsn: str, directory: Path) -> Verdict:
     """Set the field up, play, and clear it away."""
     with ExitStack() as stack:
@@ -242,9 +258,11 @@ def main() -> int:
     run.every_seconds = given.every
     with tempfile.TemporaryDirectory(prefix="hub-audit-faults-") as name:
         directory = Path(name)
-        with servers(directory) as (broker, server):
+        with servers(directory) as (broker, server), logs_kept(directory) as kept:
             found = report.versions(server.dsn())
             verdict = on_field(run, broker, server, server.dsn(), directory)
+            if verdict.clean:
+                kept.pop_all()
     figures: dict[str, Any] = report.figures(run, verdict, found)
     text = report.page(figures)
     given.results.mkdir(parents=True, exist_ok=True)
