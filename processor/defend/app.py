@@ -94,6 +94,8 @@ class Defend:
         self._detector = Detector(db)
         self._telemetry = settings.topic(TELEMETRY_TOPIC)
         self._assigned = False
+        self._busy = False
+        self._alive_at = asyncio.get_running_loop().time()
         self._news = asyncio.Event()
         self._lent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._app = application(settings, directory)
@@ -113,7 +115,14 @@ class Defend:
         """Run until ``stop``; raise what failed, after what was taken is acknowledged."""
         tasks = [
             asyncio.create_task(each)
-            for each in (stop.wait(), self._read(), self._publish(), self._forget(), self._watch())
+            for each in (
+                stop.wait(),
+                self._read(),
+                self._publish(),
+                self._forget(),
+                self._watch(),
+                self._see_that_it_moves(),
+            )
         ]
         try:
             async with asyncio.timeout(START_SECONDS_MAX):
@@ -149,9 +158,12 @@ class Defend:
                 await asyncio.sleep(GATHER_SECONDS)
             while len(events) < self._settings.defend.records_max and not queue.empty():
                 events.append(queue.get_nowait())
+            self._busy = True
             await self._taken(events)
             for event in events:
                 event.ack()
+            self._busy = False
+            self._lives()
 
     async def _taken(self, events: list[Any]) -> None:
         observations: list[Observation] = []
@@ -197,6 +209,7 @@ class Defend:
     async def _on_assigned(self, *given: Any, **_more: Any) -> None:
         self._detector.forget()
         self._assigned = True
+        self._lives()
         log.info("partitions_assigned", extra={"partitions": len(given[-1])})
 
     async def _on_revoked(self, *given: Any, **_more: Any) -> None:
@@ -256,6 +269,40 @@ class Defend:
                 waiting = await self._transport.records_waiting()
                 metrics.defend_lag(waiting + self._lent.result().qsize())
         raise BusOutage("Faust ended by itself") from self._app.crash_reason
+
+    async def _see_that_it_moves(self) -> None:
+        """End the process when Faust stands: its supervisor starts one that reads.
+
+        After a broker's restart, or a member's death in the middle of a rebalance, it can wait for
+        ever, without partitions or with some of which it fetches none, and says nothing.
+        """
+        clock = asyncio.get_running_loop().time
+        stand_seconds_max = self._settings.defend.stand_seconds_max
+        behind = 0
+        while True:
+            await asyncio.sleep(stand_seconds_max / 4)
+            if self._busy or clock() - self._alive_at < stand_seconds_max / 2:
+                behind = 0
+            elif clock() - self._alive_at < stand_seconds_max or not behind:
+                behind = await self._behind()
+                if not behind:
+                    self._lives()
+            else:
+                stood = clock() - self._alive_at
+                raise BusOutage(f"Faust stands for {stood:.0f} s, and {behind} records wait")
+
+    async def _behind(self) -> int:
+        """Return how many records wait, at least one where that is not to be known."""
+        if not self._assigned:
+            return 1
+        try:
+            return await self._transport.records_behind()
+        except (KafkaError, OSError, TimeoutError):
+            return 1
+
+    def _lives(self) -> None:
+        """Note that something was read, or nothing was there to be read."""
+        self._alive_at = asyncio.get_running_loop().time()
 
 
 def topics(settings: Settings) -> list[str]:

@@ -18,6 +18,7 @@ from processor.settings import Settings
 
 FETCH_BYTES_MAX = 4 * 1024 * 1024
 FETCH_WAIT_MS = 200
+ASK_SECONDS_MAX = 10.0
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -76,6 +77,16 @@ class Transport(driver.Transport):
         consumer, loop = self.reader
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_waiting(consumer), loop))
 
+    async def records_behind(self) -> int:
+        """Return how many records of the assigned partitions were not read yet, by asking the bus.
+
+        Also of partitions that were never fetched. Raises TimeoutError or KafkaError when neither
+        the bus nor the consumer says.
+        """
+        consumer, loop = self.reader
+        asked = asyncio.run_coroutine_threadsafe(_behind(consumer), loop)
+        return await asyncio.wrap_future(asked)
+
     def connect_as(self, settings: Settings, group: str) -> None:
         """Take over how to connect, and as which group."""
         kafka = settings.kafka
@@ -106,3 +117,15 @@ async def _waiting(consumer: AIOKafkaConsumer) -> int:
             except IllegalStateError:  # it went to somebody else just now
                 continue
     return waiting
+
+
+async def _behind(consumer: AIOKafkaConsumer) -> int:
+    behind = 0
+    async with asyncio.timeout(ASK_SECONDS_MAX):
+        ends = await consumer.end_offsets(consumer.assignment())
+        for partition, end in ends.items():
+            try:
+                behind += max(0, end - await consumer.position(partition))
+            except IllegalStateError:
+                continue
+    return behind

@@ -22,9 +22,13 @@ NAMING = frozenset({"ce_id", "dl_topic", "dl_partition", "dl_offset"})
 """Headers that tell a canonical event, or a dead letter, from every other one."""
 
 CLOCK_SLACK_MS = 60_000
-"""A record is appended after what it was made from; by so much may the broker's clock go back."""
+"""A record is appended after what it was made from, by clocks that differ by so much at most."""
 
-WINDOWS = (1_000, 10_000, 100_000)
+TAIL_OFFSETS = 10_000
+"""So many are looked at whatever their time: a clock may be wrong, and a lane's last batch is, but
+for what other lanes put behind it, at the end."""
+
+WINDOWS = (1_000, TAIL_OFFSETS, 100_000)
 """How many offsets before the end are read at first: what was published last is mostly there."""
 
 POLL_MILLISECONDS = 500
@@ -97,7 +101,9 @@ async def _span(
     later = (await consumer.offsets_for_times({place: max(0, since_ms)})).get(place)
     begin = (await consumer.beginning_offsets([place]))[place]
     first = end if later is None else int(later.offset)
-    return None if begin > 0 and first <= begin else (first, end)
+    if begin > 0 and first <= begin:
+        return None
+    return max(begin, min(first, end - TAIL_OFFSETS)), end
 
 
 async def _search(

@@ -131,6 +131,7 @@ class Defend(Section):
 
     records_max: Annotated[int, Field(ge=1, le=10_000)] = 1_000
     commit_seconds: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+    stand_seconds_max: Annotated[float, Field(ge=1, le=600)] = 30.0
 
 
 class Maintain(Section):
