@@ -1,5 +1,6 @@
 """Defend on a real Kafka and Postgres: nothing lost and nothing doubled, whatever happens."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -14,12 +15,13 @@ import orjson
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from processor.defend.app import topics
+from processor.defend.app import Defend, topics
 from processor.emit.route import canonical, partition_of
+from processor.errors import BusOutage
 from processor.local.port import free_port
 from processor.settings import Settings
 from processor.store.load import load
-from processor.store.pool import WRITER, Database
+from processor.store.pool import FORWARDER, WRITER, Database
 from schemas.entry import Entry
 from schemas.finding import FINDINGS_TOPIC
 from schemas.telemetry import TELEMETRY_TOPIC
@@ -241,6 +243,28 @@ async def test_acknowledges_past_the_ends_of_transactions(world: World) -> None:
         until(lambda: world.findings() == [("brute_force", ADA, "high", 30)], world)
     last = 2 * len(entries) - 2  # behind every record is the mark that ends its transaction
     assert committed(world) == last + 1
+
+
+async def test_one_that_stands_ends_and_says_so(world: World, tmp_path: Path) -> None:
+    """Faust with partitions that it does not fetch: the process ends, so that another can read."""
+    impatient = world.settings.defend.model_copy(update={"stand_seconds_max": 2.0})
+    settings = world.settings.model_copy(update={"defend": impatient})
+    await world.store(brute_force(world.log, 2))
+    db = await Database.open(settings.postgres.dsn.get_secret_value(), role=FORWARDER)
+    try:
+        defend = Defend(settings, db, tmp_path)
+        running = asyncio.create_task(defend.run(asyncio.Event()))
+        while not defend.ready()[0]:
+            assert not running.done()
+            await asyncio.sleep(0.1)
+        consumer, loop = defend._transport.reader
+        loop.call_soon_threadsafe(lambda: consumer.pause(*consumer.assignment()))
+        world.publish(world.log.entries)
+        with pytest.raises(BusOutage, match="Faust stands"):
+            async with asyncio.timeout(30):
+                await running
+    finally:
+        await db.close()
 
 
 async def test_garbage_on_the_telemetry_topic_stops_nothing(world: World) -> None:
