@@ -6,12 +6,14 @@ them, or some of them, and answer all the same.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.errors import TopicAuthorizationFailedError
 
 from processor.emit.route import REDELIVERY_HEADER, Header, Outgoing, partition_of_key
+from processor.emit.topics import OUTAGES
 from processor.errors import BusOutage
 from processor.settings import Settings
 from schemas.record import Record
@@ -34,22 +36,6 @@ WINDOWS = (1_000, TAIL_OFFSETS, 100_000)
 POLL_MILLISECONDS = 500
 ANSWER_SECONDS_MAX = 10.0
 """Without any progress for so long, it is not known."""
-
-OUTAGES = (KafkaError, OSError, TimeoutError)
-
-
-def told(records: Iterable[Record], wanted: Outgoing) -> bool | None:
-    """Return whether ``wanted`` is among the records; None when only a marked copy is.
-
-    Who republishes takes part of a batch alone: that says nothing about the rest.
-    """
-    name, found = _name(wanted.headers), False
-    for record in records:
-        if _name(record.headers) == name:
-            if REDELIVERY_HEADER not in map(tuple, record.headers):
-                return True
-            found = True
-    return None if found else False
 
 
 async def holds(
@@ -80,7 +66,7 @@ async def holds(
             await consumer.start()
             consumer.assign([place])
             span = await _span(consumer, place, made_ms - CLOCK_SLACK_MS)
-        return None if span is None else await _search(consumer, place, span, wanted)
+        return None if span is None else await _among(_backwards(consumer, place, *span), wanted)
     except TopicAuthorizationFailedError:
         log.warning("published_not_readable", extra={"topic": place.topic})
         return None
@@ -106,54 +92,47 @@ async def _span(
     return max(begin, min(first, end - TAIL_OFFSETS)), end
 
 
-async def _search(
-    consumer: AIOKafkaConsumer, place: TopicPartition, span: tuple[int, int], wanted: Outgoing
-) -> bool | None:
-    """Read from the end towards the beginning, in growing windows."""
-    first, end = span
-    starts = [max(first, end - window) for window in WINDOWS]
-    before: int | None = None
-    among: bool | None = False
-    for start in dict.fromkeys([*starts, first]):
-        found = await _read(consumer, place, start, before, wanted)
-        if found:
-            return True
-        among = None if found is None else among
-        before = start
-    return among
+async def _among(arriving: AsyncGenerator[Sequence[Record], None], wanted: Outgoing) -> bool | None:
+    """Return whether ``wanted`` is among the records; None when only a marked copy is.
 
-
-async def _read(
-    consumer: AIOKafkaConsumer,
-    place: TopicPartition,
-    start: int,
-    end: int | None,
-    wanted: Outgoing,
-) -> bool | None:
-    """Look from one offset to another one; without an end, to what the log's is by now.
-
-    That end lies beyond open transactions: they are waited for.
+    Who republishes takes part of a batch alone: that says nothing about the rest.
     """
-    consumer.seek(place, start)
+    name, marked = _name(wanted.headers), False
+    async with aclosing(arriving):
+        async for records in arriving:
+            for record in records:
+                if _name(record.headers) != name:
+                    continue
+                if REDELIVERY_HEADER not in record.headers:
+                    return True
+                marked = True
+    return None if marked else False
+
+
+async def _backwards(
+    consumer: AIOKafkaConsumer, place: TopicPartition, first: int, end: int
+) -> AsyncGenerator[Sequence[Record], None]:
+    """Yield what is committed from ``first`` on, in growing windows from the log's end.
+
+    That is where it ends by now, beyond open transactions: they are waited for. Raises TimeoutError
+    when it does not go on.
+    """
     clock = asyncio.get_running_loop().time
-    position, moved_at = start, clock()
-    among: bool | None = False
-    while end is None or position < end:
-        arrived: Sequence[Record] = (
-            await consumer.getmany(place, timeout_ms=POLL_MILLISECONDS)
-        ).get(place, ())
-        found = told(arrived, wanted)
-        if found:
-            return True
-        among = None if found is None else among
-        if end is None:
-            end = consumer.highwater(place)
-        behind, position = position, await consumer.position(place)
-        if position != behind:
-            moved_at = clock()
-        elif clock() - moved_at > ANSWER_SECONDS_MAX:
-            raise TimeoutError(f"stands at offset {position} of {end}")
-    return among
+    stop: int | None = None
+    for start in dict.fromkeys(max(first, end - window) for window in (*WINDOWS, end)):
+        consumer.seek(place, start)
+        position, moved_at = start, clock()
+        while stop is None or position < stop:
+            arrived = await consumer.getmany(place, timeout_ms=POLL_MILLISECONDS)
+            yield arrived.get(place, ())
+            if stop is None:
+                stop = consumer.highwater(place)
+            behind, position = position, await consumer.position(place)
+            if position != behind:
+                moved_at = clock()
+            elif clock() - moved_at > ANSWER_SECONDS_MAX:
+                raise TimeoutError(f"stands at offset {position} of {stop}")
+        stop = start
 
 
 def _name(headers: Iterable[Header]) -> list[Header]:

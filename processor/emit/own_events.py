@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import orjson
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from processor.emit.route import SOURCE, Header
+from processor.emit.topics import OUTAGES
 from processor.errors import BusOutage
 from processor.settings import Settings
 
@@ -22,8 +22,6 @@ PUBLISH_SECONDS_MAX = 5.0
 """What somebody waits for who wants to read: the client itself would try for ever."""
 
 STOP_SECONDS_MAX = 5.0
-
-_OUTAGES = (KafkaError, OSError, TimeoutError)
 
 
 class OwnEvent(NamedTuple):
@@ -57,11 +55,11 @@ class OwnEvents:
             try:
                 async with asyncio.timeout(START_SECONDS_MAX):
                     await producer.start()
-            except _OUTAGES as error:
+            except OUTAGES as error:
                 raise BusOutage(f"no own event can be told ({type(error).__name__})") from error
             yield cls(producer, settings.topic(settings.topics.audit))
         finally:
-            with suppress(*_OUTAGES):
+            with suppress(*OUTAGES):
                 async with asyncio.timeout(STOP_SECONDS_MAX):
                     await producer.stop()
 
@@ -79,7 +77,7 @@ class OwnEvents:
                     for event in events
                 ]
                 await asyncio.gather(*futures)
-        except _OUTAGES as error:
+        except OUTAGES as error:
             raise BusOutage(
                 f"an own event was not acknowledged ({type(error).__name__})"
             ) from error

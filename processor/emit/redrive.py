@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from processor.emit.route import Header
+from processor.emit.topics import OUTAGES
 from processor.errors import BusOutage
 from processor.settings import Settings
 from schemas.record import Record
@@ -18,8 +18,6 @@ RECORD_BYTES_MAX = 2 * 1024 * 1024
 REQUEST_BYTES_MAX = 16 * 1024 * 1024
 START_SECONDS_MAX = 15.0
 STOP_SECONDS_MAX = 5.0
-
-OUTAGES = (KafkaError, OSError, TimeoutError)
 
 
 async def publish(settings: Settings, records: Sequence[Record]) -> None:

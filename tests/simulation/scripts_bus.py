@@ -107,15 +107,15 @@ async def what_is_published(bench: BusBench) -> Answer:
     await (await other.send_batch(builder, bench.prefix + "a", partition=0))
     await producer.publish([named("a", "5")], _offsets(bench, 3), 3)
     looking = asyncio.create_task(producer.published(named("a", "5"), NOW_MS))
-    await asyncio.sleep(2.0)  # what is behind an open transaction cannot be seen
-    waits = not looking.done()
+    # What is behind an open transaction cannot be seen.
+    _, waiting = await asyncio.wait([looking], timeout=2.0)
     await other.stop()
     successor = bench.client("other")
     await successor.start()
     found += [await looking, await producer.published(named("a", "4"), NOW_MS)]
     await producer.abandon()
     await successor.stop()
-    return found, waits
+    return found, looking in waiting
 
 
 def named(topic: str, name: str) -> Outgoing:
