@@ -25,6 +25,7 @@ from processor.defend.rules import ACTIONS
 from processor.defend.transport import Transport
 from processor.errors import BusOutage, DatabaseOutage
 from processor.health import serve
+from processor.ingest.consumer import OUTAGES
 from processor.normalize import NORMALIZER
 from processor.settings import Settings
 from processor.store import findings
@@ -278,17 +279,12 @@ class Defend:
         """
         clock = asyncio.get_running_loop().time
         stand_seconds_max = self._settings.defend.stand_seconds_max
-        behind = 0
         while True:
             await asyncio.sleep(stand_seconds_max / 4)
-            if self._busy or clock() - self._alive_at < stand_seconds_max / 2:
-                behind = 0
-            elif clock() - self._alive_at < stand_seconds_max or not behind:
-                behind = await self._behind()
-                if not behind:
-                    self._lives()
-            else:
-                stood = clock() - self._alive_at
+            behind = 0 if self._busy else await self._behind()
+            if not behind:
+                self._lives()
+            elif (stood := clock() - self._alive_at) >= stand_seconds_max:
                 raise BusOutage(f"Faust stands for {stood:.0f} s, and {behind} records wait")
 
     async def _behind(self) -> int:
@@ -297,7 +293,7 @@ class Defend:
             return 1
         try:
             return await self._transport.records_behind()
-        except (KafkaError, OSError, TimeoutError):
+        except OUTAGES:
             return 1
 
     def _lives(self) -> None:

@@ -6,9 +6,10 @@ partition p of every topic on one worker. And Faust's commits lag behind what tr
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
@@ -74,8 +75,7 @@ class Transport(driver.Transport):
 
     async def records_waiting(self) -> int:
         """Return how many records of the assigned partitions were not read yet."""
-        consumer, loop = self.reader
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_waiting(consumer), loop))
+        return await self._of_reader(_waiting)
 
     async def records_behind(self) -> int:
         """Return how many records of the assigned partitions were not read yet, by asking the bus.
@@ -83,9 +83,13 @@ class Transport(driver.Transport):
         Also of partitions that were never fetched. Raises TimeoutError or KafkaError when neither
         the bus nor the consumer says.
         """
+        return await self._of_reader(_behind)
+
+    async def _of_reader(self, question: Callable[[AIOKafkaConsumer], Any]) -> int:
+        """Ask the consumer something, in its own thread's loop."""
         consumer, loop = self.reader
-        asked = asyncio.run_coroutine_threadsafe(_behind(consumer), loop)
-        return await asyncio.wrap_future(asked)
+        asked = asyncio.run_coroutine_threadsafe(question(consumer), loop)
+        return int(await asyncio.wrap_future(asked))
 
     def connect_as(self, settings: Settings, group: str) -> None:
         """Take over how to connect, and as which group."""
@@ -108,24 +112,23 @@ class Transport(driver.Transport):
 
 
 async def _waiting(consumer: AIOKafkaConsumer) -> int:
-    waiting = 0
-    for partition in consumer.assignment():
-        end = consumer.last_stable_offset(partition)
-        if end:
-            try:
-                waiting += max(0, end - await consumer.position(partition))
-            except IllegalStateError:  # it went to somebody else just now
-                continue
-    return waiting
+    """Return what is to be read by what the consumer itself was told with its fetches."""
+    ends = {at: consumer.last_stable_offset(at) for at in consumer.assignment()}
+    return await _before(consumer, {at: end for at, end in ends.items() if end})
 
 
 async def _behind(consumer: AIOKafkaConsumer) -> int:
-    behind = 0
+    """Return what is to be read by what the bus says."""
     async with asyncio.timeout(ASK_SECONDS_MAX):
-        ends = await consumer.end_offsets(consumer.assignment())
-        for partition, end in ends.items():
-            try:
-                behind += max(0, end - await consumer.position(partition))
-            except IllegalStateError:
-                continue
-    return behind
+        return await _before(consumer, await consumer.end_offsets(consumer.assignment()))
+
+
+async def _before(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> int:
+    """Return how many offsets lie between the consumer's positions and these ends."""
+    count = 0
+    for partition, end in ends.items():
+        try:
+            count += max(0, end - await consumer.position(partition))
+        except IllegalStateError:  # it went to somebody else just now
+            continue
+    return count
