@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.faults.drafts import rfc3339_ms
 from tests.faults.judge_ends import spot_of_dead
+from tests.faults.judge_topics import MARK
 from tests.faults.rows import rfc3339
 from tests.faults.verdict import Verdict
 from tests.faults.world import Headers, Seen, Spot, World
@@ -82,7 +83,7 @@ def _letter_faults(letter: Seen, row: dict[str, Any], record: Seen) -> list[str]
         "dl_timestamp": str(record.timestamp),
     }
     wrong += [f"{name} {said.get(name)}" for name in due if said.get(name) != due[name]]
-    unknown = said.keys() - due.keys() - {"dl_detail", "hub_redelivery"}
+    unknown = said.keys() - due.keys() - {"dl_detail", MARK}
     wrong += [f"header {name}" for name in unknown]
     return wrong
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from tests.faults.catalog import DEAD_LETTERS
 from tests.faults.judge_ends import number_of
 from tests.faults.judge_order import stray_organizations
+from tests.faults.judge_topics import MARK
 from tests.faults.world import Ends, Seen, World
 
 Plant = Callable[[World], None]
@@ -91,8 +92,7 @@ def _event_with_wrong_header(world: World) -> None:
 
 
 def _event_marked(world: World) -> None:
-    mark = ("hub_redelivery", b"true")
-    _reseen(world, 0, headers=[*world.canonical[0].headers, mark])
+    _reseen(world, 0, headers=[*world.canonical[0].headers, (MARK, b"true")])
 
 
 def _event_with_changed_byte(world: World) -> None:

@@ -210,19 +210,12 @@ def servers(directory: Path) -> Iterator[tuple[Broker, Server]]:
         broker.kill()
 
 
-@contextmanager
-def logs_kept(directory: Path) -> Iterator[ExitStack]:
-    """Keep the processes' logs at the end, unless whoever is inside takes the wish back."""
-
-    def keep() -> None:
-        kept = tempfile.mkdtemp(prefix="hub-audit-faults-logs-")
-        for log in directory.glob("*.log"):
-            shutil.copy(log, kept)
-        sys.stderr.write(f"the processes' logs are in {kept}\n")
-
-    with ExitStack() as stack:
-        stack.callback(keep)
-        yield stack
+def keep_logs(directory: Path) -> None:
+    """Copy the processes' logs to where they stay, and say where."""
+    kept = tempfile.mkdtemp(prefix="hub-audit-faults-logs-")
+    for log in directory.glob("*.log"):
+        shutil.copy(log, kept)
+    sys.stderr.write(f"the processes' logs are in {kept}\n")
 
 
 def on_field(run: Run, broker: Broker, server: Server, dsn: str, directory: Path) -> Verdict:
@@ -258,11 +251,12 @@ def main() -> int:
     run.every_seconds = given.every
     with tempfile.TemporaryDirectory(prefix="hub-audit-faults-") as name:
         directory = Path(name)
-        with servers(directory) as (broker, server), logs_kept(directory) as kept:
+        with servers(directory) as (broker, server), ExitStack() as unless_clean:
+            unless_clean.callback(keep_logs, directory)
             found = report.versions(server.dsn())
             verdict = on_field(run, broker, server, server.dsn(), directory)
             if verdict.clean:
-                kept.pop_all()
+                unless_clean.pop_all()
     figures: dict[str, Any] = report.figures(run, verdict, found)
     text = report.page(figures)
     given.results.mkdir(parents=True, exist_ok=True)

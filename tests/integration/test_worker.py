@@ -180,10 +180,7 @@ async def test_rewound_offsets_repeat_nothing(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Offsets reset by hand, or forgotten by a broker: the last batch is found on its topic."""
-    for number in (1, 2):
-        send(settings, login())
-        async with running(settings):
-            await until_settled(settings, number)
+    await pass_two_batches(settings)
     rewind(settings)
     send(settings, login())
     async with running(settings):
@@ -210,10 +207,7 @@ async def test_rewound_offsets_repeat_a_dead_letter_neither(
 
 async def test_batch_that_nobody_can_look_for_comes_again_and_says_so(settings: Settings) -> None:
     """Neither number nor record, since retention took it: skipping the batch could lose it."""
-    for number in (1, 2):
-        send(settings, login())
-        async with running(settings):
-            await until_settled(settings, number)
+    await pass_two_batches(settings)
     rewind(settings)
     topic = settings.topic("hub.auth.login_success")
     everything = TopicPartition(topic, 0, OFFSET_END)
@@ -297,6 +291,14 @@ async def test_two_workers_share_the_lanes(kafka: str, postgres_dsn: str) -> Non
                 await until(lambda: len(published(own)) == 2 * len(orgs), "the second events")
         seqs = {(r.key(), json.loads(bus.value_of(r))["seq"]) for r in published(own)}
         assert seqs == {(org.encode(), seq) for org in orgs for seq in (1, 2)}
+
+
+async def pass_two_batches(settings: Settings) -> None:
+    """Send two events in turn, so that the last batch is a part of history only."""
+    for number in (1, 2):
+        send(settings, login())
+        async with running(settings):
+            await until_settled(settings, number)
 
 
 async def crash_after_store(settings: Settings) -> None:

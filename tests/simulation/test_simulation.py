@@ -37,6 +37,7 @@ def test_late_offsets_of_an_earlier_batch(seed: int) -> None:
     These seeds failed as long as slow commits alone were in doubt, not slow offsets, and the topics
     were not looked at; either is enough.
     """
+    assert not play(LATE + seed)[1]
     assert not play(LATE + seed, "believe_numbers")[1]
     assert play(LATE + seed, "trust_slow_offsets")[1]
 
