@@ -31,8 +31,8 @@ POINTS = {
     # A take-over.
     "after_fencing": Point("processor.emit.producer", "LaneProducer.start", "after"),
     "after_take_over": Point("processor.store.lanes", "take_over", "after"),
-    "before_settle": Point("processor.lane", "Lane._emit_again", "before"),
-    "after_settle": Point("processor.lane", "Lane._emit_again", "after"),
+    "before_settle": Point("processor.lane", "Lane._publish", "before"),
+    "after_settle": Point("processor.lane", "Lane._publish", "after"),
     # An idle lane writes how far it is complete.
     "after_caught_up": Point("processor.store.lanes", "caught_up", "after"),
 }
