@@ -18,7 +18,7 @@ def dead_letters(world: World, verdict: Verdict) -> None:
     raw = {record.spot: record for record in world.raw}
     published: dict[Spot, list[Seen]] = defaultdict(list)
     for letter in world.dead:
-        published[_origin(letter)].append(letter)
+        published[origin(letter)].append(letter)
     for row in world.dead_rows:
         spot = spot_of_dead(row)
         letters = published.pop(spot, [])
@@ -28,13 +28,14 @@ def dead_letters(world: World, verdict: Verdict) -> None:
             verdict.wrong("wrong_dead", f"{spot} is on the topic {len(letters)} times")
         if spot in raw:  # else counted as invented by the judge of ends
             wrong = _row_faults(row, raw[spot])
-            wrong += [fault for x in letters for fault in _letter_faults(x, row, raw[spot])]
+            wrong += [fault for x in letters for fault in letter_faults(x, row, raw[spot])]
             verdict.wrong("wrong_dead", f"{spot} {row['reason']}: {wrong}", len(wrong))
     for spot, letters in published.items():
         verdict.wrong("invented", f"letter of {spot} at {letters[0].spot}", len(letters))
 
 
-def _origin(letter: Seen) -> Spot:
+def origin(letter: Seen) -> Spot:
+    """Return where the record of a letter stands, as the letter says."""
     partition, offset = letter.header("dl_partition"), letter.header("dl_offset")
     return letter.header("dl_topic") or "", int(partition or -1), int(offset or -1)
 
@@ -45,7 +46,7 @@ def _row_faults(row: dict[str, Any], record: Seen) -> list[str]:
         wrong.append("raw in the table")
     if row["key"] != record.key:
         wrong.append("key in the table")
-    if _decoded(row["headers"]) != record.headers:
+    if decoded(row["headers"]) != record.headers:
         wrong.append(f"headers in the table {row['headers']}")
     if rfc3339(row["recorded_at"]) != rfc3339_of(record):
         wrong.append("recorded_at")
@@ -57,13 +58,15 @@ def rfc3339_of(record: Seen) -> str:
     return rfc3339_ms(record.timestamp)
 
 
-def _decoded(headers: object) -> Headers:
+def decoded(headers: object) -> Headers:
+    """Return headers as the table keeps them."""
     pairs = json.loads(headers) if isinstance(headers, str) else headers
     assert isinstance(pairs, list)
     return [(name, None if v is None else base64.b64decode(v)) for name, v in pairs]
 
 
-def _letter_faults(letter: Seen, row: dict[str, Any], record: Seen) -> list[str]:
+def letter_faults(letter: Seen, row: dict[str, Any], record: Seen) -> list[str]:
+    """Return what is wrong with a letter on the topic, given its row and its raw record."""
     wrong = []
     if letter.value != record.value:
         wrong.append("value on the topic")

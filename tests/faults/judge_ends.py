@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -146,8 +147,8 @@ def _judge_entry(row: dict[str, Any], record: Seen, line: Line, verdict: Verdict
     found = entry_of(row)
     if not found.pop("normalizer", "") or not isinstance(found.pop("seq"), int):
         verdict.wrong("wrong_entry", f"{due['entry_id']} without normalizer or seq")
-    if _plain(found) != _plain(due):
-        differing = [k for k in {**due, **found} if _plain(due).get(k) != _plain(found).get(k)]
+    if plain(found) != plain(due):
+        differing = [k for k in {**due, **found} if plain(due).get(k) != plain(found).get(k)]
         said = {k: (due.get(k), found.get(k)) for k in differing}
         verdict.wrong("wrong_entry", f"{line['kind']} {record.spot} (due, found): {said}")
 
@@ -165,7 +166,7 @@ def due_entry(record: Seen, line: Line) -> Entry:
     }
 
 
-def _plain(entry: Entry) -> Entry:
+def plain(entry: Entry) -> Entry:
     """Return the entry for comparison: a side of a change that has nothing may be absent."""
     details = {
         side: {k: v for k, v in value.items() if v not in ([], None)}
@@ -183,6 +184,13 @@ def books(world: World, ended: dict[Spot, str], verdict: Verdict) -> None:
     for (topic, partition, offset), fate in ended.items():
         due[topic, partition][fate] += 1
         last[topic, partition] = max(last.get((topic, partition), -1), offset)
+    balance(world, due, last, verdict)
+
+
+def balance(
+    world: World, due: Mapping[Place, dict[str, int]], last: Mapping[Place, int], verdict: Verdict
+) -> None:
+    """Compare every partition's books with what is due and with where its last record stands."""
     kept = {(row["topic"], row["partition"]): row for row in world.books}
     for place in due.keys() | kept.keys():
         row = kept.get(place)

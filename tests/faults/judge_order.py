@@ -1,6 +1,7 @@
 """I4, I8: gapless numbers, order by number, and nothing left hanging."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from tests.faults.catalog import home_lane
 from tests.faults.judge_ends import number_of
@@ -33,12 +34,12 @@ def order(world: World, verdict: Verdict) -> None:
         org = record.header("ce_orgid") or ""
         if org not in strays:
             seq = int(record.header("ce_orgseq") or 0)
-            _follow(last, (org, record.spot[:2]), record.offset, seq, verdict)
+            follow(last, (org, record.spot[:2]), record.offset, seq, verdict)
     last.clear()
     for row in sorted(world.rows, key=spot_of):
         if row["org_id"] not in strays:
             topic, partition, offset = spot_of(row)
-            _follow(last, (row["org_id"], (topic, partition)), offset, row["seq"], verdict)
+            follow(last, (row["org_id"], (topic, partition)), offset, row["seq"], verdict)
     verdict.totals["stray_organizations"] = len(strays)
 
 
@@ -48,13 +49,14 @@ def stray_organizations(world: World) -> set[str]:
     return {org for org, partition in sent if partition != home_lane(org, world.lanes)}
 
 
-def _follow(
+def follow(
     last: dict[tuple[str, Place], tuple[int, int]],
     where: tuple[str, Place],
     offset: int,
     seq: int,
     verdict: Verdict,
 ) -> None:
+    """Check that a number comes after the one before it at the same place."""
     before = last.get(where, (-1, 0))
     if seq <= before[1]:
         verdict.wrong("disorder", f"{where}: seq {seq} at {offset} after {before[1]}")
@@ -63,13 +65,18 @@ def _follow(
 
 def settled(world: World, verdict: Verdict) -> None:
     """Check that Kafka and Postgres agree on where each lane stands, and nothing hangs."""
-    for place, ends in world.ends.items():
-        if ends.stable != ends.high:
-            verdict.wrong("hanging", f"{place}: {ends}")
     end: dict[Place, int] = {}
     for record in world.raw:
         place = record.spot[:2]
         end[place] = max(end.get(place, 0), record.offset + 1)
+    at_rest(world, end, verdict)
+
+
+def at_rest(world: World, end: Mapping[Place, int], verdict: Verdict) -> None:
+    """Check that nothing hangs, and that the group stands where the raw records end."""
+    for place, ends in world.ends.items():
+        if ends.stable != ends.high:
+            verdict.wrong("hanging", f"{place}: {ends}")
     for place, due in end.items():
         committed, _ = world.committed.get(place, (-1, ""))
         if committed < due:

@@ -30,7 +30,7 @@ def canonical(world: World, verdict: Verdict) -> None:
         verdict.wrong("dup_canonical", [r.spot for r in records], len(records) - 1)
         entry = entry_of(row)
         for record in records:
-            _judge_event(world, record, entry, verdict)
+            judge_event(world, record, entry, verdict)
     for name, records in published.items():
         verdict.wrong("invented", f"canonical {name} at {records[0].spot}", len(records))
 
@@ -64,7 +64,8 @@ def due_headers(entry: Entry) -> dict[str, str]:
     return due
 
 
-def _judge_event(world: World, record: Seen, entry: Entry, verdict: Verdict) -> None:
+def judge_event(world: World, record: Seen, entry: Entry, verdict: Verdict) -> None:
+    """Judge one canonical event of an entry, to the last byte."""
     due = due_headers(entry)
     found = {name: (value or b"").decode() for name, value in record.headers}
     extra = found.keys() - due.keys() - OPTIONAL_HEADERS
@@ -102,9 +103,9 @@ def markers(world: World, verdict: Verdict) -> None:
     """Search everything stored and published for markers of somebody else."""
     owner = {marker(org).encode(): org for org in {line["org"] for line in world.ledger.values()}}
     for record in world.canonical:
-        _one_owner(markers_of(record), record.header("ce_orgid"), owner, record.spot, verdict)
+        one_owner(markers_of(record), record.header("ce_orgid"), owner, record.spot, verdict)
     for row in world.rows:
-        _one_owner(_text_of(row), row["org_id"], owner, row["entry_id"], verdict)
+        one_owner(text_of(row), row["org_id"], owner, row["entry_id"], verdict)
     by_spot = {record.spot: record for record in world.raw}
     for letter in world.dead:
         spot = (
@@ -119,13 +120,15 @@ def markers(world: World, verdict: Verdict) -> None:
                 verdict.wrong("wrong_org", f"dead letter {letter.spot}")
 
 
-def _text_of(row: dict[str, Any]) -> bytes:
+def text_of(row: dict[str, Any]) -> bytes:
+    """Return everything of a row in which a marker could stand."""
     return "\0".join(str(value) for value in row.values()).lower().encode()
 
 
-def _one_owner(
+def one_owner(
     text: bytes, org: str | None, owner: dict[bytes, str], where: object, verdict: Verdict
 ) -> None:
+    """Judge that a text of this organization has nobody else's marker."""
     found = {owner.get(token, "nobody") for token in MARKER.findall(text)}
     if found - {org}:
         verdict.wrong("wrong_org", f"{where} of {org} carries the marker of {found}")

@@ -30,25 +30,34 @@ def output_places(prefix: str, lanes: int) -> list[Place]:
 def observe(bootstrap: str, dsn: str, path: Path, *, prefix: str, lanes: int, group: str) -> World:
     """Return the world as it stands now."""
     lines, acked = ledger.read(path)
-    raw, output = raw_places(prefix, lanes), output_places(prefix, lanes)
-    published = reader.read_all(bootstrap, output)
+    published = reader.read_all(bootstrap, output_places(prefix, lanes))
     dead_topic = prefix + DEAD_LETTERS
+    world = frame(bootstrap, dsn, prefix=prefix, lanes=lanes, group=group)
+    world.ledger, world.acked = lines, acked
+    world.raw = reader.read_all(bootstrap, raw_places(prefix, lanes))
+    world.canonical = [record for record in published if record.topic != dead_topic]
+    world.dead = [record for record in published if record.topic == dead_topic]
+    with psycopg.connect(dsn, row_factory=dict_row) as db:
+        world.rows = _all(db, ROWS)
+        world.dead_rows = _all(db, "SELECT * FROM dead_letters")
+    return world
+
+
+def frame(bootstrap: str, dsn: str, *, prefix: str, lanes: int, group: str) -> World:
+    """Return the world without its records and rows: what is small however long it ran."""
+    raw, output = raw_places(prefix, lanes), output_places(prefix, lanes)
     with psycopg.connect(dsn, row_factory=dict_row) as db:
         return World(
             prefix=prefix,
             lanes=lanes,
-            ledger=lines,
-            acked=acked,
-            raw=reader.read_all(bootstrap, raw),
-            canonical=[record for record in published if record.topic != dead_topic],
-            dead=[record for record in published if record.topic == dead_topic],
+            ledger={},
+            raw=[],
+            canonical=[],
+            dead=[],
             ends=reader.ends(bootstrap, raw + output),
             committed=offsets.committed(bootstrap, group, raw),
-            rows=_all(
-                db,
-                "SELECT *, details::text AS details, context::text AS context FROM audit_entries",
-            ),
-            dead_rows=_all(db, "SELECT * FROM dead_letters"),
+            rows=[],
+            dead_rows=[],
             books=_all(db, "SELECT * FROM source_offsets"),
             heads={row["org_id"]: row["last_seq"] for row in _all(db, "SELECT * FROM org_heads")},
             lane_rows=_all(db, "SELECT * FROM lanes"),

@@ -1,0 +1,389 @@
+"""The judge of a soak: the full run's questions, put to streams instead of lists.
+
+Everything is read once, in an order that lets each record be dropped at once: the ledger, the raw
+records, the rows, the dead letters' rows, and what was published. What is compared later is kept
+in the arrays of ``compact``. It answers in the full run's counters, and its self-test has the full
+run's planted bugs; forwarders and Defend it does not judge.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tests.faults import judge_ends, judge_order, judge_topics
+from tests.faults.catalog import DEAD_LETTERS, home_lane
+from tests.faults.compact import (
+    ABORTED,
+    DEAD_LETTER,
+    DISCARD,
+    ENTRY,
+    NOWHERE,
+    Expected,
+    Landed,
+    Names,
+    Organization,
+    digest,
+    digest_of_bytes,
+    digest_of_event,
+    packed,
+    sha_of_text,
+    source_of,
+    unpacked,
+)
+from tests.faults.drafts import entry_id
+from tests.faults.judge_dead import decoded, letter_faults, origin
+from tests.faults.load import marker
+from tests.faults.observe import markers_of, raw_places
+from tests.faults.rows import entry_of, milliseconds, rendered
+from tests.faults.verdict import Verdict
+from tests.faults.world import Place, Seen, World
+
+OWN_HEADERS = ("dl_stage", "hub_redelivery")
+
+
+class Source(Protocol):
+    """Where the judge reads: each stream from its beginning, partitions in order of offset."""
+
+    frame: World
+    """What is small: books, lanes, heads, ends and committed offsets."""
+
+    def ledger(self) -> Iterator[dict[str, Any]]:
+        """Yield lines, and acknowledgements as ``{"acked": [(number, partition, offset)]}``."""
+
+    def raw(self) -> Iterator[Seen]:
+        """Yield the committed records of the raw topics."""
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the entries of the store."""
+
+    def dead_rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the dead letters of the store."""
+
+    def published(self) -> Iterator[Seen]:
+        """Yield the committed records of the canonical topics and the dead letters."""
+
+    def live(self) -> Mapping[Place, "Sum"]:
+        """Return what a reader saw meanwhile."""
+
+
+@dataclass
+class Sum:
+    """How many records were read of a partition, and the sum of their digests."""
+
+    count: int = 0
+    total: int = 0
+
+    def add(self, record: Seen) -> None:
+        """Count a record."""
+        self.count += 1
+        what = digest(record.offset, record.timestamp, record.key, record.value)
+        self.total = (self.total + digest(what, tuple(record.headers))) & (1 << 64) - 1
+
+
+class Judge:
+    """One judgement of one source."""
+
+    def __init__(self, source: Source) -> None:
+        """Prepare the columns."""
+        self.source, self.world = source, source.frame
+        self.verdict = Verdict()
+        self.places = raw_places(self.world.prefix, self.world.lanes)
+        self.landed = [Landed(place) for place in self.places]
+        self._index = {place: index for index, place in enumerate(self.places)}
+        self.expected = Expected(self._index, self.world.prefix)
+        self.orgs: dict[str, Organization] = defaultdict(Organization)
+        self.owner: dict[bytes, str] = {}
+        self.strays: set[str] = set()
+        self.letters = Names()
+
+    def judge(self) -> Verdict:
+        """Read everything and return what is wrong."""
+        self._read_ledger()
+        self._read_raw()
+        won = self._read_rows()
+        self._read_dead_rows()
+        self._read_published()
+        self._judge_ends(won)
+        self._judge_numbers()
+        end = {each.place: len(each.number) for each in self.landed if each.number}
+        judge_order.at_rest(self.world, end, self.verdict)
+        self.verdict.totals["stray_organizations"] = len(self.strays)
+        self.verdict.totals["organizations"] = len(self.world.heads)
+        for name in ("duplicates", "discards", "offset_holes"):
+            self.verdict.totals[name] = sum(row[name] for row in self.world.books)
+        return self.verdict
+
+    # --- what was sent -------------------------------------------------------------------------
+
+    def _read_ledger(self) -> None:
+        for said in self.source.ledger():
+            if "acked" in said:
+                for number, partition, offset in said["acked"]:
+                    self.expected.acknowledged(number, partition, offset)
+            else:
+                self.expected.expect(said)  # type: ignore[arg-type] # as it was written
+        orgs = self.expected.orgs.texts[1:]
+        self.owner = {marker(org).encode(): org for org in orgs}
+
+    def _read_raw(self) -> None:
+        """Note where every record is, and that the bus has all that it said it has."""
+        due = self.expected.acked
+        home = {org: home_lane(org, self.world.lanes) for org in self.owner.values()}
+        for record in self.source.raw():
+            self.verdict.totals["raw"] += 1
+            number = int(record.header("ledger") or 0)
+            if not 0 < number < len(self.expected):
+                self.verdict.wrong("invented", f"raw record {record.spot} of no line")
+                continue
+            place = self._index[record.spot[:2]]
+            self.landed[place].take(record, number)
+            if due[number] == packed(place, record.offset):
+                due[number] = NOWHERE
+            org = self.expected.org_of(number)
+            if record.partition != home[org]:
+                self.strays.add(org)
+        for number, spot in enumerate(due):
+            if spot != NOWHERE:
+                self.verdict.wrong("bus_lost", f"record {number} at {unpacked(spot)}")
+
+    def _at(self, place: Place, offset: int) -> tuple[Landed | None, int]:
+        """Return the partition and the number of the record there; none and 0 without one."""
+        index = self._index.get(place)
+        if index is None or not (number := self.landed[index].number_at(offset)):
+            return None, 0
+        return self.landed[index], number
+
+    # --- the store -----------------------------------------------------------------------------
+
+    def _read_rows(self) -> dict[int, int]:
+        """Judge every row; return which record won, by the first record of its identity."""
+        won: dict[int, int] = {}
+        for row in self.source.rows():
+            self.verdict.totals["rows"] += 1
+            entry = entry_of(row)
+            org, seq = entry["org_id"], entry["seq"]
+            where = f"{org} {seq}"
+            judge_topics.one_owner(
+                judge_topics.text_of(row), org, self.owner, where, self.verdict
+            )
+            if not self.orgs[org].store(seq, digest(rendered(entry))):
+                self.verdict.wrong("gaps", f"{where} is there twice")
+            place, offset = source_of(row)
+            landed, number = self._at(place, offset)
+            if landed is None or self.expected.end[number] != ENTRY:
+                self.verdict.wrong("invented", f"row {where} of {place} {offset}")
+                continue
+            first = self.expected.first[number]
+            if first in won:
+                self.verdict.wrong("dup_rows", f"{where}: {self.expected.told(number)}")
+            won.setdefault(first, packed(self._index[place], offset))
+            landed.seq[offset] = seq
+            wrong = self._row_faults(row, entry, landed, number)
+            if wrong:
+                told = self.expected.told(number)
+                self.verdict.wrong("wrong_entry", f"{where}, {told}: {wrong}")
+        return won
+
+    def _row_faults(
+        self, row: dict[str, Any], entry: dict[str, Any], landed: Landed, number: int
+    ) -> list[str]:
+        """Return in what a row is not what its raw record must become."""
+        place, offset = source_of(row)
+        wrong = []
+        if digest_of_event(entry) != self.expected.event[number]:
+            wrong.append(f"not the event: {rendered(entry)!r}")
+        if milliseconds(row["recorded_at"]) != landed.at_ms[offset]:
+            wrong.append("recorded_at")
+        if sha_of_text(entry["raw_sha256"]) != landed.sha[offset]:
+            wrong.append("raw_sha256")
+        if not entry["normalizer"]:
+            wrong.append("normalizer")
+        due = self.expected.identity[number] or digest(
+            entry_id(
+                self.expected.org_of(number),
+                place[0],
+                f"{place[1]}:{offset}",
+                milliseconds(row["occurred_at"]),
+            )
+        )
+        if digest(entry["entry_id"]) != due:
+            wrong.append("entry_id")
+        return wrong
+
+    def _read_dead_rows(self) -> None:
+        for row in self.source.dead_rows():
+            self.verdict.totals["dead_letters"] += 1
+            place, offset = (row["topic"], row["partition"]), row["offset"]
+            landed, _ = self._at(place, offset)
+            if landed is None:
+                self.verdict.wrong("invented", f"dead letter of {place} {offset}")
+                continue
+            if landed.letter[offset]:
+                self.verdict.wrong("wrong_dead", f"{place} {offset} is in the table twice")
+            landed.letter[offset] = self.letters.code(f"{row['stage']}/{row['reason']}")
+            came = digest_of_bytes(row["key"], row["raw"], decoded(row["headers"]))
+            if came != landed.bytes[offset]:
+                self.verdict.wrong("wrong_dead", f"{place} {offset}: bytes in the table")
+            if milliseconds(row["recorded_at"]) != landed.at_ms[offset]:
+                self.verdict.wrong("wrong_dead", f"{place} {offset}: recorded_at")
+
+    # --- what was published --------------------------------------------------------------------
+
+    def _read_published(self) -> None:
+        dead = self.world.prefix + DEAD_LETTERS
+        last: dict[tuple[str, Place], tuple[int, int]] = {}
+        now: dict[Place, Sum] = defaultdict(Sum)
+        for record in self.source.published():
+            now[record.spot[:2]].add(record)
+            if record.header(judge_topics.MARK) is not None:
+                self.verdict.wrong("unasked_mark", record.spot)
+            if record.topic == dead:
+                self._judge_letter(record)
+            else:
+                self._judge_event(record, last)
+        self._judge_live(now)
+
+    def _judge_event(
+        self, record: Seen, last: dict[tuple[str, Place], tuple[int, int]]
+    ) -> None:
+        """Judge a canonical event against the row of its number."""
+        self.verdict.totals["canonical"] += 1
+        named = record.header("ce_orgid") or ""
+        judge_topics.one_owner(
+            markers_of(record), named, self.owner, record.spot, self.verdict
+        )
+        entry = json.loads(record.value or b"{}")
+        org, seq = entry["org_id"], entry["seq"]
+        kept = self.orgs.get(org)
+        due = kept.stored(seq) if kept else 0
+        if kept is None or not due:
+            self.verdict.wrong("invented", f"canonical {org} {seq} at {record.spot}")
+            return
+        if kept.published[seq]:
+            self.verdict.wrong("dup_canonical", f"{org} {seq} again at {record.spot}")
+        kept.published[seq] = 1
+        if digest(record.value) != due:
+            self.verdict.wrong("wrong_bytes", f"{record.spot}: {record.value!r}")
+        judge_topics.judge_event(self.world, record, entry, self.verdict)
+        if org not in self.strays:
+            judge_order.follow(last, (org, record.spot[:2]), record.offset, seq, self.verdict)
+
+    def _judge_letter(self, letter: Seen) -> None:
+        """Judge a dead letter on the topic against its row and the bytes of its record."""
+        topic, partition, offset = origin(letter)
+        place = (topic, partition)
+        landed, _ = self._at(place, offset)
+        if landed is None or not landed.letter[offset]:
+            self.verdict.wrong("invented", f"letter of {place} {offset} at {letter.spot}")
+            return
+        if landed.published[offset]:
+            self.verdict.wrong("wrong_dead", f"{place} {offset} is on the topic again")
+        landed.published[offset] = 1
+        names = [name for name, _ in letter.headers]
+        own = min((names.index(name) for name in OWN_HEADERS if name in names), default=0)
+        headers = letter.headers[:own]
+        at_ms = landed.at_ms[offset]
+        record = Seen(topic, partition, offset, at_ms, letter.key, letter.value, headers)
+        stage, reason = self.letters.texts[landed.letter[offset]].split("/")
+        wrong = letter_faults(letter, {"stage": stage, "reason": reason}, record)
+        if digest_of_bytes(letter.key, letter.value, headers) != landed.bytes[offset]:
+            wrong.append("bytes on the topic")
+        self.verdict.wrong("wrong_dead", f"{place} {offset}: {wrong}", len(wrong))
+
+    def _judge_live(self, now: Mapping[Place, Sum]) -> None:
+        """Compare what a reader saw during the faults with what stands there."""
+        seen = self.source.live()
+        for place in now.keys() | seen.keys():
+            then, standing = seen.get(place, Sum()), now.get(place, Sum())
+            if then.count < standing.count:
+                self.verdict.wrong("unread", f"{place}: {standing.count - then.count} records")
+            elif then != standing:
+                self.verdict.wrong("vanished", f"{place}: {then.count - standing.count} records")
+
+    # --- ends ----------------------------------------------------------------------------------
+
+    def _judge_ends(self, won: dict[int, int]) -> None:
+        """Judge how every record ended, and recount the books by it."""
+        nothing = dict.fromkeys(judge_ends.FATES, 0)
+        due: dict[Place, dict[str, int]] = defaultdict(lambda: dict(nothing))
+        ends: dict[Place, int] = {}
+        for index, landed in enumerate(self.landed):
+            last: dict[tuple[str, Place], tuple[int, int]] = {}
+            for offset, number in enumerate(landed.number):
+                if not number:
+                    continue
+                due[landed.place][self._fate(index, offset, number, won)] += 1
+                if landed.letter[offset] and not landed.published[offset]:
+                    self.verdict.wrong("missing_dead", f"{landed.place} {offset}: no letter")
+                org = self.expected.org_of(number)
+                if landed.seq[offset] and org not in self.strays:
+                    where = (org, landed.place)
+                    judge_order.follow(last, where, offset, landed.seq[offset], self.verdict)
+            if landed.number:
+                ends[landed.place] = len(landed.number) - 1
+        judge_ends.balance(self.world, due, ends, self.verdict)
+
+    def _fate(self, place: int, offset: int, number: int, won: dict[int, int]) -> str:
+        """Return how the record there had to end; report it when it did not."""
+        end = self.expected.end[number]
+        if end == ABORTED:
+            self.verdict.wrong("bus_lost", f"aborted record {number} is visible")
+        if end == DISCARD:
+            self._no_letter(place, offset, number)
+            return "discards"
+        if end != ENTRY:
+            assert end in (DEAD_LETTER, ABORTED)
+            reason = self.expected.reasons.texts[self.expected.reason[number]]
+            self._letter(place, offset, number, reason)
+            return "dead_letters"
+        return self._fate_of_member(place, offset, number, won)
+
+    def _fate_of_member(self, place: int, offset: int, number: int, won: dict[int, int]) -> str:
+        """Judge a record of an identity: it won, or says the same as who did, or something else."""
+        first, here = self.expected.first[number], packed(place, offset)
+        winner = won.get(first)
+        if winner is None:
+            self.verdict.wrong("lost", f"{self.expected.told(number)} {unpacked(here)}")
+            winner = won[first] = here
+        if winner == here:
+            self._no_letter(place, offset, number)
+            return "entries"
+        at, its_offset = unpacked(winner)
+        if at == place and offset < its_offset:
+            self.verdict.wrong("wrong_winner", f"{unpacked(winner)} over {unpacked(here)}")
+        said = self.expected.content[self.landed[at].number[its_offset]]
+        if self.expected.content[number] == said:
+            self._no_letter(place, offset, number)
+            return "duplicates"
+        self._letter(place, offset, number, "id_conflict")
+        return "dead_letters"
+
+    def _no_letter(self, place: int, offset: int, number: int) -> None:
+        found = self.letters.texts[self.landed[place].letter[offset]]
+        if found:
+            self.verdict.wrong("unexplained_dead", f"{self.expected.told(number)}: {found}")
+
+    def _letter(self, place: int, offset: int, number: int, reason: str) -> None:
+        found = self.letters.texts[self.landed[place].letter[offset]]
+        told = f"{self.expected.told(number)} {self.landed[place].place} {offset}"
+        if not found:
+            self.verdict.wrong("missing_dead", told)
+        elif found.split("/")[1] != reason:
+            self.verdict.wrong("wrong_dead", f"{told}: {found}")
+
+    def _judge_numbers(self) -> None:
+        """Check that each organization's numbers are 1 to n, its head n, and all published."""
+        for org in self.orgs.keys() | self.world.heads.keys():
+            kept = self.orgs[org]
+            rows = len(kept.value) - 1
+            missing = kept.value.count(0) - 1
+            if missing or self.world.heads.get(org, 0) != rows:
+                head = self.world.heads.get(org)
+                self.verdict.wrong("gaps", f"{org}: {missing} missing to {rows}, head {head}")
+            silent = rows - missing - kept.published.count(1)
+            self.verdict.wrong("missing_canonical", f"{org}: {silent} numbers", silent)
+        if self.world.seq_gaps or self.world.source_gaps:
+            gaps = f"{self.world.seq_gaps} seq gaps, {self.world.source_gaps} source gaps"
+            self.verdict.wrong("gaps", gaps)
