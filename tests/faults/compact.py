@@ -1,4 +1,4 @@
-"""A run of many millions of records in little memory: some 60 bytes for each.
+"""A run of many millions of records in little memory: about 100 bytes for each.
 
 What a judge has to compare later is kept as a number in an array: a code, a place, or a digest of
 64 bits where the full run's judge keeps the text itself. Digests hold within this process alone.

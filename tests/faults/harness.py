@@ -121,6 +121,7 @@ class Stage:
     settings: dict[str, str] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
     shares: dict[str, Any] = field(default_factory=dict)
+    listen: Callable[[str, list[Place]], reader.Listener] = reader.LiveReader
 
     def __post_init__(self) -> None:
         """Make the topics, and open the ledger."""
@@ -133,7 +134,7 @@ class Stage:
         self.path = self.directory / "ledger.jsonl"
         self.ledger = Ledger(self.path)
         self.sender = Sender(self.bootstrap, self.prefix, self.ledger)
-        self.live = reader.LiveReader(self.bootstrap, output_places(self.prefix, self.lanes))
+        self.live = self.listen(self.bootstrap, output_places(self.prefix, self.lanes))
 
     # --- load ------------------------------------------------------------------------------
 
@@ -240,7 +241,7 @@ class Stage:
 
     def observe(self) -> World:
         """Return the world as it stands, with what the live reader saw."""
-        self._settled()
+        self.settled()
         world = observe(
             self.bootstrap,
             self.dsn,
@@ -249,12 +250,14 @@ class Stage:
             lanes=self.lanes,
             group=self.group,
         )
+        assert isinstance(self.live, reader.LiveReader)
+        read = self.live.records
         count = len(world.canonical) + len(world.dead)
-        until(lambda: len(self.live.records) >= count, "the live reader at the end")
+        until(lambda: len(read) >= count, "the live reader at the end")
         world.live = self.live.seen([*world.canonical, *world.dead])
         return world
 
-    def _settled(self) -> None:
+    def settled(self) -> None:
         """Wait for the markers of the last transactions: they come after the commit's answer.
 
         What still hangs then is for the oracle to say.

@@ -7,10 +7,10 @@ run's planted bugs; forwarders and Defend it does not judge.
 """
 
 import json
+from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from tests.faults import judge_ends, judge_order, judge_topics
 from tests.faults.catalog import DEAD_LETTERS, home_lane
@@ -37,49 +37,11 @@ from tests.faults.judge_dead import decoded, letter_faults, origin
 from tests.faults.load import marker
 from tests.faults.observe import markers_of, raw_places
 from tests.faults.rows import entry_of, milliseconds, rendered
+from tests.faults.source import Source, Sum
 from tests.faults.verdict import Verdict
-from tests.faults.world import Place, Seen, World
+from tests.faults.world import Place, Seen
 
 OWN_HEADERS = ("dl_stage", "hub_redelivery")
-
-
-class Source(Protocol):
-    """Where the judge reads: each stream from its beginning, partitions in order of offset."""
-
-    frame: World
-    """What is small: books, lanes, heads, ends and committed offsets."""
-
-    def ledger(self) -> Iterator[dict[str, Any]]:
-        """Yield lines, and acknowledgements as ``{"acked": [(number, partition, offset)]}``."""
-
-    def raw(self) -> Iterator[Seen]:
-        """Yield the committed records of the raw topics."""
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the entries of the store."""
-
-    def dead_rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the dead letters of the store."""
-
-    def published(self) -> Iterator[Seen]:
-        """Yield the committed records of the canonical topics and the dead letters."""
-
-    def live(self) -> Mapping[Place, "Sum"]:
-        """Return what a reader saw meanwhile."""
-
-
-@dataclass
-class Sum:
-    """How many records were read of a partition, and the sum of their digests."""
-
-    count: int = 0
-    total: int = 0
-
-    def add(self, record: Seen) -> None:
-        """Count a record."""
-        self.count += 1
-        what = digest(record.offset, record.timestamp, record.key, record.value)
-        self.total = (self.total + digest(what, tuple(record.headers))) & (1 << 64) - 1
 
 
 class Judge:
@@ -157,17 +119,15 @@ class Judge:
 
     # --- the store -----------------------------------------------------------------------------
 
-    def _read_rows(self) -> dict[int, int]:
+    def _read_rows(self) -> "array[int]":
         """Judge every row; return which record won, by the first record of its identity."""
-        won: dict[int, int] = {}
+        won = array("q", [NOWHERE]) * len(self.expected)
         for row in self.source.rows():
             self.verdict.totals["rows"] += 1
             entry = entry_of(row)
             org, seq = entry["org_id"], entry["seq"]
             where = f"{org} {seq}"
-            judge_topics.one_owner(
-                judge_topics.text_of(row), org, self.owner, where, self.verdict
-            )
+            judge_topics.one_owner(judge_topics.text_of(row), org, self.owner, where, self.verdict)
             if not self.orgs[org].store(seq, digest(rendered(entry))):
                 self.verdict.wrong("gaps", f"{where} is there twice")
             place, offset = source_of(row)
@@ -176,9 +136,10 @@ class Judge:
                 self.verdict.wrong("invented", f"row {where} of {place} {offset}")
                 continue
             first = self.expected.first[number]
-            if first in won:
+            if won[first] != NOWHERE:
                 self.verdict.wrong("dup_rows", f"{where}: {self.expected.told(number)}")
-            won.setdefault(first, packed(self._index[place], offset))
+            else:
+                won[first] = packed(self._index[place], offset)
             landed.seq[offset] = seq
             wrong = self._row_faults(row, entry, landed, number)
             if wrong:
@@ -245,15 +206,11 @@ class Judge:
                 self._judge_event(record, last)
         self._judge_live(now)
 
-    def _judge_event(
-        self, record: Seen, last: dict[tuple[str, Place], tuple[int, int]]
-    ) -> None:
+    def _judge_event(self, record: Seen, last: dict[tuple[str, Place], tuple[int, int]]) -> None:
         """Judge a canonical event against the row of its number."""
         self.verdict.totals["canonical"] += 1
         named = record.header("ce_orgid") or ""
-        judge_topics.one_owner(
-            markers_of(record), named, self.owner, record.spot, self.verdict
-        )
+        judge_topics.one_owner(markers_of(record), named, self.owner, record.spot, self.verdict)
         entry = json.loads(record.value or b"{}")
         org, seq = entry["org_id"], entry["seq"]
         kept = self.orgs.get(org)
@@ -304,7 +261,7 @@ class Judge:
 
     # --- ends ----------------------------------------------------------------------------------
 
-    def _judge_ends(self, won: dict[int, int]) -> None:
+    def _judge_ends(self, won: "array[int]") -> None:
         """Judge how every record ended, and recount the books by it."""
         nothing = dict.fromkeys(judge_ends.FATES, 0)
         due: dict[Place, dict[str, int]] = defaultdict(lambda: dict(nothing))
@@ -325,7 +282,7 @@ class Judge:
                 ends[landed.place] = len(landed.number) - 1
         judge_ends.balance(self.world, due, ends, self.verdict)
 
-    def _fate(self, place: int, offset: int, number: int, won: dict[int, int]) -> str:
+    def _fate(self, place: int, offset: int, number: int, won: "array[int]") -> str:
         """Return how the record there had to end; report it when it did not."""
         end = self.expected.end[number]
         if end == ABORTED:
@@ -340,11 +297,11 @@ class Judge:
             return "dead_letters"
         return self._fate_of_member(place, offset, number, won)
 
-    def _fate_of_member(self, place: int, offset: int, number: int, won: dict[int, int]) -> str:
+    def _fate_of_member(self, place: int, offset: int, number: int, won: "array[int]") -> str:
         """Judge a record of an identity: it won, or says the same as who did, or something else."""
         first, here = self.expected.first[number], packed(place, offset)
-        winner = won.get(first)
-        if winner is None:
+        winner = won[first]
+        if winner == NOWHERE:
             self.verdict.wrong("lost", f"{self.expected.told(number)} {unpacked(here)}")
             winner = won[first] = here
         if winner == here:

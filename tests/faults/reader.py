@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -117,6 +117,15 @@ def ends(bootstrap: str, where: list[Place]) -> dict[Place, Ends]:
     finally:
         stable.close()
         plain.close()
+
+
+class Listener(Protocol):
+    """Reads in a thread of its own; ``ends`` is how far."""
+
+    ends: dict[Place, int]
+
+    def stop(self) -> None:
+        """End the thread."""
 
 
 class LiveReader:

@@ -43,9 +43,7 @@ def figures(run: "Run", verdict: Verdict, found: dict[str, str]) -> dict[str, An
     """Return everything there is to say."""
     every = [seconds for each in run.recoveries.values() for seconds in each]
     return {
-        "command": " ".join(["python -m tests.faults.run", *sys.argv[1:]]),
-        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
+        **circumstances("tests.faults.run"),
         "versions": found,
         "asked": {
             "valid events": run.events,
@@ -79,6 +77,15 @@ def figures(run: "Run", verdict: Verdict, found: dict[str, str]) -> dict[str, An
         "totals": dict(verdict.totals),
         "wrong": verdict.figures(),
         "clean": verdict.clean,
+    }
+
+
+def circumstances(module: str) -> dict[str, str]:
+    """Return what was run, when and on what."""
+    return {
+        "command": " ".join([f"python -m {module}", *sys.argv[1:]]),
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
     }
 
 

@@ -14,14 +14,14 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 
@@ -36,9 +36,11 @@ from tests.faults.field import Field, Wires
 from tests.faults.harness import Stage
 from tests.faults.load import BATCH
 from tests.faults.oracle import judge
+from tests.faults.reader import Listener, LiveReader
 from tests.faults.subscribers import Subscribers
 from tests.faults.verdict import Verdict
 from tests.faults.vitals import Vitals, latencies
+from tests.faults.world import Place
 
 REST_SECONDS = 900.0
 SHARES = {
@@ -113,6 +115,8 @@ class Run:
     lanes: int
     seed: int
     kinds: Sequence[str] = tuple(BLOWS)
+    crew: int = 2
+    listen: Callable[[str, list[Place]], Listener] = LiveReader
     recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     subscribers: dict[str, dict[str, list[float]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
@@ -218,20 +222,35 @@ def keep_logs(directory: Path) -> None:
     sys.stderr.write(f"the processes' logs are in {kept}\n")
 
 
-def on_field(run: Run, broker: Broker, server: Server, dsn: str, directory: Path) -> Verdict:
+class Play(Protocol):
+    """What is played on a field; ``crew`` is how many forwarders and how many of Defend."""
+
+    lanes: int
+    seed: int
+    crew: int
+
+    @property
+    def listen(self) -> Callable[[str, list[Place]], Listener]:
+        """Who reads what is published while it is played."""
+
+    def play(self, here: Field) -> Verdict:
+        """Play it, and judge."""
+
+
+def on_field(run: Play, broker: Broker, server: Server, dsn: str, directory: Path) -> Verdict:
     """Set the field up, play, and clear it away."""
     with ExitStack() as stack:
         wires = Wires(broker, dsn)
         stack.callback(wires.close)
         where = broker.bootstrap_servers, dsn, directory, f"run{run.seed}."
-        stage = Stage(*where, run.lanes, run.seed, shares=dict(SHARES))
+        stage = Stage(*where, run.lanes, run.seed, shares=dict(SHARES), listen=run.listen)
         stack.callback(stage.close)
         stage.settings |= {
             "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": wires.bootstrap,
             "HUB_AUDIT_POSTGRES_DSN": wires.store.dsn,
             "HUB_AUDIT_KAFKA_REQUEST_TIMEOUT_MS": "3000",
         }
-        subscribers = Subscribers(stage)
+        subscribers = Subscribers(stage, run.crew)
         stack.callback(subscribers.kill)
         return run.play(Field(stage, broker, server, wires, Random(run.seed), subscribers))
 

@@ -1,14 +1,25 @@
 """The judge of a soak finds nothing in a right world, and every bug the full run's judge finds."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from processor.local.kafka import Broker
+from processor.local.postgres import Server
+from processor.store.migrations import migrate
+from tests.conftest import database, dsn_of
+from tests.faults import soak_report
 from tests.faults.ideal import ideal_world
-from tests.faults.judge_stream import Judge, Sum
+from tests.faults.judge_stream import Judge
 from tests.faults.plants import PLANTS, Plant, copy_of
+from tests.faults.run import on_field
+from tests.faults.soak import Soak
+from tests.faults.soak_watch import Late
+from tests.faults.source import Sum
 from tests.faults.verdict import COUNTERS, Verdict
 from tests.faults.world import Place, Seen, World
 
@@ -91,3 +102,31 @@ def test_every_counter_has_a_planted_bug() -> None:
     """No counter of what a soak judges is there that could not speak."""
     due = {counter for counter in COUNTERS if not counter.startswith(NOT_JUDGED)}
     assert due == {counter for _, counter in PLANTS}
+
+
+@pytest.mark.timeout(300)
+def test_a_short_soak(proxied: Broker, postgres_server: Server, tmp_path: Path) -> None:
+    """A soak of two short minutes is clean, has seen events come, and writes its page."""
+    admin = postgres_server.dsn("postgres")
+    with database(admin, template="template1") as name:
+        dsn = dsn_of(admin, name)
+        asyncio.run(migrate(dsn))
+        run = Soak(minutes=2, share=0.7, rate=200, workers=2, lanes=4, seed=5)
+        run.kinds, run.minute_seconds = ("backends ended", "bus cut"), 6.0
+        verdict = on_field(run, proxied, postgres_server, dsn, tmp_path)
+    assert verdict.clean, verdict
+    assert verdict.totals["raw"] == run.sent + 20
+    assert sum(len(each.struck) + len(each.quiet) for each in run.done) > 0
+    page = soak_report.page({**soak_report.figures(run, verdict), "versions": {}})
+    assert "| backends ended | F8 |" in page
+    assert "| memory, MiB |" in page
+
+
+def test_lateness_is_counted() -> None:
+    """A share of events came no later than what is said, and nothing is said of none."""
+    late = Late()
+    assert late.quantile(0.5) is None
+    for each in (*range(1, 100), 4_321):
+        late.add(each)
+    assert (late.quantile(0.5), late.quantile(0.99), late.quantile(1)) == (50, 99, 4_320)
+    assert len(Late.of([late, late])) == 200

@@ -1,18 +1,15 @@
 """A small run of the storm: several kinds of faults one after the other, through the proxies."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from processor.local.kafka import Broker
-from processor.local.port import free_port
 from processor.local.postgres import Server
 from processor.store.migrations import migrate
 from tests.conftest import database, dsn_of
 from tests.faults.blows import BLOWS
-from tests.faults.conftest import BROKER
 from tests.faults.run import Run, drawn, on_field
 
 KINDS = (
@@ -28,15 +25,6 @@ KINDS = (
     "kill -9 of Defend",
 )
 RECOVERY_SECONDS_MAX = 45
-
-
-@pytest.fixture
-def proxied(server_directory: Path) -> Iterator[Broker]:
-    """Give a broker behind the port of a proxy."""
-    broker = Broker(server_directory / "storm-kafka", settings=BROKER, proxy_port=free_port())
-    broker.start()
-    yield broker
-    broker.kill()
 
 
 @pytest.mark.timeout(300)

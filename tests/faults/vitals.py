@@ -65,15 +65,19 @@ def _sample(pid: int) -> Sample:
 
 
 def _slope(samples: Sequence[Sample]) -> float:
-    """Return the least-squares slope of the memory of a worker that is warm, in MiB per hour."""
+    """Return the slope of the memory of a worker that is warm, in MiB per hour."""
     warm = [s for s in samples if samples and s.at - samples[0].at > WARM_SECONDS]
-    if len(warm) < 3:
+    return round(slope_per_hour([(s.at, s.memory_bytes / MIB) for s in warm]), 1)
+
+
+def slope_per_hour(points: Sequence[tuple[float, float]]) -> float:
+    """Return the least-squares slope of values over their seconds, as an hour's; 0 for too few."""
+    if len(points) < 3:
         return 0.0
-    mean_at = sum(s.at for s in warm) / len(warm)
-    mean = sum(s.memory_bytes for s in warm) / len(warm)
-    spread = sum((s.at - mean_at) ** 2 for s in warm)
-    rise = sum((s.at - mean_at) * (s.memory_bytes - mean) for s in warm)
-    return round(rise / spread * 3600 / MIB, 1)
+    mean_at = sum(at for at, _ in points) / len(points)
+    mean = sum(value for _, value in points) / len(points)
+    spread = sum((at - mean_at) ** 2 for at, _ in points)
+    return sum((at - mean_at) * (value - mean) for at, value in points) / spread * 3600
 
 
 def latencies(world: World) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """Runs a worker that ends or freezes itself at a named moment.
 
 ``FAULTS_POINT`` is the name of the moment, ``FAULTS_PASS`` how many times it must come before it
-strikes, ``FAULTS_SIGNAL`` the signal: SIGKILL, or SIGSTOP for a zombie.
+strikes, ``FAULTS_SIGNAL`` the signal: SIGKILL, or SIGSTOP for a zombie. ``FAULTS_TASKS`` names a
+file in which the number of tasks on the event loop is kept up to date.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from tests.faults.points import POINTS, Point
@@ -98,6 +100,19 @@ async def _bytes_of(source: Any) -> bytes:
     return b"".join([bytes(part) async for part in source])
 
 
+def count_tasks(path: Path) -> None:
+    """Write down how many tasks there are whenever the loop's lateness is measured."""
+    lag: Any = importlib.import_module("processor.metrics").LOOP_LAG
+    original = lag.set
+
+    @wraps(original)
+    def counted(value: float) -> None:
+        path.write_text(str(len(asyncio.all_tasks())))
+        original(value)
+
+    lag.set = counted
+
+
 def main() -> None:
     """Arm the moment that the environment names, and run the command line."""
     name = os.environ.pop("FAULTS_POINT", "")
@@ -105,6 +120,8 @@ def main() -> None:
     number = signal.Signals[os.environ.pop("FAULTS_SIGNAL", "SIGKILL")]
     if name:
         arm(POINTS[name], Strike(passes, number))
+    if tasks := os.environ.pop("FAULTS_TASKS", ""):
+        count_tasks(Path(tasks))
     command_line: Any = importlib.import_module("processor.cli").main
     command_line(sys.argv[1:])
 
