@@ -267,8 +267,9 @@ class Defend:
         while not self._app.crashed:
             await asyncio.sleep(LOOK_SECONDS)
             if self._assigned and self._lent.done():
-                waiting = await self._transport.records_waiting()
-                metrics.defend_lag(waiting + self._lent.result().qsize())
+                with suppress(*OUTAGES):  # what was known last stays
+                    waiting = await self._transport.records_waiting()
+                    metrics.defend_lag(waiting + self._lent.result().qsize())
         raise BusOutage("Faust ended by itself") from self._app.crash_reason
 
     async def _see_that_it_moves(self) -> None:

@@ -6,7 +6,7 @@ partition p of every topic on one worker. And Faust's commits lag behind what tr
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -74,15 +74,15 @@ class Transport(driver.Transport):
     reader: tuple[AIOKafkaConsumer, asyncio.AbstractEventLoop]
 
     async def records_waiting(self) -> int:
-        """Return how many records of the assigned partitions were not read yet."""
+        """Return how many records of the assigned partitions were not read yet.
+
+        The bus is asked about those alone that were never fetched. Raises TimeoutError or
+        KafkaError when neither the bus nor the consumer says.
+        """
         return await self._of_reader(_waiting)
 
     async def records_behind(self) -> int:
-        """Return how many records of the assigned partitions were not read yet, by asking the bus.
-
-        Also of partitions that were never fetched. Raises TimeoutError or KafkaError when neither
-        the bus nor the consumer says.
-        """
+        """Return the same by what the bus says of all, in case the consumer asks no more."""
         return await self._of_reader(_behind)
 
     async def _of_reader(self, question: Callable[[AIOKafkaConsumer], Any]) -> int:
@@ -113,22 +113,29 @@ class Transport(driver.Transport):
 
 async def _waiting(consumer: AIOKafkaConsumer) -> int:
     """Return what is to be read by what the consumer itself was told with its fetches."""
-    ends = {at: consumer.last_stable_offset(at) for at in consumer.assignment()}
-    return await _before(consumer, {at: end for at, end in ends.items() if end})
+    told = {at: consumer.last_stable_offset(at) for at in consumer.assignment()}
+    known = {at: end for at, end in told.items() if end is not None}
+    return await _before(consumer, known, asking=told.keys() - known.keys())
 
 
 async def _behind(consumer: AIOKafkaConsumer) -> int:
     """Return what is to be read by what the bus says."""
-    async with asyncio.timeout(ASK_SECONDS_MAX):
-        return await _before(consumer, await consumer.end_offsets(consumer.assignment()))
+    return await _before(consumer, {}, asking=consumer.assignment())
 
 
-async def _before(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> int:
-    """Return how many offsets lie between the consumer's positions and these ends."""
+async def _before(
+    consumer: AIOKafkaConsumer,
+    ends: Mapping[TopicPartition, int],
+    *,
+    asking: Collection[TopicPartition],
+) -> int:
+    """Return how many offsets lie between positions and these ends, and those the bus tells."""
     count = 0
-    for partition, end in ends.items():
-        try:
-            count += max(0, end - await consumer.position(partition))
-        except IllegalStateError:  # it went to somebody else just now
-            continue
+    async with asyncio.timeout(ASK_SECONDS_MAX):
+        asked = await consumer.end_offsets(asking) if asking else {}
+        for partition, end in {**ends, **asked}.items():
+            try:
+                count += max(0, end - await consumer.position(partition))
+            except IllegalStateError:  # it went to somebody else just now
+                continue
     return count

@@ -13,9 +13,12 @@ from typing import Any
 
 import orjson
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as At
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from processor.defend.app import Defend, topics
+from processor.defend.transport import _behind, _waiting
 from processor.emit.route import canonical, partition_of
 from processor.errors import BusOutage
 from processor.local.port import free_port
@@ -265,6 +268,29 @@ async def test_one_that_stands_ends_and_says_so(world: World, tmp_path: Path) ->
                 await running
     finally:
         await db.close()
+
+
+async def test_what_was_never_fetched_waits_as_well(world: World) -> None:
+    """A partition of which nothing was fetched counts with all that it holds, not with nothing."""
+    await world.store(brute_force(world.log, 2))
+    world.publish(world.log.entries)
+    kafka = world.settings.kafka
+    consumer = AIOKafkaConsumer(**kafka.client_options(), isolation_level="read_committed")
+    await consumer.start()
+    try:
+        consumer.assign(
+            [
+                At(name, lane)
+                for name in topics(world.settings)
+                for lane in range(world.settings.lanes)
+            ]
+        )
+        await consumer.seek_to_beginning()
+        consumer.pause(*consumer.assignment())
+        assert all(consumer.last_stable_offset(at) is None for at in consumer.assignment())
+        assert await _waiting(consumer) == await _behind(consumer) == len(world.log.entries)
+    finally:
+        await consumer.stop()
 
 
 async def test_garbage_on_the_telemetry_topic_stops_nothing(world: World) -> None:
