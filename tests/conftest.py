@@ -19,6 +19,7 @@ import pytest
 from psycopg import sql
 
 from processor.local.kafka import Broker
+from processor.local.port import free_port
 from processor.local.postgres import Server
 from processor.store.migrations import migrate
 
@@ -44,6 +45,16 @@ def kafka(server_directory: Path) -> Iterator[str]:
     broker.start()
     yield broker.bootstrap_servers
     broker.kill()
+
+
+@pytest.fixture(scope="session")
+def proxied(server_directory: Path) -> Iterator[Broker]:
+    """Give a Kafka node behind the port of a proxy, which a test has to open."""
+    short = {"group.min.session.timeout.ms": "1000"}
+    node = Broker(server_directory / "proxied-kafka", settings=short, proxy_port=free_port())
+    node.start()
+    yield node
+    node.kill()
 
 
 @pytest.fixture(scope="session")

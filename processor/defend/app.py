@@ -49,6 +49,12 @@ START_SECONDS_MAX, STOP_SECONDS_MAX = 60.0, 15.0
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.5, 10.0
 FORGET_SECONDS = 3_600.0
 LOOK_SECONDS = 0.2
+FAUST_WAITS_SECONDS = 86_400.0
+"""How long Faust waits for the offsets it goes on from: until there are others to go on from.
+
+It takes the end of this time for the end of its service, and after no rebalance reads any more.
+Our clients have time-outs of their own, and one that stands ends.
+"""
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -330,7 +336,7 @@ def application(settings: Settings, directory: Path) -> App:
         topic_disable_leader=True,
         topic_partitions=settings.lanes,
         broker_commit_interval=settings.defend.commit_seconds,
-        broker_request_timeout=max(kafka.request_timeout_ms, kafka.session_timeout_ms) / 1000,
+        broker_request_timeout=FAUST_WAITS_SECONDS,
         broker_session_timeout=kafka.session_timeout_ms / 1000,
         broker_heartbeat_interval=kafka.heartbeat_interval_ms / 1000,
         stream_buffer_maxsize=BUFFERED_RECORDS,

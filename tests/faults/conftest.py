@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from processor.local.kafka import Broker
-from processor.local.port import free_port
 from tests.faults.harness import Stage
 
 # The default of 6 s is what every kill -9 of a worker would cost at least.
@@ -22,15 +21,6 @@ def broker(server_directory: Path) -> Iterator[Broker]:
     yield node
     if node.running:
         node.kill()
-
-
-@pytest.fixture(scope="session")
-def proxied(server_directory: Path) -> Iterator[Broker]:
-    """Give a Kafka node behind the port of a proxy, which a test has to open."""
-    node = Broker(server_directory / "storm-kafka", settings=BROKER, proxy_port=free_port())
-    node.start()
-    yield node
-    node.kill()
 
 
 @pytest.fixture

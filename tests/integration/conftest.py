@@ -6,9 +6,10 @@ import pytest
 
 from processor.forward.shard import Shard
 from processor.local.environment import PROGRAMS, is_here
-from processor.local.kafka import CONNECT_POM, jars_directory
+from processor.local.kafka import CONNECT_POM, Broker, jars_directory
 from processor.store.pool import FORWARDER, WRITER, Database
 from tests.integration.forwarding import World, begun
+from tests.integration.kafka_proxy import KafkaProxy
 from tests.integration.ops import cleaned, settings_of
 
 IMKAFKA = "rsyslog's imkafka"
@@ -50,3 +51,14 @@ async def shard(world: World) -> AsyncIterator[Shard]:
     """Give a shard that has begun."""
     async with begun(world) as shard:
         yield shard
+
+
+@pytest.fixture
+async def proxy(proxied: Broker) -> AsyncIterator[KafkaProxy]:
+    """Give the proxy before the broker."""
+    assert proxied.proxy_port is not None
+    assert proxied.proxied_port is not None
+    proxy = KafkaProxy(proxied.proxy_port, proxied.proxied_port)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()

@@ -301,6 +301,7 @@ async def test_who_guesses_tokens_is_soon_not_listened_to(place: Place) -> None:
     async with place.browser() as client:
 
         async def asked(token: str, address: str = "198.51.100.7") -> int:
+            """Return the status that a token gets from an address."""
             headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": address}
             return (await client.get(LOG, headers=headers)).status_code
 

@@ -21,6 +21,7 @@ from processor.defend.app import Defend, topics
 from processor.defend.transport import _behind, _waiting
 from processor.emit.route import canonical, partition_of
 from processor.errors import BusOutage
+from processor.local.kafka import Broker
 from processor.local.port import free_port
 from processor.settings import Settings
 from processor.store.load import load
@@ -29,6 +30,7 @@ from schemas.entry import Entry
 from schemas.finding import FINDINGS_TOPIC
 from schemas.telemetry import TELEMETRY_TOPIC
 from tests.integration import bus
+from tests.integration.kafka_proxy import Api, Deed, KafkaProxy
 from tests.integration.ops import cleaned, settings_of
 from tests.integration.store import query
 from tests.unit.defend_signals import MINUTE, SECOND, Log
@@ -270,6 +272,48 @@ async def test_one_that_stands_ends_and_says_so(world: World, tmp_path: Path) ->
         await db.close()
 
 
+async def test_reads_on_however_long_the_bus_takes_to_say_from_where(
+    proxied: Broker, proxy: KafkaProxy, postgres_dsn: str, tmp_path: Path
+) -> None:
+    """Offsets that come later than any time-out of the client are waited for, and read on from."""
+    settings = settings_of(proxied.bootstrap_servers, postgres_dsn, LANES="2")
+    slow = settings.kafka.model_copy(
+        update={
+            "bootstrap_servers": f"127.0.0.1:{proxied.proxy_port}",
+            "request_timeout_ms": 1_000,
+            "session_timeout_ms": 1_500,
+            "heartbeat_interval_ms": 300,
+        }
+    )
+    loop, held = asyncio.get_running_loop(), 2.5
+
+    def hold_the_first(api: int, count: int) -> Deed:
+        """Stop all answers for a while once somebody asks from where to go on."""
+        if (api, count) == (Api.OFFSET_FETCH, 1):
+            proxy.toxic.down_stopped = True
+            loop.call_later(held, proxy.toxic.heal)
+        return Deed.PASS
+
+    with cleaned(settings):
+        world = World(settings, tmp_path)
+        await world.store(brute_force(world.log, 12))
+        world.publish(world.log.entries)
+        proxy.on_request = hold_the_first
+        db, stop = await Database.open(postgres_dsn, role=FORWARDER), asyncio.Event()
+        try:
+            defend = Defend(settings.model_copy(update={"kafka": slow}), db, tmp_path)
+            running = asyncio.create_task(defend.run(stop))
+            async with asyncio.timeout(settings.defend.stand_seconds_max):
+                while world.findings() != [("brute_force", ADA, "high", 12)]:
+                    assert not running.done()
+                    await asyncio.sleep(0.1)
+            stop.set()
+            await running
+        finally:
+            await db.close()
+    assert proxy.seen[Api.OFFSET_FETCH] > 1
+
+
 async def test_what_was_never_fetched_waits_as_well(world: World) -> None:
     """A partition of which nothing was fetched counts with all that it holds, not with nothing."""
     await world.store(brute_force(world.log, 2))
@@ -288,7 +332,8 @@ async def test_what_was_never_fetched_waits_as_well(world: World) -> None:
         await consumer.seek_to_beginning()
         consumer.pause(*consumer.assignment())
         assert all(consumer.last_stable_offset(at) is None for at in consumer.assignment())
-        assert await _waiting(consumer) == await _behind(consumer) == len(world.log.entries)
+        offsets = len(world.log.entries) + 1  # the mark that ends the transaction takes one
+        assert await _waiting(consumer) == await _behind(consumer) == offsets
     finally:
         await consumer.stop()
 

@@ -2,8 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -14,7 +13,6 @@ from processor.emit.route import Outgoing
 from processor.errors import BusOutage, Doubt, Fenced
 from processor.ingest.consumer import Committed, Consumer
 from processor.local.kafka import Broker
-from processor.local.port import free_port
 from processor.settings import Settings
 from tests.integration import bus
 from tests.integration.kafka_proxy import Api, Deed, KafkaProxy
@@ -25,24 +23,10 @@ LOADING = b"\x00\x00\x00\x00" + b"\x00\x00\x00\x00" + b"\x00\x0e"
 """An OffsetFetch answer, version 3: no throttling, no topics, COORDINATOR_LOAD_IN_PROGRESS."""
 
 
-@pytest.fixture(scope="module")
-def broker(server_directory: Path) -> Iterator[Broker]:
-    """Give a broker that can be talked to through a proxy."""
-    broker = Broker(server_directory / "proxied-kafka", proxy_port=free_port())
-    broker.start()
-    yield broker
-    broker.kill()
-
-
 @pytest.fixture
-async def proxy(broker: Broker) -> AsyncIterator[KafkaProxy]:
-    """Give the proxy before the broker."""
-    assert broker.proxy_port is not None
-    assert broker.proxied_port is not None
-    proxy = KafkaProxy(broker.proxy_port, broker.proxied_port)
-    await proxy.start()
-    yield proxy
-    await proxy.stop()
+def broker(proxied: Broker) -> Broker:
+    """Give a broker that can be talked to through a proxy."""
+    return proxied
 
 
 @pytest.fixture
