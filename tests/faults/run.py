@@ -126,7 +126,6 @@ class Run:
     seconds: float = 0.0
     judging_seconds: float = 0.0
     memory_mib: int = 0
-    every_seconds: float = 0.0
     vitals: dict[str, float] = field(default_factory=dict)
     latency: dict[str, float] = field(default_factory=dict)
     misses: list[str] = field(default_factory=list)
@@ -139,7 +138,6 @@ class Run:
         watching = Vitals(lambda: here.workers)
         here.stage.feed_transactions()
         pace = Pace(here.stage, round(self.events / VALID), self.faults)
-        pace.seconds_each = max(FIRST_GUESS_SECONDS, self.every_seconds)
         feeding = threading.Thread(target=pace.run, daemon=True)
         feeding.start()
         for number, kind in enumerate(drawn(self.faults, self.seed, self.kinds), 1):
@@ -176,8 +174,7 @@ class Run:
         for crew, seconds in theirs.result().items():
             self.subscribers[crew][kind].append(seconds)
         here.subscribers.order(number / self.faults)
-        rest = began + self.every_seconds - time.monotonic()
-        time.sleep(max(rest, here.rng.uniform(*PAUSE_SECONDS)))
+        time.sleep(here.rng.uniform(*PAUSE_SECONDS))
         pace.struck(time.monotonic() - began)
         others = ", ".join(f"{crew} {s:.1f}" for crew, s in theirs.result().items())
         said = f"{number}/{self.faults} {kind}: recovered in {recovery:.1f} s ({others})"
@@ -263,11 +260,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--lanes", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--every", type=float, default=0, help="at most a fault in so many seconds")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent)
     given = parser.parse_args()
     run = Run(given.events, given.faults, given.workers, given.lanes, given.seed)
-    run.every_seconds = given.every
     with tempfile.TemporaryDirectory(prefix="hub-audit-faults-") as name:
         directory = Path(name)
         with servers(directory) as (broker, server), ExitStack() as unless_clean:

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -29,7 +29,7 @@ from tests.faults.field import Field
 from tests.faults.harness import Stage, Worker, until
 from tests.faults.judge_stream import Judge
 from tests.faults.load import BATCH
-from tests.faults.run import drawn, logs_kept, on_field, servers
+from tests.faults.run import drawn, keep_logs, on_field, servers
 from tests.faults.soak_watch import Late, Life, StreamingReader
 from tests.faults.source import Sum
 from tests.faults.verdict import Verdict
@@ -352,11 +352,12 @@ def main() -> int:
     run = Soak(given.minutes, given.share, rate, workers, given.lanes, given.seed)
     with tempfile.TemporaryDirectory(prefix="hub-audit-soak-") as name:
         directory = Path(name)
-        with servers(directory) as (broker, server), logs_kept(directory) as kept:
+        with servers(directory) as (broker, server), ExitStack() as unless_clean:
+            unless_clean.callback(keep_logs, directory)
             found = report.versions(server.dsn())
             verdict = on_field(run, broker, server, server.dsn(), directory)
             if verdict.clean:
-                kept.pop_all()
+                unless_clean.pop_all()
     figures = {**soak_report.figures(run, verdict), "versions": found}
     text = soak_report.page(figures)
     given.results.mkdir(parents=True, exist_ok=True)
