@@ -170,7 +170,7 @@ def _allowed(section: type[BaseModel], name: str) -> str:
         if "enum" in kind:
             return ", ".join(f"`{value}`" for value in kind["enum"])
         if "minimum" in kind:
-            return f"{kind['minimum']:g} to {kind['maximum']:g}".replace("e+", "e")
+            return f"{kind['minimum']:.12g} to {kind['maximum']:.12g}"
         if "pattern" in kind:
             return f"`{kind['pattern']}`"
         if kind.get("format") == "file-path":

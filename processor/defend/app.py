@@ -98,7 +98,7 @@ class Defend:
     def __init__(self, settings: Settings, db: Database, directory: Path) -> None:
         """Set the application up; ``run`` starts it."""
         self._settings, self._db = settings, db
-        self._detector = Detector(db)
+        self._detector = Detector(db, settings.defend.signals_max)
         self._telemetry = settings.topic(TELEMETRY_TOPIC)
         self._assigned = False
         self._busy = False

@@ -49,11 +49,11 @@ async def _find(dsn: str, entries: Sequence[Entry], now_ms: int) -> None:
     told = report("rep-story", at_ms, ACME.people[1], "osascript-stealer", "malicious")
     signal = of_alert(cast("Telemetry", told), at_ms)
     signals = [(entry["org_id"], of_entry(entry)) for entry in entries] + [(ACME.id, signal)]
-    hours, keys = Hours(), list[Key]()
+    hours, keys = Hours(10 * len(signals)), list[Key]()
     for org_id, each in signals:
         if each is not None:
             for hour in list(hours.missing(org_id, each)):
-                hours.begin(*hour)
+                hours.begin(*hour, alerted=True)
             keys += hours.add(org_id, each)
     db = await Database.open(dsn, role=FORWARDER, connections=1)
     try:

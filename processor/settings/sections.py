@@ -132,6 +132,7 @@ class Defend(Section):
     records_max: Annotated[int, Field(ge=1, le=10_000)] = 1_000
     commit_seconds: Annotated[float, Field(ge=0.1, le=60)] = 1.0
     stand_seconds_max: Annotated[float, Field(ge=1, le=600)] = 30.0
+    signals_max: Annotated[int, Field(ge=10_000, le=100_000_000)] = 1_000_000
 
 
 class Maintain(Section):

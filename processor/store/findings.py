@@ -4,7 +4,7 @@ A finding in the store only ever grows: keeping what is found again, or less of 
 So it does not matter how often, by whom and in which order anything is found.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -18,7 +18,7 @@ from schemas.entry import Entry
 from schemas.finding import SCHEMA_VERSION, SEVERITIES, Finding, RuleName, Severity
 
 PAGE_ENTRIES = 5_000
-"""Of each span in one query."""
+"""Of all spans together in one query: so many are held at a time."""
 
 NAMES_MAX = 20
 """Of actors, and of addresses."""
@@ -110,9 +110,10 @@ class Overview(NamedTuple):
     addresses: list[Top]
 
 
-async def entries(db: Database, spans: Sequence[Span], actions: Sequence[str]) -> list[list[Entry]]:
-    """Return for each span all entries of some actions, asked for page by page."""
-    found: list[list[Entry]] = [[] for _ in spans]
+async def entries(
+    db: Database, spans: Sequence[Span], actions: Sequence[str]
+) -> AsyncIterator[tuple[int, list[Entry]]]:
+    """Yield all entries of some actions in each span, a page at a time, with the span's number."""
     after = {number: (span.since_ms, _FIRST) for number, span in enumerate(spans)}
     while after:
         asked = [
@@ -120,18 +121,18 @@ async def entries(db: Database, spans: Sequence[Span], actions: Sequence[str]) -
             for number, (since, last) in after.items()
         ]
         columns = [list(column) for column in zip(*asked, strict=True)]
+        limit = max(1, PAGE_ENTRIES // len(after))
         async with db.connection() as connection:
-            rows = await connection.fetch(_SQL["entries"], *columns, list(actions), PAGE_ENTRIES)
+            rows = await connection.fetch(_SQL["entries"], *columns, list(actions), limit)
         page: dict[int, list[Any]] = {}
         for row in rows:
             page.setdefault(row["number"], []).append(row)
         after = {}
         for number, of_span in page.items():
-            found[number] += [decode(row) for row in of_span]
-            if len(of_span) == PAGE_ENTRIES:
+            if len(of_span) == limit:
                 last = of_span[-1]
                 after[number] = _ms(last["occurred_at"]), last["entry_id"]
-    return found
+            yield number, [decode(row) for row in of_span]
 
 
 async def alerts(db: Database, spans: Sequence[Span]) -> list[list[tuple[Any, int]]]:

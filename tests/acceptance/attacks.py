@@ -65,7 +65,7 @@ def found(dsn: str) -> None:
             told = [Observation("acme", signal) for signal in signals if signal]
             report = of_telemetry(_report(), _ms(BASE - timedelta(hours=49)))
             assert isinstance(report, Observation)
-            await Detector(db).take(list(chain(told, [report])))
+            await Detector(db, 1_000_000).take(list(chain(told, [report])))
         finally:
             await writer.close()
             await db.close()

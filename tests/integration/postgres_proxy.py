@@ -66,7 +66,7 @@ class PostgresProxy:
 
     def thaw(self) -> None:
         """Forward again."""
-        self._freeze_at = None
+        self._freeze_at = self._break_at = None
         self._thawed.set()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

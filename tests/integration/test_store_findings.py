@@ -10,11 +10,14 @@ import pytest
 
 from processor.defend.detector import Detector, Observation
 from processor.defend.rules import of_entry
+from processor.errors import DatabaseOutage
 from processor.store import findings
 from processor.store.findings import Alert, NewFinding, Span, Wanted
 from processor.store.load import load
 from processor.store.pool import FORWARDER, Database
 from processor.store.reader import Reader
+from schemas.entry import Entry
+from tests.integration.postgres_proxy import PostgresProxy
 from tests.integration.store import opened, query
 from tests.unit.defend_signals import MINUTE, SECOND, Log
 
@@ -124,9 +127,11 @@ async def test_an_hour_is_read_whatever_its_size(
         await load(writer, [*log.entries, *other.entries])
     monkeypatch.setattr(findings, "PAGE_ENTRIES", 4)
     spans = [Span("acme", BEGIN, BEGIN + 30 * MINUTE), Span("globex", BEGIN, BEGIN + 2 * SECOND)]
-    acme, globex = await findings.entries(db, spans, ["auth.login_failed"])
-    assert acme == log.entries[:25]
-    assert globex == other.entries[:2]
+    found: list[list[Entry]] = [[], []]
+    async for number, page in findings.entries(db, spans, ["auth.login_failed"]):
+        assert len(page) <= 4
+        found[number] += page
+    assert found == [log.entries[:25], other.entries[:2]]
 
 
 async def test_alerts_are_kept_once(db: Database) -> None:
@@ -163,13 +168,35 @@ async def test_workers_at_once_find_all_of_it(db: Database, postgres_dsn: str) -
 
     async def work(part: list[Observation]) -> None:
         """Take a part in batches of seven."""
-        detector = Detector(db)
+        detector = Detector(db, 1_000_000)
         for first in range(0, len(part), 7):
             await detector.take(part[first : first + 7])
 
     await asyncio.gather(*(work(part) for part in parts))
     rows = query(postgres_dsn, "SELECT rule, cardinality(seqs) FROM findings")
     assert rows == [("brute_force", 40)]
+
+
+@pytest.mark.parametrize("lost", [b"CROSS JOIN LATERAL", b"INSERT INTO findings"])
+async def test_a_batch_that_met_an_outage_is_taken_again(postgres_dsn: str, lost: bytes) -> None:
+    """Whether what was stored could not be read or what was found could not be kept: no part."""
+    log = Log()
+    log.failures(BEGIN, "ada@acme.example", 12, SECOND, "192.0.2.1")
+    async with opened(postgres_dsn) as writer:
+        await load(writer, log.entries)
+    told = [Observation("acme", of_entry(each)) for each in log.entries]  # type: ignore[arg-type]
+    async with (
+        PostgresProxy(postgres_dsn, break_at=lost) as proxy,
+        opened(proxy.dsn, role=FORWARDER) as db,
+    ):
+        detector = Detector(db, 1_000)
+        with pytest.raises(DatabaseOutage):
+            await detector.take(told[6:])
+        proxy.thaw()
+        assert await detector.take(told[6:]) == 1
+        assert await detector.take(told[:6]) == 0
+    rows = query(postgres_dsn, "SELECT rule, cardinality(seqs) FROM findings")
+    assert rows == [("brute_force", 12)]
 
 
 async def test_since_and_before_bound_the_list(db: Database, reader: Reader) -> None:

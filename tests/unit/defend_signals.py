@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import Any, cast
 
 from processor.defend.rules import Found, Hours, Signal, hours_of
+from processor.defend.rules.signals import ALERT
 from processor.defend.rules.table import WINDOW_MS_MAX
 from processor.normalize.entry_id import entry_id
 from processor.normalize.instant import render
@@ -81,6 +82,7 @@ class Reading:
         """Begin with an empty store."""
         self.stored: list[Signal] = []
         self.kept: dict[str, Found] = {}
+        self._signals_max = signals_max
         self.hours = Hours(signals_max)
 
     def store(self, signals: Iterable[Signal]) -> None:
@@ -91,7 +93,8 @@ class Reading:
         """Take a batch from the bus; what is read is stored already."""
         signals, hours = list(batch), self.hours
         for org_id, hour_ms in {each for one in signals for each in hours.missing(ORG, one)}:
-            hours.begin(org_id, hour_ms)
+            alerted = any(each.action == ALERT for each in self._of(hour_ms))
+            hours.begin(org_id, hour_ms, alerted=alerted)
             hours.fill(org_id, hour_ms, self._of(hour_ms))
         found = hours.judged([key for one in signals for key in hours.add(ORG, one)])
         for each in found:
@@ -101,7 +104,7 @@ class Reading:
 
     def restart(self) -> None:
         """Forget everything that is not stored."""
-        self.hours = Hours()
+        self.hours = Hours(self._signals_max)
 
     def _of(self, hour_ms: int) -> Iterator[Signal]:
         return (each for each in self.stored if hour_ms in hours_of(each.at_ms, WINDOW_MS_MAX))

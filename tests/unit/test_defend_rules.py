@@ -6,6 +6,7 @@ import pytest
 
 from processor.defend.rules import RULES, WINDOW_MS_MAX, Hours, Signal, hours_of, of_alert, of_entry
 from processor.defend.rules.hours import SIGNALS_KEPT_MAX
+from processor.defend.rules.signals import ALERT
 from schemas.finding import HOUR_MS, RULE_TEXTS
 from schemas.telemetry import Telemetry
 from tests.unit.defend_signals import (
@@ -156,6 +157,23 @@ def test_hours_are_let_go_when_there_are_too_many_signals() -> None:
     assert len(reading.kept) == 1
 
 
+def test_nothing_is_held_for_the_rules_of_alerts_before_there_is_one() -> None:
+    """An alert brings back what happened around it: most hours never have one."""
+    at_ms = NOON + 20 * MINUTE
+    grants = [signal(at_ms + n * MINUTE, n, "role.assigned") for n in range(4)]
+    alert = signal(at_ms + 5 * MINUTE, 9, ALERT, marks=frozenset({"malicious"}))
+    reading = Reading()
+    reading.store(grants)
+    reading.read(grants[:2])
+    assert reading.hours.held == len(grants)
+    reading.store([alert])
+    reading.read([alert])
+    reading.read(grants[2:])
+    assert reading.kept == found_in([*grants, alert])
+    assert [each.rule for each in reading.kept.values()] == ["endpoint_alert"]
+    assert reading.hours.held == 3 * len(grants) + 2
+
+
 def test_action_that_no_rule_takes_is_passed_over() -> None:
     """A topic that is read for one of its actions brings the others as well."""
     assert found_in([*failures(9), signal(NOON, 9, "permission.revoked")]) == {}
@@ -163,7 +181,7 @@ def test_action_that_no_rule_takes_is_passed_over() -> None:
 
 def test_hours_that_are_missing_are_named_once_begun_no_more() -> None:
     """A signal near the turn of an hour counts in both hours."""
-    hours, near = Hours(), signal(NOON - MINUTE, 1, FAILED)
+    hours, near = Hours(1_000), signal(NOON - MINUTE, 1, FAILED)
     assert [*hours.missing(ORG, near)] == [(ORG, NOON - HOUR), (ORG, NOON)]
     hours.begin(ORG, NOON)
     assert [*hours.missing(ORG, near)] == [(ORG, NOON - HOUR)]

@@ -2,6 +2,9 @@
 
 An hour that is not here is asked of the store, which has every entry before the bus has it. So
 this is a cache: it may be cleared at any time, and is whenever partitions change hands.
+
+Alerts are rare, and what they are compared with is most of what happens: for the rules about them
+an hour holds nothing until it has one, and is then begun again.
 """
 
 from collections import OrderedDict
@@ -11,15 +14,12 @@ from typing import NamedTuple
 
 from processor.defend.rules.judge import Span
 from processor.defend.rules.signals import ALERT, Signal
-from processor.defend.rules.table import RULES, RULES_OF, WINDOW_MS_MAX
+from processor.defend.rules.table import ALERTED_RULES, RULES, RULES_OF, WINDOW_MS_MAX
 from processor.normalize.entry_id import entry_id
 from schemas.finding import HOUR_MS, RuleName, Severity, SubjectType
 
 SIGNALS_KEPT_MAX = 2_000
 """Of one action and subject in one hour: the earliest. No rule needs 100 to see that it is met."""
-
-SIGNALS_HELD_MAX = 1_000_000
-"""Of all hours together, some 300 MiB; then the hours that were touched longest ago are let go."""
 
 NAMES_MAX = 20
 """Of actors and of addresses in a finding, in alphabetical order."""
@@ -85,32 +85,45 @@ class _Kept:
 class _Hour:
     """What is kept of one organization's hour, and what was found in it already."""
 
-    __slots__ = ("kept", "size", "told")
+    __slots__ = ("alerted", "kept", "size", "told")
 
-    def __init__(self) -> None:
+    def __init__(self, *, alerted: bool) -> None:
+        self.alerted = alerted
         self.kept: dict[tuple[int, str, str], _Kept] = {}
         self.told: dict[tuple[int, str], Found] = {}
         self.size = 0
+
+    def takes(self, rule: int) -> bool:
+        """Tell whether signals are kept for a rule."""
+        return self.alerted or rule not in ALERTED_RULES
 
 
 class Hours:
     """The hours that are being judged."""
 
-    def __init__(self, signals_max: int = SIGNALS_HELD_MAX) -> None:
-        """Begin with none."""
+    def __init__(self, signals_max: int) -> None:
+        """Begin with none; with more signals than that, hours touched longest ago are let go."""
         self._hours: OrderedDict[OrgHour, _Hour] = OrderedDict()
         self._signals_max = signals_max
-        self._held = 0
+        self.held = 0
 
     def missing(self, org_id: str, signal: Signal) -> Iterator[OrgHour]:
         """Yield the hours that a signal counts in and that have to be begun first."""
         for hour_ms in hours_of(signal.at_ms, WINDOW_MS_MAX):
-            if (org_id, hour_ms) not in self._hours:
+            hour = self._hours.get((org_id, hour_ms))
+            if hour is None or (signal.action == ALERT and not hour.alerted):
                 yield org_id, hour_ms
 
-    def begin(self, org_id: str, hour_ms: int) -> None:
-        """Begin an hour; what the store has of it is added next."""
-        self._hours[org_id, hour_ms] = _Hour()
+    def begin(self, org_id: str, hour_ms: int, *, alerted: bool = False) -> None:
+        """Begin an hour, also one that is held; what the store has of it is added next.
+
+        ``alerted`` is whether there is an alert among that.
+        """
+        before = self._hours.get((org_id, hour_ms))
+        self.drop([(org_id, hour_ms)])
+        self._hours[org_id, hour_ms] = hour = _Hour(alerted=alerted)
+        if before is not None:
+            hour.told = before.told
 
     def fill(self, org_id: str, hour_ms: int, signals: Iterable[Signal]) -> None:
         """Add what the store has of an hour."""
@@ -118,9 +131,10 @@ class Hours:
         before = hour.size
         for signal in signals:
             for number in RULES_OF.get(signal.action, ()):
-                if hour_ms in hours_of(signal.at_ms, RULES[number].window_ms):
+                window_ms = RULES[number].window_ms
+                if hour.takes(number) and hour_ms in hours_of(signal.at_ms, window_ms):
                     _add(hour, number, signal)
-        self._held += hour.size - before
+        self.held += hour.size - before
 
     def add(self, org_id: str, signal: Signal) -> Iterator[Key]:
         """Add a signal to the hours it counts in, and yield what is to be judged again."""
@@ -129,8 +143,8 @@ class Hours:
             for hour_ms in hours_of(signal.at_ms, rule.window_ms):
                 hour = self._hours[org_id, hour_ms]
                 before = hour.size
-                if subject := _add(hour, number, signal):
-                    self._held += hour.size - before
+                if hour.takes(number) and (subject := _add(hour, number, signal)):
+                    self.held += hour.size - before
                     self._hours.move_to_end((org_id, hour_ms))
                     kept = hour.kept.get((number, subject, rule.trigger))
                     if not rule.trigger or (kept and len(kept.by_id) >= rule.least):
@@ -156,14 +170,21 @@ class Hours:
 
     def trim(self) -> None:
         """Let go of the hours touched longest ago while there are too many signals."""
-        while self._held > self._signals_max and self._hours:
+        while self.held > self._signals_max and self._hours:
             _, gone = self._hours.popitem(last=False)
-            self._held -= gone.size
+            self.held -= gone.size
+
+    def drop(self, hours: Iterable[OrgHour]) -> None:
+        """Let go of some hours."""
+        for each in hours:
+            gone = self._hours.pop(each, None)
+            if gone is not None:
+                self.held -= gone.size
 
     def clear(self) -> None:
         """Let go of everything: others may have seen more of it."""
         self._hours.clear()
-        self._held = 0
+        self.held = 0
 
 
 def hour_of(at_ms: int) -> int:

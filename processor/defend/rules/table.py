@@ -91,6 +91,9 @@ ACTIONS: tuple[str, ...] = tuple(
 )
 """The actions that any rule takes; entries of others are not read."""
 
+ALERTED_RULES = frozenset(n for n, rule in enumerate(RULES) if rule.trigger == ALERT)
+"""The rules that have nothing to say without an alert, and take what most of the others take."""
+
 WINDOW_MS_MAX = max(rule.window_ms for rule in RULES)
 
 RULES_OF: dict[str, tuple[int, ...]] = {
