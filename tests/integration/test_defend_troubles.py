@@ -1,0 +1,112 @@
+"""Defend where the bus, or Faust, does not answer: it goes on, or ends and says why."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as At
+
+from processor.defend.app import Defend, topics
+from processor.defend.transport import _behind, _waiting
+from processor.errors import BusOutage
+from processor.local.kafka import Broker
+from processor.store.pool import FORWARDER, Database
+from tests.integration.defending import ADA, World, a_world, brute_force
+from tests.integration.kafka_proxy import Api, Deed, KafkaProxy
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def world(kafka: str, postgres_dsn: str, tmp_path: Path) -> Iterator[World]:
+    """Give an environment of the test's own."""
+    with a_world(kafka, postgres_dsn, tmp_path) as world:
+        yield world
+
+
+async def test_one_that_stands_ends_and_says_so(world: World, tmp_path: Path) -> None:
+    """Faust with partitions that it does not fetch: the process ends, so that another can read."""
+    impatient = world.settings.defend.model_copy(update={"stand_seconds_max": 2.0})
+    settings = world.settings.model_copy(update={"defend": impatient})
+    await world.store(brute_force(world.log, 2))
+    db = await Database.open(settings.postgres.dsn.get_secret_value(), role=FORWARDER)
+    try:
+        defend = Defend(settings, db, tmp_path)
+        running = asyncio.create_task(defend.run(asyncio.Event()))
+        while not defend.ready()[0]:
+            assert not running.done()
+            await asyncio.sleep(0.1)
+        consumer, loop = defend._transport.reader
+        loop.call_soon_threadsafe(lambda: consumer.pause(*consumer.assignment()))
+        world.publish(world.log.entries)
+        with pytest.raises(BusOutage, match="Faust stands"):
+            async with asyncio.timeout(30):
+                await running
+    finally:
+        await db.close()
+
+
+async def test_reads_on_however_long_the_bus_takes_to_say_from_where(
+    proxied: Broker, proxy: KafkaProxy, postgres_dsn: str, tmp_path: Path
+) -> None:
+    """Offsets that come later than any time-out of the client are waited for, and read on from."""
+    loop, held = asyncio.get_running_loop(), 2.5
+
+    def hold_the_first(api: int, count: int) -> Deed:
+        """Stop all answers for a while once somebody asks from where to go on."""
+        if (api, count) == (Api.OFFSET_FETCH, 1):
+            proxy.toxic.down_stopped = True
+            loop.call_later(held, proxy.toxic.heal)
+        return Deed.PASS
+
+    with a_world(proxied.bootstrap_servers, postgres_dsn, tmp_path) as world:
+        await world.store(brute_force(world.log, 12))
+        world.publish(world.log.entries)
+        proxy.on_request = hold_the_first
+        slow = world.settings.kafka.model_copy(
+            update={
+                "bootstrap_servers": f"127.0.0.1:{proxied.proxy_port}",
+                "request_timeout_ms": 1_000,
+                "session_timeout_ms": 1_500,
+                "heartbeat_interval_ms": 300,
+            }
+        )
+        settings = world.settings.model_copy(update={"kafka": slow})
+        db, stop = await Database.open(postgres_dsn, role=FORWARDER), asyncio.Event()
+        try:
+            running = asyncio.create_task(Defend(settings, db, tmp_path).run(stop))
+            async with asyncio.timeout(settings.defend.stand_seconds_max):
+                while world.findings() != [("brute_force", ADA, "high", 12)]:
+                    assert not running.done()
+                    await asyncio.sleep(0.1)
+            stop.set()
+            await running
+        finally:
+            await db.close()
+    assert proxy.seen[Api.OFFSET_FETCH] > 1
+
+
+async def test_what_was_never_fetched_waits_as_well(world: World) -> None:
+    """A partition of which nothing was fetched counts with all that it holds, not with nothing."""
+    await world.store(brute_force(world.log, 2))
+    world.publish(world.log.entries)
+    kafka = world.settings.kafka
+    consumer = AIOKafkaConsumer(**kafka.client_options(), isolation_level="read_committed")
+    await consumer.start()
+    try:
+        consumer.assign(
+            [
+                At(name, lane)
+                for name in topics(world.settings)
+                for lane in range(world.settings.lanes)
+            ]
+        )
+        await consumer.seek_to_beginning()
+        consumer.pause(*consumer.assignment())
+        assert all(consumer.last_stable_offset(at) is None for at in consumer.assignment())
+        offsets = len(world.log.entries) + 1  # the mark that ends the transaction takes one
+        assert await _waiting(consumer) == await _behind(consumer) == offsets
+    finally:
+        await consumer.stop()
