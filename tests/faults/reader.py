@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -119,21 +119,17 @@ def ends(bootstrap: str, where: list[Place]) -> dict[Place, Ends]:
         plain.close()
 
 
-class Listener(Protocol):
-    """Reads in a thread of its own; ``ends`` is how far."""
+class Listener:
+    """A subscriber that reads committed records while the faults go on, as a SIEM would.
 
-    ends: dict[Place, int]
+    ``ends`` is how far it has come.
+    """
 
-    def stop(self) -> None:
-        """End the thread."""
-
-
-class LiveReader:
-    """A subscriber that reads committed records while the faults go on, as a SIEM would."""
+    at_once = 1_000
+    """A batch waits until it is full, or for the time-out."""
 
     def __init__(self, bootstrap: str, where: list[Place]) -> None:
         """Start reading at once, in a thread of its own."""
-        self.records: list[tuple[Spot, int]] = []
         self.ends: dict[Place, int] = {}
         self._reader = consumer(bootstrap, "oracle-live")
         self._reader.assign([TopicPartition(topic, partition, 0) for topic, partition in where])
@@ -143,11 +139,34 @@ class LiveReader:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            for message in self._reader.consume(1_000, timeout=0.2):
+            for message in self._reader.consume(self.at_once, timeout=0.2):
                 if message.error() is None:
                     record = seen(message)
-                    self.records.append((record.spot, digest(record)))
+                    self.take(record)
                     self.ends[record.spot[:2]] = record.offset + 1
+
+    def take(self, record: Seen) -> None:
+        """Note a record."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join(30)
+        self._reader.close()
+
+
+class LiveReader(Listener):
+    """One that keeps where each record stood, and what it was."""
+
+    def __init__(self, bootstrap: str, where: list[Place]) -> None:
+        """Start reading at once."""
+        self.records: list[tuple[Spot, int]] = []
+        super().__init__(bootstrap, where)
+
+    def take(self, record: Seen) -> None:
+        """Note a record."""
+        self.records.append((record.spot, digest(record)))
 
     def seen(self, now: Iterable[Seen]) -> list[Seen]:
         """Return what was seen, given what stands there now: another record where it differs."""
@@ -159,9 +178,3 @@ class LiveReader:
                 record = Seen(*spot, -1, None, b"a record that is not there any more", [])
             found.append(record)
         return found
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stop.set()
-        self._thread.join(30)
-        self._reader.close()

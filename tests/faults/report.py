@@ -1,5 +1,6 @@
 """The page that a full run writes: what was done, on what, and what the oracle found."""
 
+import json
 import os
 import platform
 import statistics
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -105,6 +107,28 @@ def _spread(each: dict[str, float]) -> str:
     return f"median {each['median']} s, p95 {each['p95']} s, max {each['max']} s"
 
 
+def judged(said: dict[str, Any]) -> list[str]:
+    """Return the tables of what was asked for and passed, and of what would be wrong."""
+    return [
+        "| asked, and passed | |",
+        "|---|--:|",
+        *(f"| {name} | {value} |" for name, value in said["asked"].items()),
+        *(f"| {name.replace('_', ' ')} | {value} |" for name, value in said["totals"].items()),
+        "",
+        "| what would be wrong | times |",
+        "|---|--:|",
+        *(f"| **{name}**: {COUNTERS[name]} | {n} |" for name, n in said["wrong"].items()),
+        "",
+    ]
+
+
+def leave(figures: dict[str, Any], text: str, directory: Path, name: str) -> None:
+    """Write figures and page where they are to stay."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (directory / f"{name}.md").write_text(text)
+
+
 def page(said: dict[str, Any]) -> str:
     """Return the report in Markdown."""
     recovery = said["recovery"]
@@ -131,15 +155,7 @@ def page(said: dict[str, Any]) -> str:
         "Of the workers, and of the one that lived longest:",
         ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in said["vitals"].items()) + ".",
         "",
-        "| asked, and passed | |",
-        "|---|--:|",
-        *(f"| {name} | {value} |" for name, value in said["asked"].items()),
-        *(f"| {name.replace('_', ' ')} | {value} |" for name, value in said["totals"].items()),
-        "",
-        "| what would be wrong | times |",
-        "|---|--:|",
-        *(f"| **{name}**: {COUNTERS[name]} | {n} |" for name, n in said["wrong"].items()),
-        "",
+        *judged(said),
         "Recovery is counted from the end of the fault until every lane has gone on or has nothing",
         "left to do, in seconds; for the two columns of subscribers, until every subscription and",
         "every partition has. Rows are those of the fault matrix.",

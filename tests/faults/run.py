@@ -6,7 +6,6 @@
 
 import argparse
 import asyncio
-import json
 import resource
 import shutil
 import sys
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 import psycopg
 
@@ -145,7 +144,7 @@ class Run:
         feeding.join()
         if pace.sent < pace.total:
             raise RuntimeError(f"only {pace.sent} of {pace.total} records were sent")
-        self._rest(here)
+        rest(here.stage, lambda: self._tend(here))
         self.seconds = time.monotonic() - began
         began = time.monotonic()
         self.vitals = watching.stop()
@@ -161,11 +160,7 @@ class Run:
 
     def _strike(self, here: Field, pace: Pace, number: int, kind: str) -> None:
         began = time.monotonic()
-        try:
-            BLOWS[kind].strike(here)
-        except (psycopg.Error, TimeoutError, OSError, AssertionError) as error:
-            # Half an hour is not to end by a fault that could not be done as it was meant to be.
-            self.misses.append(f"{kind}: {type(error).__name__} {str(error)[:200]}")
+        strike(here, kind, self.misses)
         here.tend()
         with ThreadPoolExecutor(1) as beside:
             theirs = beside.submit(here.subscribers.recovery)
@@ -180,19 +175,31 @@ class Run:
         said = f"{number}/{self.faults} {kind}: recovered in {recovery:.1f} s ({others})"
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {said}, {pace.sent} sent\n")
 
-    def _rest(self, here: Field) -> None:
-        """Wait until everything is at its end, with workers that are looked after."""
-        until = time.monotonic() + REST_SECONDS
-        while True:
-            here.tend()
-            here.subscribers.tend()
-            try:
-                here.stage.rest(20)
-            except TimeoutError:
-                if time.monotonic() > until:
-                    raise
-            else:
-                return
+    def _tend(self, here: Field) -> None:
+        here.tend()
+        here.subscribers.tend()
+
+
+def strike(here: Field, kind: str, misses: list[str]) -> None:
+    """Strike; note as a miss what could not be done as it was meant to be: nothing ends by it."""
+    try:
+        BLOWS[kind].strike(here)
+    except (psycopg.Error, TimeoutError, OSError, AssertionError) as error:
+        misses.append(f"{kind}: {type(error).__name__} {str(error)[:200]}")
+
+
+def rest(stage: Stage, tend: Callable[[], None]) -> None:
+    """Wait until everything is at its end, with processes that are looked after."""
+    until = time.monotonic() + REST_SECONDS
+    while True:
+        tend()
+        try:
+            stage.rest(20)
+        except TimeoutError:
+            if time.monotonic() > until:
+                raise
+        else:
+            return
 
 
 @contextmanager
@@ -252,6 +259,22 @@ def on_field(run: Play, broker: Broker, server: Server, dsn: str, directory: Pat
         return run.play(Field(stage, broker, server, wires, Random(run.seed), subscribers))
 
 
+def on_servers(run: Play) -> tuple[Verdict, dict[str, str]]:
+    """Play with servers of its own, whose logs stay unless all is well.
+
+    Returns the verdict, and the versions of what was played with.
+    """
+    with tempfile.TemporaryDirectory(prefix="hub-audit-faults-") as name:
+        directory = Path(name)
+        with servers(directory) as (broker, server), ExitStack() as unless_clean:
+            unless_clean.callback(keep_logs, directory)
+            found = report.versions(server.dsn())
+            verdict = on_field(run, broker, server, server.dsn(), directory)
+            if verdict.clean:
+                unless_clean.pop_all()
+    return verdict, found
+
+
 def main() -> int:
     """Play it; exit 1 when the oracle finds anything."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -263,19 +286,10 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=Path(__file__).parent)
     given = parser.parse_args()
     run = Run(given.events, given.faults, given.workers, given.lanes, given.seed)
-    with tempfile.TemporaryDirectory(prefix="hub-audit-faults-") as name:
-        directory = Path(name)
-        with servers(directory) as (broker, server), ExitStack() as unless_clean:
-            unless_clean.callback(keep_logs, directory)
-            found = report.versions(server.dsn())
-            verdict = on_field(run, broker, server, server.dsn(), directory)
-            if verdict.clean:
-                unless_clean.pop_all()
-    figures: dict[str, Any] = report.figures(run, verdict, found)
+    verdict, found = on_servers(run)
+    figures = report.figures(run, verdict, found)
     text = report.page(figures)
-    given.results.mkdir(parents=True, exist_ok=True)
-    (given.results / "RESULTS.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (given.results / "RESULTS.md").write_text(text)
+    report.leave(figures, text, given.results, "RESULTS")
     sys.stdout.write(f"{text}\n{verdict}\n")
     return 0 if verdict.clean else 1
 

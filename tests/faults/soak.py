@@ -10,11 +10,10 @@ import argparse
 import json
 import resource
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -29,7 +28,7 @@ from tests.faults.field import Field
 from tests.faults.harness import Stage, Worker, until
 from tests.faults.judge_stream import Judge
 from tests.faults.load import BATCH
-from tests.faults.run import drawn, keep_logs, on_field, servers
+from tests.faults.run import REST_SECONDS, drawn, on_servers, rest, strike
 from tests.faults.soak_watch import Late, Life, StreamingReader
 from tests.faults.source import Sum
 from tests.faults.verdict import Verdict
@@ -53,7 +52,6 @@ CAUGHT_UP_SECONDS = 1.0
 SETTLED_SECONDS = 2.0
 """What of it is still on its way then counts as the fault's."""
 
-REST_SECONDS = 900.0
 ROWS_AT_ONCE = 2_000
 
 
@@ -148,7 +146,7 @@ class Soak:
             self.rate = round(self.peak * self.share)
         here.stage.rest(REST_SECONDS)
         self._soak(here)
-        self._rest(here)
+        rest(here.stage, lambda: self._tend(here))
         return self._judge(here)
 
     # --- the spared worker -------------------------------------------------------------------
@@ -210,11 +208,7 @@ class Soak:
         """Strike, see everything go on and catch up, and let it be quiet until the minute ends."""
         assert isinstance(here.stage.live, StreamingReader)
         here.stage.live.late = minute.struck
-        try:
-            BLOWS[minute.kind].strike(here)
-        except (psycopg.Error, TimeoutError, OSError, AssertionError) as error:
-            # An hour is not to end by a fault that could not be done as it was meant to be.
-            self.misses.append(f"{minute.kind}: {type(error).__name__} {str(error)[:200]}")
+        strike(here, minute.kind, self.misses)
         over = time.monotonic()
         self._tend(here)
         minute.recovery_seconds = here.recovery()
@@ -241,19 +235,6 @@ class Soak:
         with suppress(psycopg.Error):
             return lag(here.stage) <= self.rate * CAUGHT_UP_SECONDS
         return False
-
-    def _rest(self, here: Field) -> None:
-        """Wait until everything is at its end, with workers that are looked after."""
-        end = time.monotonic() + REST_SECONDS
-        while True:
-            self._tend(here)
-            try:
-                here.stage.rest(20)
-            except TimeoutError:
-                if time.monotonic() > end:
-                    raise
-            else:
-                return
 
     # --- judging -----------------------------------------------------------------------------
 
@@ -350,19 +331,10 @@ def main() -> int:
     given = asked()
     rate, workers = given.rate, given.workers
     run = Soak(given.minutes, given.share, rate, workers, given.lanes, given.seed)
-    with tempfile.TemporaryDirectory(prefix="hub-audit-soak-") as name:
-        directory = Path(name)
-        with servers(directory) as (broker, server), ExitStack() as unless_clean:
-            unless_clean.callback(keep_logs, directory)
-            found = report.versions(server.dsn())
-            verdict = on_field(run, broker, server, server.dsn(), directory)
-            if verdict.clean:
-                unless_clean.pop_all()
+    verdict, found = on_servers(run)
     figures = {**soak_report.figures(run, verdict), "versions": found}
     text = soak_report.page(figures)
-    given.results.mkdir(parents=True, exist_ok=True)
-    (given.results / "SOAK.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (given.results / "SOAK.md").write_text(text)
+    report.leave(figures, text, given.results, "SOAK")
     sys.stdout.write(f"{text}\n{verdict}\n")
     return 0 if verdict.clean else 1
 

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.blows import BLOWS
-from tests.faults.report import circumstances, summary
+from tests.faults.report import circumstances, judged, summary
 from tests.faults.soak_watch import Late, trends
-from tests.faults.verdict import COUNTERS, Verdict
+from tests.faults.verdict import Verdict
 
 if TYPE_CHECKING:
     from tests.faults.soak import Minute, Soak
@@ -105,15 +105,7 @@ def page(said: dict[str, Any]) -> str:
         "",
         *_held(said),
         *_life(said),
-        "| asked, and passed | |",
-        "|---|--:|",
-        *(f"| {name} | {value} |" for name, value in said["asked"].items()),
-        *(f"| {name.replace('_', ' ')} | {value} |" for name, value in said["totals"].items()),
-        "",
-        "| what would be wrong | times |",
-        "|---|--:|",
-        *(f"| **{name}**: {COUNTERS[name]} | {n} |" for name, n in said["wrong"].items()),
-        "",
+        *judged(said),
         *_minutes(said),
     ]
     return "\n".join(lines) + "\n"

@@ -11,8 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from confluent_kafka import TopicPartition
-
 from tests.faults import reader
 from tests.faults.catalog import DEAD_LETTERS
 from tests.faults.harness import Worker
@@ -60,41 +58,25 @@ class Late:
         return made
 
 
-class StreamingReader:
-    """A subscriber that forgets what it has read, but for sums; it sees how late events come."""
+class StreamingReader(reader.Listener):
+    """One that forgets what it has read, but for sums; it sees how late events come."""
+
+    at_once = 1
+    """A batch would make them late."""
 
     def __init__(self, bootstrap: str, where: list[Place]) -> None:
-        """Start reading at once, in a thread of its own; ``late`` may be exchanged at any time."""
-        self.ends: dict[Place, int] = {}
+        """Start reading at once; ``late`` may be exchanged at any time."""
         self.sums: dict[Place, Sum] = defaultdict(Sum)
         self.late = Late()
         self.count = 0
-        self._reader = reader.consumer(bootstrap, "soak-live")
-        self._reader.assign([TopicPartition(topic, partition, 0) for topic, partition in where])
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        super().__init__(bootstrap, where)
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            # One at a time: a batch would wait until it is full.
-            message = self._reader.poll(0.2)
-            if message is not None and message.error() is None:
-                self._take(reader.seen(message), time.time() * 1000)
-
-    def _take(self, record: Seen, now_ms: float) -> None:
+    def take(self, record: Seen) -> None:
+        """Count a record, and how late it came."""
         if not record.topic.endswith(DEAD_LETTERS):
-            self.late.add(round(now_ms - recorded_ms(record.value or b"")))
-        place = record.spot[:2]
-        self.sums[place].add(record)
-        self.ends[place] = record.offset + 1
+            self.late.add(round(time.time() * 1000 - recorded_ms(record.value or b"")))
+        self.sums[record.spot[:2]].add(record)
         self.count += 1
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stop.set()
-        self._thread.join(30)
-        self._reader.close()
 
 
 def recorded_ms(value: bytes) -> int:
