@@ -52,6 +52,15 @@ def a_finding(**fields: object) -> NewFinding:
     return NewFinding(**(given | fields))  # type: ignore[arg-type]
 
 
+async def stored_attack(dsn: str, count: int) -> list[Observation]:
+    """Store so many failed logins of one account, and return what a reader of the bus sees."""
+    log = Log()
+    log.failures(BEGIN, "ada@acme.example", count, SECOND, "192.0.2.1")
+    async with opened(dsn) as writer:
+        await load(writer, log.entries)
+    return [Observation("acme", of_entry(each)) for each in log.entries]  # type: ignore[arg-type]
+
+
 async def test_a_finding_only_grows(db: Database, reader: Reader) -> None:
     """Less of it, or the same again, changes nothing; more of it is another version."""
     parts = [
@@ -158,11 +167,7 @@ async def test_what_is_old_is_forgotten(db: Database, postgres_dsn: str) -> None
 
 async def test_workers_at_once_find_all_of_it(db: Database, postgres_dsn: str) -> None:
     """Three detectors take one attack among them, mixed and at once: one whole finding."""
-    log = Log()
-    log.failures(BEGIN, "ada@acme.example", 40, SECOND, "192.0.2.1")
-    async with opened(postgres_dsn) as writer:
-        await load(writer, log.entries)
-    told = [Observation("acme", of_entry(each)) for each in log.entries]  # type: ignore[arg-type]
+    told = await stored_attack(postgres_dsn, 40)
     chance = Random(1)
     parts = [chance.sample(told, 30) for _ in range(3)]
 
@@ -180,11 +185,7 @@ async def test_workers_at_once_find_all_of_it(db: Database, postgres_dsn: str) -
 @pytest.mark.parametrize("lost", [b"CROSS JOIN LATERAL", b"INSERT INTO findings"])
 async def test_a_batch_that_met_an_outage_is_taken_again(postgres_dsn: str, lost: bytes) -> None:
     """Whether what was stored could not be read or what was found could not be kept: no part."""
-    log = Log()
-    log.failures(BEGIN, "ada@acme.example", 12, SECOND, "192.0.2.1")
-    async with opened(postgres_dsn) as writer:
-        await load(writer, log.entries)
-    told = [Observation("acme", of_entry(each)) for each in log.entries]  # type: ignore[arg-type]
+    told = await stored_attack(postgres_dsn, 12)
     async with (
         PostgresProxy(postgres_dsn, break_at=lost) as proxy,
         opened(proxy.dsn, role=FORWARDER) as db,

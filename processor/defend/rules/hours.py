@@ -171,8 +171,7 @@ class Hours:
     def trim(self) -> None:
         """Let go of the hours touched longest ago while there are too many signals."""
         while self.held > self._signals_max and self._hours:
-            _, gone = self._hours.popitem(last=False)
-            self.held -= gone.size
+            self.drop([next(iter(self._hours))])
 
     def drop(self, hours: Iterable[OrgHour]) -> None:
         """Let go of some hours."""
