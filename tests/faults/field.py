@@ -49,7 +49,7 @@ class Wires:
 
     def close(self) -> None:
         """Close both and end the thread."""
-        with suppress(Exception):
+        with suppress(TimeoutError):
             self.run(self.bus.stop())
             self.run(self.store.__aexit__(None, None, None))
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -14,6 +14,8 @@ PATIENCE_SECONDS = 20.0
 FROZEN_SECONDS = 3.0
 """Longer than a lease."""
 
+CALM = [str(Path(sys.executable).with_name("hub-audit")), "forward"]
+
 
 class Forwarder:
     """A place for forwarders, in which one process follows the other; each strikes itself."""
@@ -23,15 +25,22 @@ class Forwarder:
         self._environment, self.log, self._seed = environment, log, seed
         self._frozen_at: float | None = None
         self.kills = self.freezes = 0
+        self._calm = False
         self.start()
+
+    def calm_down(self) -> None:
+        """Have no process that is started from now on strike; the present one still may."""
+        self._calm = True
 
     def start(self) -> None:
         """Start a process, which strikes elsewhere than the one before it."""
         self._seed += 1_000
-        module = [sys.executable, "-m", "tests.faults.forwarder_with_failpoints", str(self._seed)]
+        risky = [sys.executable, "-m", "tests.faults.forwarder_with_failpoints", str(self._seed)]
         given = os.environ | self._environment | {"HUB_AUDIT_HTTP_PORT": str(free_port())}
         with self.log.open("ab") as output:
-            self._process = subprocess.Popen(module, env=given, stdout=output, stderr=output)
+            self._process = subprocess.Popen(
+                CALM if self._calm else risky, env=given, stdout=output, stderr=output
+            )
         self._watch = watch_over(self._process.pid, signal.SIGKILL)
 
     def tend(self, now: float) -> None:

@@ -104,6 +104,8 @@ class Story:
         """Let all go on, and wait until everything wanted is delivered and said."""
         for org_id in ORGANIZATIONS:
             await store.set_paused(self.db, org_id, "hub", paused=False)
+        for one in forwarders:
+            one.calm_down()
         async with asyncio.timeout(END_SECONDS):
             while not all(map(is_done, await store.listed(self.db))):
                 for one in forwarders:

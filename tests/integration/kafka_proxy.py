@@ -1,12 +1,13 @@
 """A TCP proxy that knows where a Kafka request ends and what it asks for, to disturb just that."""
 
 import asyncio
-import contextlib
 import struct
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from enum import Enum, IntEnum, auto
 
+from tests.integration.listening import Listening, cut
 from tests.integration.toxic import Toxic
 
 SIZE = struct.Struct(">i")
@@ -54,20 +55,15 @@ class KafkaProxy:
         self._broker_port = broker_port
         self._held: list[tuple[asyncio.StreamWriter, bytes]] = []
         self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Open the port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._listening = Listening(self._serve, self._port)
+        self._listening.start()
 
     async def stop(self) -> None:
         """Close the port and every connection."""
-        self._server.close()
-        for writer in self._writers:
-            writer.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._listening.stop()
 
     def cut(self) -> None:
         """Break every connection there is."""
@@ -79,24 +75,25 @@ class KafkaProxy:
         """Deliver the requests held back; return how many there were."""
         held, self._held = self._held, []
         for writer, frame in held:
-            with contextlib.suppress(ConnectionError):
+            with suppress(ConnectionError):
                 writer.write(frame)
                 await writer.drain()
         return len(held)
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        try:
-            broker, to_broker = await asyncio.open_connection("127.0.0.1", self._broker_port)
-        except OSError:
-            to_client.close()
-            return
-        self._writers |= {to_client, to_broker}
-        asked: dict[int, int] = {}
-        up = asyncio.ensure_future(self._requests(client, to_client, to_broker, asked))
-        down = asyncio.ensure_future(self._answers(broker, to_client, asked))
-        self._tasks |= {up, down}
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(up, down)
+        async with AsyncExitStack() as ends:
+            ends.push_async_callback(cut, to_client)
+            try:
+                broker, to_broker = await asyncio.open_connection("127.0.0.1", self._broker_port)
+            except OSError:
+                return  # the broker is away, and so are we
+            ends.push_async_callback(cut, to_broker)
+            self._writers |= {to_client, to_broker}
+            ends.callback(self._writers.difference_update, {to_client, to_broker})
+            asked: dict[int, int] = {}
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._requests(client, to_client, to_broker, asked))
+                both.create_task(self._answers(broker, to_client, asked))
 
     async def _requests(
         self,
@@ -105,7 +102,7 @@ class KafkaProxy:
         to_broker: asyncio.StreamWriter,
         asked: dict[int, int],
     ) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 frame = await _frame(client)
                 api, _version, correlation = REQUEST.unpack_from(frame, SIZE.size)
@@ -125,7 +122,7 @@ class KafkaProxy:
     async def _answers(
         self, broker: asyncio.StreamReader, to_client: asyncio.StreamWriter, asked: dict[int, int]
     ) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 frame = await _frame(broker)
                 (correlation,) = SIZE.unpack_from(frame, SIZE.size)

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from tests.integration.listening import Listening, cut
 from tests.integration.toxic import Toxic
 
 
@@ -24,10 +25,9 @@ class PostgresProxy:
         self._target = urlsplit(dsn)
         self._freeze_at = freeze_at
         self._break_at = break_at
-        self._server: asyncio.Server | None = None
+        self._listening = Listening(self._serve)
         self._thawed = asyncio.Event()
         self._breaking: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._ends: set[asyncio.StreamWriter] = set()
         self.frozen = asyncio.Event()
         self.toxic = Toxic()
@@ -39,7 +39,7 @@ class PostgresProxy:
 
     async def __aenter__(self) -> Self:
         """Listen."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._listening.start()
         return self
 
     async def __aexit__(
@@ -49,40 +49,31 @@ class PostgresProxy:
         trace: TracebackType | None,
     ) -> None:
         """Break every connection."""
-        assert self._server is not None
-        self._server.close()
         self._thawed.set()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._listening.stop()
 
     @property
     def dsn(self) -> str:
         """Return the DSN by which clients come through here."""
-        assert self._server is not None
-        port = self._server.sockets[0].getsockname()[1]
         user = self._target.netloc.rpartition("@")[0]
-        return self._target._replace(netloc=f"{user}@127.0.0.1:{port}").geturl()
+        return self._target._replace(netloc=f"{user}@127.0.0.1:{self._listening.port}").geturl()
 
     def thaw(self) -> None:
         """Forward again."""
         self._freeze_at = self._break_at = None
         self._thawed.set()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward in both directions until one ends."""
         async with AsyncExitStack() as ends:
-            ends.push_async_callback(_cut, writer)
+            ends.push_async_callback(cut, writer)
             try:
                 to_reader, to_writer = await asyncio.open_connection(
                     self._target.hostname, self._target.port
                 )
             except OSError:
                 return  # the server is away, and so are we
-            ends.push_async_callback(_cut, to_writer)
+            ends.push_async_callback(cut, to_writer)
             self._ends |= {writer, to_writer}
             ends.callback(self._ends.difference_update, {writer, to_writer})
             there = asyncio.create_task(self._requests(reader, to_writer))
@@ -119,10 +110,3 @@ class PostgresProxy:
                 if to_writer in self._breaking:
                     return
                 await self.toxic.pass_on(writer, answer, up=False)
-
-
-async def _cut(writer: asyncio.StreamWriter) -> None:
-    """Break a connection off, and see it closed."""
-    writer.transport.abort()
-    with suppress(ConnectionError):
-        await writer.wait_closed()
