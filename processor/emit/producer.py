@@ -18,7 +18,7 @@ What the client does by itself and must not (each has a test in ``tests/integrat
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
@@ -234,20 +234,23 @@ class TransactionalProducer:
         self, producer: AIOKafkaProducer, batches: list[tuple[str, int, BatchBuilder]]
     ) -> None:
         """Send the batches and look at what became of each: the client's commit would not."""
-        futures = [
-            await producer.send_batch(builder, topic, partition=partition)
-            for topic, partition, builder in batches
-        ]
+        futures: list[asyncio.Future[Any]] = []
+        stopped: list[IllegalOperation] = []
+        try:
+            for topic, partition, builder in batches:
+                futures.append(await producer.send_batch(builder, topic, partition=partition))
+        except IllegalOperation as unsent:
+            stopped.append(unsent)  # one of those before it has failed, and says why
         results = await asyncio.gather(*futures, return_exceptions=True)
         failed = {
             topic: result
-            for (topic, _, _), result in zip(batches, results, strict=True)
+            for (topic, _, _), result in zip(batches, results, strict=False)
             if isinstance(result, BaseException)
         }
         for topic, error in failed.items():
             if type(error) in TOPIC_FAULTS:
                 raise TopicRefused(TOPIC_FAULTS[type(error)], _named(topic, error)) from error
-        for error in failed.values():
+        for error in (*failed.values(), *stopped):
             raise error
 
     async def _commit(self, producer: AIOKafkaProducer) -> None:
