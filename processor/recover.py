@@ -45,7 +45,10 @@ class Diagnosis(NamedTuple):
 
 
 async def diagnose(settings: Settings) -> Diagnosis:
-    """Return what keeps lanes from going on; nothing is changed."""
+    """Return what keeps lanes from going on; nothing is changed.
+
+    Raises StartRefused where a raw topic is missing: made anew, it is what has to be looked at.
+    """
     db = await _open(settings)
     try:
         stored, kept = await survey.batches(db), await books(db)
@@ -53,6 +56,11 @@ async def diagnose(settings: Settings) -> Diagnosis:
         await db.close()
     published = group.batches(await group.committed(settings))
     extents = await group.extents(settings)
+    there = {topic for topic, _ in extents}
+    if missing := [topic for topic in settings.raw_topics if topic not in there]:
+        raise StartRefused(
+            [f"{topic} is missing: run `hub-audit topics create`" for topic in missing]
+        )
     lost = [
         LostBatches(lane, stored.get(lane, 0), batch)
         for lane, batch in sorted(published.items())

@@ -80,8 +80,9 @@ async def _offsets(
 
 
 async def extents(settings: Settings) -> dict[Place, Extent]:
-    """Return where every raw partition begins and where its committed part ends."""
-    places = [TopicPartition(*place) for place in _places(settings)]
+    """Return where every raw partition there is begins, and where its committed part ends."""
+    if not (places := await _there(settings)):
+        return {}  # the client cannot be asked about nothing
     consumer = AIOKafkaConsumer(**settings.kafka.client_options(), isolation_level="read_committed")
     async with _bounded(settings):
         try:
@@ -144,6 +145,22 @@ def batches(committed: Mapping[Place, Committed | None]) -> dict[int, int]:
 
 def _places(settings: Settings) -> list[Place]:
     return [(topic, lane) for topic in settings.raw_topics for lane in range(settings.lanes)]
+
+
+async def _there(settings: Settings) -> list[TopicPartition]:
+    """Return the raw partitions that are there: for offsets of others a client waits in vain."""
+
+    async def ask(admin: AIOKafkaAdminClient) -> list[TopicPartition]:
+        """Describe the topics that are listed; asking for others might create them."""
+        names = set(settings.raw_topics) & set(await admin.list_topics())
+        return [
+            TopicPartition(topic["topic"], each["partition"])
+            for topic in (await admin.describe_topics(sorted(names)) if names else ())
+            for each in topic["partitions"]
+            if each["partition"] < settings.lanes
+        ]
+
+    return await _asked(settings, ask)
 
 
 @asynccontextmanager

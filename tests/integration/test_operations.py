@@ -110,6 +110,9 @@ def test_lost_cluster_is_replaced_and_published_again(settings: Settings, tmp_pa
     before = published(settings)
     kafka = settings.kafka.bootstrap_servers
     bus.delete(kafka, topics_of(settings))
+    too_early = command(settings, "recover", "--yes")
+    assert too_early.returncode != 0
+    assert "raw.identity is missing: run `hub-audit topics create`" in too_early.stderr
     assert command(settings, "topics", "create").returncode == 0
     recovered = command(settings, "recover", "--yes")
     assert recovered.returncode == 0, recovered.stderr
