@@ -18,7 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import defending, forwarding, latency, peers, reading, report, throughput
+from tests.benchmarks import (
+    arriving,
+    defending,
+    forwarding,
+    latency,
+    peers,
+    reading,
+    report,
+    throughput,
+)
 from tests.benchmarks.events import events
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.stage import Bus
@@ -86,12 +95,16 @@ def killed(measurement: Measurement) -> None:
 
 
 def compared(measurement: Measurement) -> None:
-    """P5."""
+    """P5, and what is left after a kill and a rebalance."""
     asked = measurement.asked
-    with measurement.loaded(asked.peer_events) as bus, peers.contenders() as these:
-        rounds = peers.compare(bus, asked.runs, these)
-        runs = [run._asdict() for one_round in rounds for run in one_round]
-        measurement.note("peers", runs, asked.peer_events)
+    with peers.contenders() as these:
+        with measurement.loaded(asked.peer_events) as bus:
+            rounds = peers.compare(bus, asked.runs, these)
+            runs = [run._asdict() for one_round in rounds for run in one_round]
+            measurement.note("peers", runs, asked.peer_events)
+        with measurement.loaded(asked.disturbed_events) as bus:
+            left = [each._asdict() for each in peers.disturbed(bus, these)]
+            measurement.note("disturbed", left, asked.disturbed_events)
 
 
 def read(measurement: Measurement) -> None:
@@ -115,6 +128,11 @@ def defended(measurement: Measurement) -> None:
     measurement.note("defend", runs, asked.defend_events)
 
 
+def arrived(measurement: Measurement) -> None:
+    """P14."""
+    measurement.note("arriving", [arriving.measure() for _ in range(measurement.asked.runs)])
+
+
 def grown(measurement: Measurement) -> None:
     """P7 over many more events, on one run."""
     asked = measurement.asked
@@ -130,6 +148,7 @@ STEPS: list[tuple[set[str], Callable[[Measurement], None]]] = [
     ({"P8"}, killed),
     ({"P9", "P10", "P11", "P12"}, read),
     ({"P13"}, defended),
+    ({"P14"}, arrived),
     ({"P15"}, forwarded),
 ]
 
@@ -146,6 +165,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000, help="of P1, P2, P3, P6, P7")
     parser.add_argument("--peer-events", type=int, default=500_000, help="of P5")
+    parser.add_argument(
+        "--disturbed-events", type=int, default=200_000, help="of P5, killed and rebalanced"
+    )
     parser.add_argument("--memory-events", type=int, default=0, help="P7 once over so many")
     parser.add_argument("--entries", type=int, default=6_000_000, help="of P9 to P12")
     parser.add_argument("--defend-events", type=int, default=200_000, help="of P13")

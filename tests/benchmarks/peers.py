@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from tests.benchmarks import report
 from tests.benchmarks.disturbed import DISTURBANCES, Left, disturb
 from tests.benchmarks.events import RawEvent, events
 from tests.benchmarks.rivals.afternoon import OUT
@@ -92,14 +93,10 @@ def _median(runs: Iterable[Run], contender: str, what: str) -> float:
     return float(median(getattr(run, what) for run in runs if run.contender == contender))
 
 
-def leavings(left: Iterable[Left]) -> Iterator[str]:
-    """Yield the lines of a table: who loses or repeats what."""
-    yield "| | after | events | rows missing | records missing | repeated | restarts | s |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for each in left:
-        name, after, *counts, seconds = each
-        numbers = " | ".join(f"{count:,}" for count in counts)
-        yield f"| {name} | {after} | {numbers} | {seconds:.0f} |"
+def disturbed(bus: Bus, these: list[Contender]) -> list[Left]:
+    """Return what each of them leaves after each disturbance."""
+    bus.create_topic(OUT)
+    return [disturb(bus, each, what) for what in DISTURBANCES for each in these]
 
 
 def main() -> None:
@@ -116,9 +113,8 @@ def main() -> None:
                 print("\n".join(rates(compare(bus, asked.rounds, these))), flush=True)
         if asked.disturbed:
             with Bus.laid(servers, _events(asked.disturbed)) as bus:
-                bus.create_topic(OUT)
-                left = [disturb(bus, each, what) for what in DISTURBANCES for each in these]
-                print("", *leavings(left), sep="\n")
+                left = [each._asdict() for each in disturbed(bus, these)]
+                print("", *report.leavings(left), sep="\n")
 
 
 def _events(count: int) -> Iterator[RawEvent]:

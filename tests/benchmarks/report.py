@@ -148,6 +148,11 @@ def _defended(results: Results) -> str:
     return f"**{rate:,.0f}**, {cpu:.0f} us CPU each; **{half:.2f}** (worst {worst:.2f})"
 
 
+def _arrived(results: Results) -> str:
+    cold, warm = (of(results, "arriving", f"{name}_seconds") for name in ("cold", "warm"))
+    return f"**{cold:.0f} / {warm:.0f}**"
+
+
 FIGURES = (
     Figure("P1", "events/s, the full path, one worker", "18,000", "28,000", "one", _rate),
     Figure("P2", "two workers, as a multiple of one", "1.2", "1.5", "two", _twice),
@@ -198,6 +203,14 @@ FIGURES = (
         _defended,
     ),
     Figure(
+        "P14",
+        "s from `make demo` to the page, in a fresh clone / again",
+        "180 / 30",
+        "90 / 15",
+        "arriving",
+        _arrived,
+    ),
+    Figure(
         "P15",
         "ms from commit to a SIEM's hands, p50 / p99, of 10 busy of 1,000 subscriptions",
         "1,000",
@@ -232,6 +245,20 @@ def _page(results: Results) -> Iterator[str]:
     for source, title in (("one", "Runs of P1"), ("two", "Runs of P2"), ("peers", "Runs of P5")):
         if source in results:
             yield from ("", f"## {title}", "", *_table(results[source]["runs"]))
+    if "disturbed" in results:
+        yield from ("", "## What a kill and a rebalance leave", "")
+        yield from leavings(results["disturbed"]["runs"])
+        yield from ("", f"On {results['disturbed']['at']}.")
+
+
+def leavings(runs: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a table: who loses or repeats what after which disturbance."""
+    yield "| | after | events | rows missing | records missing | repeated | restarts | s |"
+    yield "|---|---|---|---|---|---|---|---|"
+    counts = ("expected", "missing_rows", "missing_records", "repeated_records", "restarts")
+    for run in runs:
+        numbers = " | ".join(f"{run[name]:,}" for name in counts)
+        yield f"| {run['contender']} | {run['disturbance']} | {numbers} | {run['seconds']:.0f} |"
 
 
 def _runs(found: dict[str, Any]) -> str:
