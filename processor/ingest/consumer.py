@@ -41,6 +41,14 @@ LOADING_SECONDS_MAX = 30.0
 
 RETRY_SECONDS = 0.1
 STOP_SECONDS_MAX = 5.0
+
+REBALANCE_MILLISECONDS_MIN = 8_000
+"""What a member gets to give its lanes back before the group goes on without it.
+
+Its running batches may take 2 s, and ending their producers as long again. The client's own default
+is the session's time-out: with one of 2 s a busy group of three turned each other out for a minute.
+"""
+
 PLACEHOLDER = 0
 
 OUTAGES = (KafkaError, OSError, TimeoutError)
@@ -100,6 +108,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # the client is
         self._admin: AIOKafkaAdminClient | None = None
         self._admin_lock = asyncio.Lock()
         kafka = settings.kafka
+        rebalance_ms = max(kafka.session_timeout_ms, REBALANCE_MILLISECONDS_MIN)
         self._consumer = AIOKafkaConsumer(
             **kafka.client_options(),
             group_id=settings.group,
@@ -109,7 +118,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # the client is
             partition_assignment_strategy=(RangePartitionAssignor,),
             session_timeout_ms=kafka.session_timeout_ms,
             heartbeat_interval_ms=kafka.heartbeat_interval_ms,
-            request_timeout_ms=max(kafka.request_timeout_ms, kafka.session_timeout_ms + 5_000),
+            rebalance_timeout_ms=rebalance_ms,
+            request_timeout_ms=max(kafka.request_timeout_ms, rebalance_ms + 5_000),
             fetch_max_bytes=FETCH_BYTES_MAX,
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
         )
