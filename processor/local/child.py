@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 # $1 the child, $2 the signal that ends it; a stopped child has to be woken up to notice.
-WATCH = 'read -r word || { kill -s "$2" "$1"; kill -s CONT "$1"; } 2>/dev/null'
+WATCH = 'read -r word || { kill -s "$2" -- "$1"; kill -s CONT -- "$1"; } 2>/dev/null'
 POLL_SECONDS = 0.02
 SHOWS_PROCESSES = Path("/proc/self/cmdline").exists()
 
@@ -112,7 +112,7 @@ class Child:
 
 
 def watch_over(pid: int, end_signal: signal.Signals) -> subprocess.Popen[bytes]:
-    """Start the shell that ends the process when we are gone."""
+    """Start the shell that ends the process, or of a negative id the group, when we are gone."""
     number = end_signal.name.removeprefix("SIG")
     return subprocess.Popen(
         ["/bin/sh", "-c", WATCH, "sh", str(pid), number],
