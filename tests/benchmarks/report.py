@@ -89,8 +89,7 @@ def _share(results: Results) -> str:
 
 
 def _memory(results: Results) -> str:
-    source = "memory" if "memory" in results else "one"
-    peak, slope = (of(results, source, f"resident_mb_{k}") for k in ("max", "per_million"))
+    peak, slope = (of(results, "memory", f"resident_mb_{k}") for k in ("max", "per_million"))
     return f"**{peak:.0f}**, {slope:+.1f} MB a million in the second half of a run"
 
 
@@ -167,7 +166,7 @@ FIGURES = (
         _ratios,
     ),
     Figure("P6", "share of bare COPY of the same rows, no index", "10 %", "16 %", "one", _share),
-    Figure("P7", "MB resident under load", "400, flat", "250", "one", _memory),
+    Figure("P7", "MB resident under load", "400, flat", "250", "memory", _memory),
     Figure(
         "P8",
         "s from kill -9 until all lanes flow (session 10 s)",
