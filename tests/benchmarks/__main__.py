@@ -75,8 +75,6 @@ def rates(measurement: Measurement) -> None:
             for name, contender in kinds if "P2" in asked.only else kinds[:1]:
                 runs[name].append(throughput.run(bus, contender)._asdict())
                 measurement.note(name, runs[name], asked.events)
-        if "memory" not in measurement.results:  # what was measured over more events stays
-            measurement.note("memory", runs["one"], asked.events)
 
 
 def late(measurement: Measurement) -> None:
