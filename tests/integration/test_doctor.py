@@ -1,7 +1,7 @@
 """What speaks against a start, and what the doctor finds, on a real Kafka and Postgres."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,6 +14,7 @@ from processor.emit.route import partition_of
 from processor.local.port import free_port
 from processor.settings import Settings
 from processor.store.migrations import migrate
+from tests.integration.listening import Listening
 from tests.integration.ops import cleaned, settings_of
 from tests.integration.store import NOW, StoringLane, an_entry, opened, query
 
@@ -181,7 +182,7 @@ async def test_doctor_sees_strays_and_refused_records(settings: Settings) -> Non
 
 
 @asynccontextmanager
-async def stranger(answer: bytes):  # type: ignore[no-untyped-def] # noqa: ANN201 - a test's server
+async def stranger(answer: bytes) -> AsyncIterator[int]:
     """Give the port of a server that answers anything with the same."""
 
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -190,9 +191,12 @@ async def stranger(answer: bytes):  # type: ignore[no-untyped-def] # noqa: ANN20
         writer.write(answer)
         writer.close()
 
-    server = await asyncio.start_server(reply, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    listening = Listening(reply)
+    listening.start()
+    try:
+        yield listening.port
+    finally:
+        await listening.stop()
 
 
 async def test_doctor_sees_whose_port_it_is(kafka: str) -> None:
