@@ -8,7 +8,7 @@ from uuid import UUID
 from processor.emit.route import Outgoing
 from processor.forward import messages
 from processor.forward.messages import Chain
-from processor.forward.place import Place, open_replay, replay_chain
+from processor.forward.place import Place, ended_replay, open_replay, replay_chain
 from processor.siem.heartbeat import Gap
 from processor.store import subscriptions as store
 from processor.store.pool import Database
@@ -43,7 +43,6 @@ class Parcel(NamedTuple):
     records: list[Outgoing]
     place: Place
     entries: bool
-    replay_done: UUID | None = None
 
     def delivered(self) -> Delivered:
         """Return what is to be noted of it."""
@@ -55,7 +54,7 @@ class Parcel(NamedTuple):
             sent=self.entries,
             replay_id=place.replay_id,
             replayed_through=place.replay.through,
-            replay_done=self.replay_done,
+            replay_done=ended_replay(self.subscription, place),
             test_done=place.test_id,
         )
 
@@ -102,7 +101,7 @@ class _Packer:
 
     async def parcel(self, due: Due, new: list[Entry], old: list[Entry]) -> Parcel:
         """Return what it gets."""
-        each, place, done = self._subscription, due.place, None
+        each, place = self._subscription, due.place
         records, live = await self._chained(new, place.live, each.last_seq)
         if not records and due.silent:
             beat, live = messages.heartbeat(each, live, (), _now())
@@ -112,11 +111,9 @@ class _Packer:
             wanted = each.replay
             chain = replay_chain(each, place)
             more, chain = await self._chained(old, chain, wanted.through, replay=wanted.id)
-            if chain.through >= wanted.through:
-                done = wanted.id
-                if chain.told < chain.through:
-                    beat, chain = messages.heartbeat(each, chain, (), _now(), wanted.id)
-                    more.append(beat)
+            if chain.through >= wanted.through and chain.told < chain.through:
+                beat, chain = messages.heartbeat(each, chain, (), _now(), wanted.id)
+                more.append(beat)
             records += more
             place = place._replace(replay_id=wanted.id, replay=chain)
         tested = each.test_id is not None and each.test_id != place.test_id
@@ -124,7 +121,7 @@ class _Packer:
             records.append(messages.test_event(each, place.live, each.test_id, _now()))
             place = place._replace(test_id=each.test_id)
         carries = any(record.key is not None for record in records)
-        return Parcel(each, records, place, carries, done)
+        return Parcel(each, records, place, carries)
 
     async def _chained(
         self, found: list[Entry], chain: Chain, end: int, replay: UUID | None = None

@@ -67,6 +67,27 @@ def open_replay(subscription: Subscription, place: Place) -> bool:
     )
 
 
+def ended_replay(subscription: Subscription, place: Place) -> UUID | None:
+    """Return the wanted replay's id when all of it is sent; None when not, or none is wanted."""
+    wanted = subscription.replay
+    return None if wanted is None or open_replay(subscription, place) else wanted.id
+
+
+def row_lags(subscription: Subscription, place: Place) -> bool:
+    """Tell whether the row does not say yet what is committed.
+
+    Whoever committed it came to an end before it could note it, and nobody else would: an order
+    that is carried out would stand in the row as one that is under way.
+    """
+    through, told = place.live
+    return (
+        subscription.forwarded_through < through
+        or subscription.told_through < told
+        or ended_replay(subscription, place) is not None
+        or (subscription.test_id is not None and subscription.test_id == place.test_id)
+    )
+
+
 def replay_chain(subscription: Subscription, place: Place) -> Chain:
     """Return how far the wanted replay has come."""
     wanted = subscription.replay

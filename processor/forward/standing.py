@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from processor.forward.packing import Due, Parcel
-from processor.forward.place import Place, open_replay
+from processor.forward.place import Place, open_replay, row_lags
 from processor.store.subscriptions import Subscription
 
 RETRY_SECONDS, RETRY_SECONDS_MAX = 30.0, 300.0
@@ -60,7 +60,8 @@ class Standing:
         for each in known:
             place, silent = self.places[each.id], self._is_silent(each, now)
             new = each.last_seq > place.live.through or open_replay(each, place)
-            if new or each.test_id not in (None, place.test_id) or (beats and silent):
+            tested = each.test_id not in (None, place.test_id)
+            if new or tested or row_lags(each, place) or (beats and silent):
                 found.append(Due(each, place, silent))
         return found
 

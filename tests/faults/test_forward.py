@@ -41,6 +41,8 @@ SECONDS, STRIKES = 8.0, 2
 STORY_SECONDS_MAX = 60.0
 ORDER_SECONDS, STORE_SECONDS = 0.3, 0.05
 END_SECONDS = 40.0
+LOG_CHARACTERS = 6_000
+"""What is shown of each forwarder's log where they do not come to an end."""
 
 
 class Story:
@@ -106,17 +108,24 @@ class Story:
             await store.set_paused(self.db, org_id, "hub", paused=False)
         for one in forwarders:
             one.calm_down()
-        async with asyncio.timeout(END_SECONDS):
-            while not all(map(is_done, await store.listed(self.db))):
-                for one in forwarders:
-                    one.tend(time.monotonic())
-                await asyncio.sleep(0.1)
+        until = time.monotonic() + END_SECONDS
+        while lacking := [each for each in await store.listed(self.db) if not is_done(each)]:
+            assert time.monotonic() < until, said_of(lacking, forwarders)
+            for one in forwarders:
+                one.tend(time.monotonic())
+            await asyncio.sleep(0.1)
 
 
 def is_done(each: Subscription) -> bool:
     """Tell whether a subscription has all there is, its subscriber knows it, no order waits."""
     reached = each.last_seq == each.forwarded_through == each.told_through
     return reached and each.replay is None and each.test_id is None
+
+
+def said_of(lacking: list[Subscription], forwarders: list[Forwarder]) -> str:
+    """Return what is not done, and what the forwarders said at last."""
+    logs = [one.log.read_text()[-LOG_CHARACTERS:] for one in forwarders]
+    return "\n".join([*map(str, lacking), *logs])
 
 
 @pytest.fixture

@@ -93,6 +93,34 @@ async def test_place_is_kafkas_when_postgres_lags_behind(world: World, shard: Sh
     siem.assert_complete(7)
 
 
+async def test_order_that_was_carried_out_but_not_noted_is_noted_by_the_next(
+    world: World, shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ended between the bus and Postgres leaves no replay, no test and no entry open."""
+    siem = await world.subscribe()
+    await world.happen(5)
+    await world.rounds(shard)
+    await world.happen(1)
+    await store.order_replay(world.db, ORG, "hub", 2, None)
+    await store.order_test(world.db, ORG, "hub")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "note_delivered", _killed)
+        with pytest.raises(asyncio.CancelledError):
+            await shard.round()
+    await shard.end()
+    sent = len(siem.records())
+    async with begun(world) as successor:
+        await world.rounds(successor)
+    standing = await world.standing()
+    assert (standing.replay, standing.replayed_through, standing.test_id) == (None, 5, None)
+    assert (standing.forwarded_through, standing.told_through) == (6, 6)
+    assert len(siem.records()) == sent == 10
+
+
+async def _killed(*_: object) -> None:
+    raise asyncio.CancelledError
+
+
 async def test_place_is_postgress_when_kafka_forgot_it(world: World, shard: Shard) -> None:
     """A topic that was made anew gets what comes, not what the old one had."""
     siem = await world.subscribe()
