@@ -123,6 +123,10 @@ def _finding_twice(world: World) -> None:
     world.findings.told.append(again)
 
 
+def _order_left_open(world: World) -> None:
+    world.siems[0].open.append("replay 1")
+
+
 def _finding_torn(world: World) -> None:
     world.findings.torn.append("version 2")
 
@@ -147,6 +151,7 @@ PLANTS: tuple[tuple[Plant, str], ...] = (
     (_replay_lost, "siem_lost"),
     (_replay_with_a_hole, "siem_lost"),
     (_test_told_twice, "siem_repeated"),
+    (_order_left_open, "order_open"),
     (_finding_lost, "findings_lost"),
     (_finding_not_told, "findings_lost"),
     (_growth_not_told, "findings_lost"),

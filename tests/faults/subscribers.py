@@ -302,10 +302,19 @@ class Subscribers:
         for each in self.siems:
             topic = self._topic(each.org, each.format)
             each.told = list(siem.told(self.stage.bootstrap, topic, each.format))
+            each.open = self._open_orders(each)
         world.siems = self.siems
         due = undisturbed.findings(world.canonical)
         told, torn = self._told_findings()
         world.findings = Findings(due, self._stored_findings(), told, torn)
+
+    def _open_orders(self, each: Siem) -> list[str]:
+        rows = self.stage.sql(
+            "SELECT 'replay ' || replay_id, 'test ' || test_id FROM subscriptions"
+            " WHERE org_id = %s AND format = %s",
+            *(each.org, each.format),
+        )
+        return [order for row in rows for order in row if order is not None]
 
     def _stored_findings(self) -> list[Finding]:
         with psycopg.connect(self.stage.dsn, row_factory=dict_row) as db:

@@ -63,7 +63,8 @@ class Told(NamedTuple):
 class Siem:
     """A subscription: since which number of its organization, its filter, and what it was told.
 
-    ``replays`` are those that were ordered, each as what it comes after and goes up to.
+    ``replays`` are those that were ordered, each as what it comes after and goes up to; ``open``
+    are the orders that still stand in its row.
     """
 
     org: str
@@ -72,6 +73,7 @@ class Siem:
     wanted: Mapping[str, Any] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
     replays: list[tuple[int, int]] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
 
 
 class Finding(NamedTuple):

@@ -11,7 +11,7 @@ from processor.forward.messages import Chain
 from processor.forward.packing import Parcel
 from processor.forward.place import Place
 from processor.forward.standing import Standing
-from processor.store.subscriptions import Subscription
+from processor.store.subscriptions import Replay, Subscription
 from schemas.subscription import Filter
 
 HEARTBEAT_SECONDS = 60.0
@@ -84,6 +84,10 @@ def test_heartbeats_of_a_thousand_do_not_fall_together() -> None:
         ({}, False),
         ({"last_seq": 6}, True),
         ({"test_id": UUID(int=1)}, True),
+        ({"replay": Replay(UUID(int=2), 1, 4)}, True),
+        # Committed, and not in the row: its forwarder ended before it could say so.
+        ({"forwarded_through": 4, "told_through": 4}, True),
+        ({"told_through": 4}, True),
     ],
 )
 def test_new_entries_and_orders_are_due(change: dict[str, object], *, due: bool) -> None:
@@ -93,6 +97,20 @@ def test_new_entries_and_orders_are_due(change: dict[str, object], *, due: bool)
     known = standing_with(clock, [each])
     known.passed([_sent(each)])
     assert bool(known.due([each._replace(**change)])) == due  # type: ignore[arg-type]
+
+
+def test_orders_that_are_carried_out_and_still_stand_are_due() -> None:
+    """They are noted once more, and then taken off: nothing is sent for them."""
+    each = a_subscription(replay=Replay(UUID(int=2), 1, 4), test_id=UUID(int=3))
+    known = standing_with(Clock(), [each])
+    known.passed([_sent(each)])
+    done = Place(Chain(5, 5), UUID(int=2), Chain(4, 4), UUID(int=3))
+    known.places[each.id] = done
+    assert known.due([each._replace(test_id=None)])
+    assert known.due([each._replace(replay=None)])
+    assert not known.due([each._replace(replay=None, test_id=None)])
+    noted = Parcel(each, [], done, entries=False).delivered()
+    assert (noted.replay_done, noted.test_done) == (UUID(int=2), UUID(int=3))
 
 
 def test_put_off_is_longer_each_time_and_ends_with_an_order() -> None:
