@@ -24,7 +24,7 @@ def siems(world: World, verdict: Verdict) -> None:
     for each in world.siems:
         where = f"siem.{each.org}.{each.format}"
         chains(each, wanted(world.rows, each), world.heads.get(each.org, 0), verdict)
-        verdict.wrong("order_open", f"{where}: {each.open}", len(each.open))
+        verdict.wrong("siem_open", f"{where}: {each.open}", len(each.open))
         own = {marker(each.org).encode()}
         for one in each.told:
             if one.markers - own:

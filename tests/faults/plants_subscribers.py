@@ -151,7 +151,7 @@ PLANTS: tuple[tuple[Plant, str], ...] = (
     (_replay_lost, "siem_lost"),
     (_replay_with_a_hole, "siem_lost"),
     (_test_told_twice, "siem_repeated"),
-    (_order_left_open, "order_open"),
+    (_order_left_open, "siem_open"),
     (_finding_lost, "findings_lost"),
     (_finding_not_told, "findings_lost"),
     (_growth_not_told, "findings_lost"),

@@ -32,7 +32,7 @@ COUNTERS = {
     "siem_disorder": "an entry on a subscription's topic behind one of higher seq",
     "siem_foreign": "a record of a subscription that is no entry it wants, or not what that says",
     "siem_broken": "a record of a subscription that does not go on where the one before it ended",
-    "order_open": "a replay or test of a subscription that still stands in its row at the end",
+    "siem_open": "a replay or test of a subscription that still stands in its row at the end",
     "findings_lost": "a finding, or a part of one, that store or topic lacks",
     "findings_invented": "a finding, or a part of one, that an undisturbed pass does not make",
     "findings_repeated": "two findings of one matter, or a version told in two ways",
