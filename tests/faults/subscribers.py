@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg
@@ -16,15 +15,13 @@ from psycopg.rows import dict_row
 from processor.local.port import free_port
 from processor.store import subscriptions as store
 from processor.store.pool import FORWARDER, Database
-from tests.faults import offsets, reader, siem, undisturbed
+from tests.faults import findings, offsets, reader, siem, undisturbed
 from tests.faults.catalog import home_lane, murmur2
 from tests.faults.harness import Stage, Worker, until
-from tests.faults.rows import milliseconds
 from tests.faults.world import Finding, Findings, Place, Siem, World
 from tests.integration import bus
 
 FINDINGS = "hub.defend.findings"
-SEVERITIES = ("low", "medium", "high", "critical")
 RECOVERY_SECONDS_MAX = 120.0
 REST_SECONDS = 300.0
 SETTINGS = {
@@ -318,7 +315,7 @@ class Subscribers:
 
     def _stored_findings(self) -> list[Finding]:
         with psycopg.connect(self.stage.dsn, row_factory=dict_row) as db:
-            return [_of_row(row) for row in db.execute("SELECT * FROM findings")]
+            return [findings.of_row(row) for row in db.execute("SELECT * FROM findings")]
 
     def _told_findings(self) -> tuple[list[Finding], list[str]]:
         """Return the highest version of each finding, and versions that were told in two ways."""
@@ -328,7 +325,7 @@ class Subscribers:
         topic = self.stage.prefix + FINDINGS
         places = [(topic, lane) for lane in range(self.stage.lanes)]
         for record in reader.each(self.stage.bootstrap, places):
-            found = _of_document(json.loads(record.value or b""))
+            found = findings.of_document(json.loads(record.value or b""))
             content = siem.digest(record.value or b"")
             if told.setdefault((found.finding_id, found.version), content) != content:
                 torn.append(f"version {found.version} of {found.key} in two ways")
@@ -354,43 +351,3 @@ def defend_moved(before: Moment, now: Moment) -> bool:
     moved = {place[1] for place in now.judged if now.judged[place] > before.judged[place]}
     behind = {place[1] for place, end in before.published.items() if now.judged[place] < end}
     return not (lanes - moved) & behind
-
-
-def _of_row(row: Mapping[str, Any]) -> Finding:
-    return Finding(
-        row["org_id"],
-        row["rule"],
-        row["subject_type"],
-        row["subject"],
-        milliseconds(row["hour"]),
-        str(row["finding_id"]),
-        row["version"],
-        row["severity"],
-        milliseconds(row["first_at"]),
-        milliseconds(row["last_at"]),
-        tuple(row["actors"]),
-        tuple(row["addresses"]),
-        frozenset(row["seqs"]),
-    )
-
-
-def _of_document(said: Mapping[str, Any]) -> Finding:
-    return Finding(
-        said["org_id"],
-        said["rule"],
-        said["subject"]["type"],
-        said["subject"]["value"],
-        _at(said["hour"]),
-        said["finding_id"],
-        said["version"],
-        SEVERITIES.index(said["severity"]),
-        _at(said["first_at"]),
-        _at(said["last_at"]),
-        tuple(said["actors"]),
-        tuple(said["addresses"]),
-        frozenset(said["evidence"]["seqs"]),
-    )
-
-
-def _at(text: str) -> int:
-    return milliseconds(datetime.fromisoformat(text))
