@@ -1,6 +1,7 @@
 """The gates on shape that no linter has: each failure lists every offender with its place."""
 
 import ast
+import gc
 import re
 import tokenize
 from collections.abc import Callable, Iterator
@@ -18,9 +19,22 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "base", "core", "manage
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+def parsed(path: Path) -> ast.Module:
+    """Return a module's syntax tree.
+
+    No garbage is collected meanwhile: code that this runs in the middle of the parser can make
+    CPython 3.11 lose count of its depth: a SystemError (compare python/cpython#106905).
+    """
+    gc.disable()
+    try:
+        return ast.parse(path.read_text())
+    finally:
+        gc.enable()
+
+
 def functions(path: Path) -> Iterator[Function]:
     """Yield every function of a module, nested ones and methods too."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, Function):
             yield node
 
@@ -60,7 +74,7 @@ def code_lines(path: Path) -> set[int]:
 def docstring_lines(path: Path) -> set[int]:
     """Return the numbers of the lines that docstrings take."""
     lines: set[int] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, Function | ast.ClassDef | ast.Module) and ast.get_docstring(node):
             text = node.body[0]
             lines.update(range(text.lineno, (text.end_lineno or text.lineno) + 1))
