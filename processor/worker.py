@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 RELEASE_SECONDS = 2.0
 """What a running batch gets to finish when its lane is wanted elsewhere."""
 
+STOP_SECONDS = 6.0
+"""The same when the worker is asked to end: nobody waits for it, and it is to leave nothing."""
+
 HOUSEKEEPING_SECONDS = 2.0
 LIMITS_SECONDS = 300.0
 STUCK_SECONDS = 60.0
@@ -88,7 +91,7 @@ class Worker:
                 feeding.cancel()
                 keeping.cancel()
         finally:
-            await self._release(frozenset(self._lanes))
+            await self._release(frozenset(self._lanes), STOP_SECONDS)
             await self._consumer.stop()
 
     async def _until(self, stop: asyncio.Event) -> None:
@@ -148,7 +151,7 @@ class Worker:
             task.add_done_callback(self._ended)
             self._lanes[number], self._tasks[number] = lane, task
 
-    async def _release(self, lanes: frozenset[int]) -> None:
+    async def _release(self, lanes: frozenset[int], seconds: float = RELEASE_SECONDS) -> None:
         """Give lanes back: their running batch gets a moment to finish, then it is cut off."""
         tasks = [self._tasks.pop(number) for number in lanes if number in self._tasks]
         for number in lanes:
@@ -157,7 +160,7 @@ class Worker:
                 lane.release()
                 metrics.lane_released(number)
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=RELEASE_SECONDS)
+            _, late = await asyncio.wait(tasks, timeout=seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -114,13 +114,15 @@ def test_a_worker_asked_to_end_finishes_its_batch(stage: New) -> None:
     here.feed(500)
     here.progress(1)
     second = here.start()
+    here.feed_until(lambda: "lane_taken_over" in second.said(), "the second holds lanes")
     here.progress(200)
+    shared = len(second.said())  # when they were, a batch may have been cut off: it gets 2 s
     first.send(signal.SIGTERM)
     seconds = here.feed_until(lambda: not first.running, "the first worker ends")
     assert (first.process.returncode, seconds < DRAIN_SECONDS) == (0, True), first.said()[-3000:]
     verdict = here.judge()
     assert verdict.clean, verdict
-    assert "batch_settled" not in second.said()
+    assert "batch_settled" not in second.said()[shared:]
     assert second.process.poll() is None
     second.send(signal.SIGTERM)
     assert second.process.wait(DRAIN_SECONDS) == 0
