@@ -92,19 +92,24 @@ class Shard:
         """Send everybody what is new for them, within bounds; tell whether there was anything."""
         if not self._producer.ready:
             await self.begin()
-        known = await self._learnt(await store.of_shard(self._db, self._shard))
-        metrics.forward_lag(self._shard, self._standing.behind(known))
-        due = self._standing.due(known)
+        served = await self._served()
+        if self._without_place(served) and not self._standing.settled:
+            await self.begin()
+            served = await self._served()  # another may have carried out orders we read before
+        await self._find_places(served)
+        metrics.forward_lag(self._shard, self._standing.behind(served))
+        due = self._standing.due(served)
         for together in self._standing.apart_from_suspects(due):
             if not await self._sent(await packed(self._db, together)):
-                break  # the producer is gone, and with it what is known of places
+                break  # the producer is to be started, and then all places are read again
         return bool(due)
 
     # --- what is to be done ------------------------------------------------------------------
 
-    async def _learnt(self, subscriptions: Sequence[Subscription]) -> list[Subscription]:
-        """Return those that can be served now; find out where new ones stand."""
+    async def _served(self) -> list[Subscription]:
+        """Read the shard's subscriptions, and return those that can be served now."""
         standing = self._standing
+        subscriptions = await store.of_shard(self._db, self._shard)
         standing.keep_only({each.id for each in subscriptions})
         ready = [each for each in subscriptions if not standing.is_put_off(each)]
         present = await self._present_topics(ready)
@@ -116,7 +121,6 @@ class Shard:
                 await self._fail(each, why)
             else:
                 served.append(each)
-        await self._find_places(served)
         return served
 
     async def _present_topics(self, ready: Sequence[Subscription]) -> frozenset[str]:
@@ -126,29 +130,29 @@ class Shard:
             self._topics, self._topics_at = await topics.names(self._settings), now
         return self._topics
 
+    def _without_place(self, served: Sequence[Subscription]) -> list[Subscription]:
+        return [each for each in served if each.id not in self._standing.places]
+
     async def _find_places(self, served: Sequence[Subscription]) -> None:
-        """Read where subscriptions stand, if one of them is new here.
+        """Read where subscriptions stand that are new here.
 
         What is committed may be answered wrongly for some milliseconds after a commit, though not
         after a start.
         """
-        standing = self._standing
-        if all(each.id in standing.places for each in served):
+        new = self._without_place(served)
+        if not new:
             return
-        if not standing.settled:
-            await self.begin()
-        wanted = [(self._topic(each), 0) for each in served if each.id not in standing.places]
+        wanted = [(self._topic(each), 0) for each in new]
         committed = await metadata(self._settings, self._group, wanted)
-        for each in served:
-            if each.id not in standing.places:
-                text = committed.get((self._topic(each), 0))
-                standing.places[each.id] = place_of(each, text)
+        for each, topic in zip(new, wanted, strict=True):
+            self._standing.places[each.id] = place_of(each, committed.get(topic))
 
     # --- sending ------------------------------------------------------------------------------
 
     async def _sent(self, parcels: Sequence[Parcel]) -> bool:
-        """Send all in one transaction and note it; False when a topic refused.
+        """Send all in one transaction and note it; False when nothing can be sent after it as is.
 
+        Either a topic refused, or the commit was slow: whoever comes next is not to blame for that.
         Those that may be to blame are sent one by one from then on, until they have passed.
         """
         try:
@@ -158,7 +162,7 @@ class Shard:
             return False
         self._standing.passed(parcels)
         await store.note_delivered(self._db, [parcel.delivered() for parcel in parcels])
-        return True
+        return self._producer.ready
 
     async def _blame(self, suspects: list[Subscription], error: BusOutage) -> None:
         """Find whose fault it is that a transaction failed; raises again while that is open."""
@@ -171,7 +175,7 @@ class Shard:
             # The bus took our start, and this alone it took twice not.
             said = type(error.__cause__ or error).__name__
             await self._fail(suspects[0], NOT_TAKEN.format(said=said))
-        self._standing.suspects.update(each.id for each in suspects)
+        self._standing.suspect(suspects)
         if not isinstance(error, TopicRefused):
             raise error
 

@@ -1,6 +1,7 @@
 """What a forwarder knows of a shard's subscriptions: places, silence, and who makes trouble."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
@@ -37,7 +38,8 @@ class Standing:
         self.clock = clock
         self.places: dict[UUID, Place] = {}
         self.settled = False  # nothing was committed since the producer's start
-        self.suspects: set[UUID] = set()
+        self.suspects: dict[UUID, float] = {}  # and when each was last tried
+        self._trusted_at = float("-inf")
         self._heard: dict[UUID, float] = {}
         self._put_off: dict[UUID, PutOff] = {}
         self._heartbeat_seconds = heartbeat_seconds
@@ -48,7 +50,7 @@ class Standing:
         _keep_only(self.places, ids)
         _keep_only(self._heard, ids)
         _keep_only(self._put_off, ids)
-        self.suspects &= ids
+        _keep_only(self.suspects, ids)
 
     def due(self, known: Sequence[Subscription]) -> list[Due]:
         """Return the subscriptions for which there is something to be done."""
@@ -73,14 +75,25 @@ class Standing:
             self._heard[each.id] = now - spread
         return now - self._heard[each.id] > self._heartbeat_seconds
 
+    def suspect(self, several: Iterable[Subscription]) -> None:
+        """Hold against some that their transaction failed, until they have passed alone."""
+        self.suspects.update(dict.fromkeys((each.id for each in several), self.clock()))
+
     def apart_from_suspects(self, due: Sequence[Due]) -> Iterator[list[Due]]:
-        """Yield what is to be sent together: first all that nothing is held against."""
+        """Yield what is to be sent together: all that nothing is held against, and each suspect.
+
+        Whoever was tried longest ago comes first: a round may end after any of them.
+        """
         trusted = [each for each in due if each.subscription.id not in self.suspects]
-        if trusted:
-            yield trusted
-        for each in due:
-            if each.subscription.id in self.suspects:
-                yield [each]
+        alone = [each for each in due if each.subscription.id in self.suspects]
+        groups = [(self._trusted_at, trusted)] if trusted else []
+        groups += [(self.suspects[each.subscription.id], [each]) for each in alone]
+        for _, group in sorted(groups, key=itemgetter(0)):
+            if group is trusted:
+                self._trusted_at = self.clock()
+            else:
+                self.suspects[group[0].subscription.id] = self.clock()
+            yield group
 
     def passed(self, parcels: Sequence[Parcel]) -> None:
         """Note what was sent, and that nothing was wrong with it."""
@@ -88,7 +101,7 @@ class Standing:
         for parcel in parcels:
             subscription = parcel.subscription.id
             self.places[subscription] = parcel.place
-            self.suspects.discard(subscription)
+            self.suspects.pop(subscription, None)
             self._put_off.pop(subscription, None)
             if parcel.records:
                 self._heard[subscription] = now

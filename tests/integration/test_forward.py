@@ -8,7 +8,6 @@ import orjson
 import pytest
 
 from processor.emit import topics
-from processor.errors import Fenced
 from processor.forward.forwarder import Forwarder
 from processor.forward.shard import MISSING, Shard
 from processor.store import subscriptions as store
@@ -133,21 +132,6 @@ async def test_place_is_postgress_when_kafka_forgot_it(world: World, shard: Shar
         await world.rounds(successor)
     assert siem.seqs() == [6, 7]
     siem.assert_complete(7)
-
-
-async def test_woken_predecessor_sends_nothing(world: World, shard: Shard) -> None:
-    """A forwarder that slept while another took its shard over is fenced by the bus."""
-    siem = await world.subscribe()
-    await world.happen(3)
-    await world.rounds(shard)
-    async with begun(world) as successor:
-        await world.happen(3)
-        await world.rounds(successor)
-        await world.happen(1)
-        with pytest.raises(Fenced):
-            await shard.round()
-        await world.rounds(successor)
-    assert siem.seqs() == [1, 2, 3, 4, 5, 6, 7]
 
 
 async def test_pause_keeps_the_place(world: World, shard: Shard) -> None:

@@ -1,4 +1,4 @@
-"""SIEM subscriptions when something is wrong: woken forwarders, topics that go, rows that rot."""
+"""SIEM subscriptions when something is wrong: topics that go, rows that rot, entries purged."""
 
 import asyncio
 import time
@@ -9,7 +9,6 @@ import pytest
 
 from processor.emit import topics
 from processor.emit.own_events import OwnEvents
-from processor.errors import Fenced
 from processor.forward import packing
 from processor.forward.control import AlreadySubscribed, Control
 from processor.forward.shard import MISSING, NOT_TAKEN, Shard
@@ -19,29 +18,10 @@ from processor.store import subscriptions as store
 from processor.store.maintenance import alone, maintenance
 from schemas.subscription import Filter, topic_of
 from tests.integration import bus
-from tests.integration.forwarding import ORG, SHARD, World, begun, lift_head
+from tests.integration.forwarding import ORG, SHARD, World, lift_head
 from tests.integration.ops import configure
 
 pytestmark = pytest.mark.timeout(90)
-
-
-async def test_woken_predecessor_in_doubt_repeats_nothing(world: World, shard: Shard) -> None:
-    """One whose last commit was slow, and who slept while another delivered, reads places again."""
-    siem = await world.subscribe()
-    await world.happen(3)
-    await world.rounds(shard)
-    shard._producer._doubtful = True  # as after a freeze in the middle of a commit
-    async with begun(world) as successor:
-        await world.happen(3)
-        await world.rounds(successor)
-        await world.happen(1)
-        await world.rounds(shard)
-        await world.happen(1)
-        with pytest.raises(Fenced):
-            await world.rounds(successor)
-    await world.rounds(shard)
-    assert siem.seqs() == [1, 2, 3, 4, 5, 6, 7, 8]
-    siem.assert_complete(8)
 
 
 @pytest.mark.parametrize("taken_over", [False, True])

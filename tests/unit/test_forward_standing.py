@@ -8,7 +8,7 @@ import pytest
 
 from processor.emit.route import Outgoing
 from processor.forward.messages import Chain
-from processor.forward.packing import Parcel
+from processor.forward.packing import Due, Parcel
 from processor.forward.place import Place
 from processor.forward.standing import Standing
 from processor.store.subscriptions import Replay, Subscription
@@ -137,14 +137,24 @@ def test_suspects_are_sent_alone_and_after_the_others() -> None:
     clock = Clock()
     several = [a_subscription(number, last_seq=6) for number in range(4)]
     known = standing_with(clock, several)
-    known.suspects = {several[0].id, several[2].id}
-    groups = [
-        [each.subscription.org_id for each in group]
-        for group in known.apart_from_suspects(known.due(several))
-    ]
+    known.suspect([several[0], several[2]])
+    groups = [_names(group) for group in known.apart_from_suspects(known.due(several))]
     assert groups == [["org-1", "org-3"], ["org-0"], ["org-2"]]
     known.passed([_sent(several[0])])
-    assert known.suspects == {several[2].id}
+    assert known.suspects.keys() == {several[2].id}
+
+
+def test_nobody_starves_where_every_round_ends_after_its_first_group() -> None:
+    """Where each commit is slow, suspects and the others take turns."""
+    clock = Clock()
+    several = [a_subscription(number, last_seq=6) for number in range(4)]
+    known = standing_with(clock, several)
+    known.suspect([several[0], several[2]])
+    firsts = []
+    for _ in range(6):
+        clock.now += 1
+        firsts.append(_names(next(known.apart_from_suspects(known.due(several)))))
+    assert firsts == [["org-1", "org-3"], ["org-0"], ["org-2"]] * 2
 
 
 def test_paused_and_ended_are_forgotten() -> None:
@@ -155,10 +165,15 @@ def test_paused_and_ended_are_forgotten() -> None:
     known.due(several)
     for each in several:
         known.put_off(each)
-    known.suspects = {each.id for each in several}
+    known.suspect(several)
     known.keep_only({several[1].id})
-    assert (set(known.places), known.suspects) == ({several[1].id}, {several[1].id})
+    left = {several[1].id}
+    assert (set(known.places), set(known.suspects)) == (left, left)
     assert [known.is_put_off(each) for each in several] == [False, True, False]
+
+
+def _names(group: list[Due]) -> list[str]:
+    return [each.subscription.org_id for each in group]
 
 
 def _sent(each: Subscription) -> Parcel:
