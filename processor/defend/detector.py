@@ -7,22 +7,23 @@ acknowledged to the bus, and keeping it twice changes nothing. So no restart, no
 second worker can lose a finding or make another one of it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from processor import metrics
 from processor.defend.rules import (
     ACTIONS,
+    LATE_MS_MAX,
     WINDOW_MS_MAX,
     Hours,
     OrgHour,
     Signal,
+    marks_of,
     of_alert,
-    of_entry,
 )
 from processor.errors import DatabaseOutage
 from processor.store import findings
-from processor.store.findings import Alert, NewFinding, Span
+from processor.store.findings import Alert, NewFinding, Span, Told
 from processor.store.pool import Database
 from schemas.finding import HOUR_MS
 
@@ -94,16 +95,29 @@ class Detector:
             spans = [_span(*each) for each in some]
             alerts = await findings.alerts(self._db, spans)
             for hour, reports in zip(some, alerts, strict=True):
-                signals = [*_present(of_alert(report, told_ms) for report, told_ms in reports)]
+                given = (of_alert(report, told_ms) for report, told_ms in reports)
+                signals = [signal for signal in given if signal is not None]
                 self._hours.begin(*hour, alerted=bool(signals))
                 self._hours.fill(*hour, signals)
-            async for number, entries in findings.entries(self._db, spans, ACTIONS):
-                self._hours.fill(*some[number], _present(map(of_entry, entries)))
+            async for number, told in findings.told(self._db, spans, ACTIONS, LATE_MS_MAX):
+                self._hours.fill(*some[number], map(signal_of, told))
+
+
+def signal_of(told: Told) -> Signal:
+    """Return the signal of a stored entry: the one that the entry itself would give."""
+    return Signal(
+        at_ms=told.at_ms,
+        id=told.id,
+        seq=told.seq,
+        action=told.action,
+        actor=told.actor,
+        actor_type=told.actor_type,
+        account=told.account,
+        address=told.address,
+        thing=told.thing,
+        marks=marks_of(told.outcome, new_device=told.new_device, mfa=told.mfa),
+    )
 
 
 def _span(org_id: str, hour_ms: int) -> Span:
     return Span(org_id, hour_ms - WINDOW_MS_MAX, hour_ms + HOUR_MS + WINDOW_MS_MAX)
-
-
-def _present(signals: Iterable[Signal | None]) -> Iterable[Signal]:
-    return (each for each in signals if each is not None)

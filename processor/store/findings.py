@@ -13,8 +13,6 @@ import orjson
 
 from processor.store.pool import Database
 from processor.store.reader import Reader, reading
-from processor.store.rows import decode
-from schemas.entry import Entry
 from schemas.finding import SCHEMA_VERSION, SEVERITIES, Finding, RuleName, Severity
 
 PAGE_ENTRIES = 5_000
@@ -24,6 +22,7 @@ NAMES_MAX = 20
 """Of actors, and of addresses."""
 
 _FIRST = UUID(int=0)
+_TOLD = slice(3, None)  # behind the span's number and the key by which pages go on
 _COLUMNS = (
     "finding_id", "version", "org_id", "rule", "severity", "subject_type", "subject", "hour",
     "first_at", "last_at", "actors", "addresses", "seqs", "alerts",
@@ -110,10 +109,35 @@ class Overview(NamedTuple):
     addresses: list[Top]
 
 
-async def entries(
-    db: Database, spans: Sequence[Span], actions: Sequence[str]
-) -> AsyncIterator[tuple[int, list[Entry]]]:
-    """Yield all entries of some actions in each span, a page at a time, with the span's number."""
+class Told(NamedTuple):
+    """What an entry tells the rules, as its row has it; a text that is absent is empty.
+
+    ``actor`` and ``account`` are e-mail addresses where those are known; ``thing`` is the target
+    with the grantee or role that it is about.
+    """
+
+    at_ms: int
+    id: str
+    seq: int
+    action: str
+    actor: str
+    actor_type: str
+    account: str
+    address: str
+    thing: str
+    outcome: str
+    new_device: bool
+    mfa: bool
+
+
+async def told(
+    db: Database, spans: Sequence[Span], actions: Sequence[str], late_ms_max: int
+) -> AsyncIterator[tuple[int, list[Told]]]:
+    """Yield what all entries of some actions in each span tell, by page, with the span's number.
+
+    Those that the bus got later than ``late_ms_max`` after they happened are left out.
+    """
+    late_max = timedelta(milliseconds=late_ms_max)
     after = {number: (span.since_ms, _FIRST) for number, span in enumerate(spans)}
     while after:
         asked = [
@@ -123,7 +147,7 @@ async def entries(
         columns = [list(column) for column in zip(*asked, strict=True)]
         limit = max(1, PAGE_ENTRIES // len(after))
         async with db.connection() as connection:
-            rows = await connection.fetch(_SQL["entries"], *columns, list(actions), limit)
+            rows = await connection.fetch(_SQL["told"], *columns, list(actions), late_max, limit)
         page: dict[int, list[Any]] = {}
         for row in rows:
             page.setdefault(row["number"], []).append(row)
@@ -132,7 +156,7 @@ async def entries(
             if len(of_span) == limit:
                 last = of_span[-1]
                 after[number] = _ms(last["occurred_at"]), last["entry_id"]
-            yield number, [decode(row) for row in of_span]
+            yield number, [Told(*row[_TOLD]) for row in of_span]
 
 
 async def alerts(db: Database, spans: Sequence[Span]) -> list[list[tuple[Any, int]]]:

@@ -1,28 +1,37 @@
 """Findings and the sets that they are judged by, on a real Postgres."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
 
 import pytest
 
-from processor.defend.detector import Detector, Observation
-from processor.defend.rules import of_entry
+from processor.defend.detector import Detector, Observation, signal_of
+from processor.defend.rules import ACTIONS, LATE_MS_MAX, Signal, of_entry
+from processor.demo.generator import Mix, traffic
 from processor.errors import DatabaseOutage
+from processor.ingest.decode import decode
+from processor.normalize import Limits, normalize
+from processor.normalize.instant import DAY_MS, render
 from processor.store import findings
 from processor.store.findings import Alert, NewFinding, Span, Wanted
 from processor.store.load import load
 from processor.store.pool import FORWARDER, Database
 from processor.store.reader import Reader
 from schemas.entry import Entry
+from schemas.finding import HOUR_MS
+from schemas.record import RawRecord
+from schemas.rejection import Rejection
 from tests.integration.postgres_proxy import PostgresProxy
 from tests.integration.store import opened, query
 from tests.unit.defend_signals import MINUTE, SECOND, Log
+from tests.unit.normalized import FAMILIES
 
 NOW = int(datetime.now(UTC).timestamp() * 1000)
 BEGIN = NOW - NOW % 3_600_000 - 50 * MINUTE
+NOT_IN_TRAFFIC = {"audit.exported"}  # is of our own making
 ID = "01a207d9-217b-828a-a137-81caa759c1be"
 
 
@@ -136,11 +145,50 @@ async def test_an_hour_is_read_whatever_its_size(
         await load(writer, [*log.entries, *other.entries])
     monkeypatch.setattr(findings, "PAGE_ENTRIES", 4)
     spans = [Span("acme", BEGIN, BEGIN + 30 * MINUTE), Span("globex", BEGIN, BEGIN + 2 * SECOND)]
-    found: list[list[Entry]] = [[], []]
-    async for number, page in findings.entries(db, spans, ["auth.login_failed"]):
+    found: list[list[Signal]] = [[], []]
+    async for number, page in findings.told(db, spans, ["auth.login_failed"], LATE_MS_MAX):
         assert len(page) <= 4
-        found[number] += page
-    assert found == [log.entries[:25], other.entries[:2]]
+        found[number] += map(signal_of, page)
+    wanted = (log.entries[:25], other.entries[:2])
+    assert found == [[of_entry(entry) for entry in entries] for entries in wanted]
+
+
+async def test_a_row_tells_what_its_entry_tells(db: Database, postgres_dsn: str) -> None:
+    """Whatever happened, and however late it came, store and bus give the same signal."""
+    entries = [*_traffic(3_000)]
+    late, by_job, *_ = (entry for entry in entries if entry["action"] in ACTIONS)
+    by_job["actor"] = {"type": "system", "name": "Nightly job"}
+    late["recorded_at"] = render(NOW + LATE_MS_MAX + 2 * HOUR_MS)
+    async with opened(postgres_dsn) as writer:
+        await load(writer, entries)
+    from_bus = {
+        signal.id: signal
+        for entry in entries
+        if entry["action"] in ACTIONS and (signal := of_entry(entry))
+    }
+    spans = [Span(org, NOW - HOUR_MS, NOW + HOUR_MS) for org in {e["org_id"] for e in entries}]
+    from_store = {
+        told.id: signal_of(told)
+        async for _, page in findings.told(db, spans, ACTIONS, LATE_MS_MAX)
+        for told in page
+    }
+    assert from_store == from_bus
+    assert late["entry_id"] not in from_bus
+    assert {signal.action for signal in from_bus.values()} == {*ACTIONS} - NOT_IN_TRAFFIC
+    assert len({signal.marks for signal in from_bus.values()}) > 4
+    assert any(signal.thing.split(" ")[2] for signal in from_bus.values())
+
+
+def _traffic(count: int) -> Iterator[Entry]:
+    """Yield the entries of the demo's traffic, which is of every kind there is."""
+    limits = Limits(90 * DAY_MS, 0, {f"raw.{name}": name for name in FAMILIES})
+    for offset, sent in enumerate(traffic(7, range(NOW, NOW + count), Mix(poison=0, duplicates=0))):
+        record = RawRecord(sent.topic, 0, offset, NOW, sent.key, sent.value, sent.headers)
+        event = decode(record, "raw.redrive")
+        assert not isinstance(event, Rejection)
+        entry = normalize(event, limits)
+        if isinstance(entry, dict):
+            yield entry
 
 
 async def test_alerts_are_kept_once(db: Database) -> None:

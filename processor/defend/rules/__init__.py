@@ -7,11 +7,18 @@ cannot matter: all of them end in the same set.
 """
 
 from processor.defend.rules.hours import Found, Hours, Key, OrgHour, hour_of, hours_of
-from processor.defend.rules.signals import Signal, of_alert, of_entry
+from processor.defend.rules.signals import (
+    LATE_MS_MAX,
+    Signal,
+    marks_of,
+    of_alert,
+    of_entry,
+)
 from processor.defend.rules.table import ACTIONS, RULES, WINDOW_MS_MAX
 
 __all__ = [
     "ACTIONS",
+    "LATE_MS_MAX",
     "RULES",
     "WINDOW_MS_MAX",
     "Found",
@@ -21,6 +28,7 @@ __all__ = [
     "Signal",
     "hour_of",
     "hours_of",
+    "marks_of",
     "of_alert",
     "of_entry",
 ]

@@ -3,6 +3,7 @@
 The entry read from the bus and the row read from the store give the same signal.
 """
 
+from functools import cache
 from typing import Any, NamedTuple
 
 from processor.normalize import address, instant
@@ -38,6 +39,7 @@ def of_entry(entry: Entry) -> Signal | None:
     if told_ms - at_ms > LATE_MS_MAX:
         return None
     actor, target, details = entry["actor"], entry["target"], entry["details"]
+    extra = details.get("extra") or {}
     return Signal(
         at_ms=at_ms,
         id=entry["entry_id"],
@@ -48,7 +50,11 @@ def of_entry(entry: Entry) -> Signal | None:
         account=target.get("email") or target.get("id") or "",
         address=entry.get("ip", ""),
         thing=_thing(target, details),
-        marks=_marks(entry["outcome"], details.get("extra") or {}),
+        marks=marks_of(
+            entry["outcome"],
+            new_device=extra.get("new_device") is True,
+            mfa=extra.get("mfa") is True,
+        ),
     )
 
 
@@ -84,16 +90,11 @@ def _thing(target: Any, details: Any) -> str:
     return f"{target['type']} {target.get('id', '')} {other.get('id', '')}"
 
 
-def _marks(outcome: str, extra: dict[str, Any]) -> frozenset[str]:
-    marks = {outcome}
-    if extra.get("new_device") is True:
-        marks.add("new_device")
-    if extra.get("mfa") is True:
-        marks.add("mfa")
-    return _MARKS.setdefault(frozenset(marks), frozenset(marks))
-
-
-_MARKS: dict[frozenset[str], frozenset[str]] = {}
+@cache
+def marks_of(outcome: str, *, new_device: bool, mfa: bool) -> frozenset[str]:
+    """Return a signal's marks."""
+    named = {"new_device": new_device, "mfa": mfa}
+    return frozenset((outcome, *(name for name, marked in named.items() if marked)))
 
 
 def _ms(text: str) -> int:

@@ -1,16 +1,35 @@
 -- What Defend found, what it rests on, and who took note of it.
 
--- name: entries
--- A page of the entries of some actions in each of several spans of time, after a key in each.
-SELECT w.number, /*columns*/
+-- name: told
+-- What the rules need of the entries of some actions in each of several spans of time: a page after
+-- a key in each. Every row that is not needed whole is spared the way: the sets of an hour are
+-- begun again at each rebalance, and this is most of what that takes.
+SELECT
+    w.number, e.occurred_at, e.entry_id,
+    (extract(epoch FROM e.occurred_at) * 1000)::bigint AS at_ms,
+    e.entry_id::text AS id,
+    e.seq,
+    e.action,
+    coalesce(e.actor_email, e.actor_id, e.context ->> 'actor_name', '') AS actor,
+    e.actor_type,
+    coalesce(e.context ->> 'target_email', e.target_id, '') AS account,
+    coalesce(host(e.ip), '') AS address,
+    concat_ws(
+        ' ', e.target_type, coalesce(e.target_id, ''),
+        coalesce(e.details #>> '{grantee,id}', e.details #>> '{role,id}', '')
+    ) AS thing,
+    e.outcome,
+    coalesce((e.details #> '{extra,new_device}')::text = 'true', FALSE) AS new_device,
+    coalesce((e.details #> '{extra,mfa}')::text = 'true', FALSE) AS mfa
 FROM unnest($1::integer[], $2::text[], $3::timestamptz[], $4::uuid[], $5::timestamptz[])
     AS w (number, org_id, since, after_id, until)
 CROSS JOIN LATERAL (
     SELECT * FROM audit_entries AS a
     WHERE a.org_id = w.org_id AND (a.occurred_at, a.entry_id) > (w.since, w.after_id)
         AND a.occurred_at >= w.since AND a.occurred_at < w.until AND a.action = ANY($6::text[])
+        AND a.recorded_at - a.occurred_at <= $7::interval
     ORDER BY a.occurred_at, a.entry_id
-    LIMIT $7
+    LIMIT $8
 ) AS e;
 
 -- name: alerts
