@@ -45,6 +45,14 @@ PEAK_SECONDS = 60.0
 PEAK_LAG_MAX = 20_000
 """Records sent and not stored at which the peak's load waits: some seconds of work."""
 
+BACKLOG_RECORDS = 100_000
+"""What the spared worker works off by itself, on all lanes at once, before anything else.
+
+What a process once took for the largest batches of all its lanes it keeps for the next time. A
+worker meets such a backlog when all others have died; one that met its first in the middle of a
+soak would look as if it leaked.
+"""
+
 BATCHES_PER_SECOND = 10
 CAUGHT_UP_SECONDS = 1.0
 """Behind by less than so much load a fault is over and done with."""
@@ -118,6 +126,7 @@ class Soak:
     kinds: Sequence[str] = KINDS
     minute_seconds: float = MINUTE_SECONDS
     crew: int = 0
+    backlog: int = BACKLOG_RECORDS
     listen: Callable[[str, list[Place]], reader.Listener] = StreamingReader
     peak: float = 0.0
     peak_held: bool = False
@@ -137,9 +146,12 @@ class Soak:
         return min(WARM_SECONDS_MAX, self.minutes * self.minute_seconds / 6)
 
     def play(self, here: Field) -> Verdict:
-        """Measure the peak, feed and strike, wait for the end, and judge."""
-        here.start(self.workers - 1)
+        """Warm up, measure the peak, feed and strike, wait for the end, and judge."""
+        for _ in range(0, self.backlog, BATCH):
+            send(here.stage, BATCH)
         self._spare(here)
+        here.stage.rest(REST_SECONDS)
+        here.start(self.workers - 1)
         here.stage.feed_transactions()
         if not self.rate:
             self._measure_peak(here.stage)

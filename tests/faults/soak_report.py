@@ -32,6 +32,7 @@ def figures(run: "Soak", verdict: Verdict) -> dict[str, Any]:
         "peak": round(run.peak),
         "peak_held": run.peak_held,
         "sent": run.sent,
+        "backlog": run.backlog,
         "seconds": round(run.seconds),
         "judging_seconds": round(run.judging_seconds),
         "memory_mib": run.memory_mib,
@@ -161,7 +162,8 @@ def _verdict(held: bool, *, long: bool) -> str:
 def _life(said: dict[str, Any]) -> list[str]:
     """Return what became of the spared worker."""
     return [
-        f"The spared worker, which no fault picked, from {said['warm_seconds']} s on:",
+        f"The spared worker, which no fault picked, from {said['warm_seconds']} s on; first of all it",
+        f"had worked off {said['backlog']} records by itself, on all lanes at once:",
         "",
         "| | median of the first third | of the last | max | slope an hour |",
         "|---|--:|--:|--:|--:|",

@@ -15,6 +15,7 @@ from tests.conftest import database, dsn_of
 from tests.faults import soak_report
 from tests.faults.ideal import ideal_world
 from tests.faults.judge_stream import Judge
+from tests.faults.load import BATCH
 from tests.faults.plants import PLANTS, Plant, copy_of
 from tests.faults.run import on_field
 from tests.faults.soak import Soak
@@ -112,10 +113,11 @@ def test_a_short_soak(proxied: Broker, postgres_server: Server, tmp_path: Path) 
         dsn = dsn_of(admin, name)
         asyncio.run(migrate(dsn))
         run = Soak(minutes=2, share=0.7, rate=200, workers=2, lanes=4, seed=5)
+        run.backlog = 5 * BATCH
         run.kinds, run.minute_seconds = ("backends ended", "bus cut"), 6.0
         verdict = on_field(run, proxied, postgres_server, dsn, tmp_path)
     assert verdict.clean, verdict
-    assert verdict.totals["raw"] == run.sent + 20
+    assert verdict.totals["raw"] == run.sent + 20 + run.backlog
     assert sum(len(each.struck) + len(each.quiet) for each in run.done) > 0
     page = soak_report.page({**soak_report.figures(run, verdict), "versions": {}})
     assert "| backends ended | F8 |" in page
