@@ -162,8 +162,8 @@ def _verdict(held: bool, *, long: bool) -> str:
 def _life(said: dict[str, Any]) -> list[str]:
     """Return what became of the spared worker."""
     return [
-        f"The spared worker, which no fault picked, from {said['warm_seconds']} s on; first of all it",
-        f"had worked off {said['backlog']} records by itself, on all lanes at once:",
+        f"The spared worker, which no fault picked, from {said['warm_seconds']} s on; before that",
+        f"it had worked off {said['backlog']} records by itself, on all lanes at once:",
         "",
         "| | median of the first third | of the last | max | slope an hour |",
         "|---|--:|--:|--:|--:|",
