@@ -38,12 +38,12 @@ _ROUNDED = float(2**63)
 
 _INFINITE = (float("inf"), float("-inf"))
 _ESCAPE_OF_CONTROL = re.compile(rb"\\(?:[bf]|u00[01])")
-_BAD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+_BAD = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 # Bytes that are no UTF-8 are read as this lone surrogate, one for each run that a decoder with
 # errors="replace" would replace, and so stay apart from a U+FFFD that was sent.
-_MARK = "\udcff"
-_BAD_BUT_MARK = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udcfe\udd00-\udfff]")
+_MARK = chr(0xDCFF)
+_BAD_BUT_MARK = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udcfe\udd00-\udfff]")
 _MARKING = "hub-audit-mark"
 codecs.register_error(_MARKING, lambda error: (_MARK, getattr(error, "end", 0)))
 

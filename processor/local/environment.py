@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,12 @@ PROGRAMS = {
         "a SIEM that reads a subscription",
     ),
     "Prometheus": (("promtool",), ("prometheus",), "alerts and dashboards"),
+    "a C compiler": (("cc",), ("gcc", "libc6-dev"), "the compiled modules"),
+    "Python's headers": (
+        (f"{sysconfig.get_path('include')}/Python.h",),
+        ("python3-dev",),
+        "the compiled modules",
+    ),
 }
 # Package mirrors can be slow; a hang is still an end.
 INSTALL_SECONDS = 1800

@@ -4,7 +4,6 @@ What is cut is noted by its path in the entry; the list in ``details.truncated``
 stood in the raw event (``$.data.actor.name``), as the list of what was sanitized does.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, cast
@@ -38,7 +37,7 @@ ALWAYS_FAILED = frozenset({"auth.login_failed", "audit.denied"})
 RECORDED_CACHED_MAX = 1_024
 """The records that the bus took together have one append time."""
 
-_NOTHING: Mapping[str, Any] = {}
+_NOTHING: Data = {}
 _TEXTS = (
     ("id", NAME_CHARACTERS_MAX),
     ("name", NAME_CHARACTERS_MAX),
@@ -133,7 +132,7 @@ def _reason(text: str, path: str, cuts: list[str]) -> str:
     return _cut(redact_text(text), REASON_CHARACTERS_MAX, path, cuts)
 
 
-def _actor(actor: Mapping[str, Any], cuts: list[str]) -> dict[str, Any]:
+def _actor(actor: Data, cuts: list[str]) -> dict[str, Any]:
     known = {"type": actor["type"]}
     if text := actor.get("id"):
         known["id"] = _cut(text, NAME_CHARACTERS_MAX, "$.actor.id", cuts)
@@ -146,7 +145,7 @@ def _actor(actor: Mapping[str, Any], cuts: list[str]) -> dict[str, Any]:
     return known
 
 
-def _other(other: Mapping[str, Any], cuts: list[str]) -> dict[str, Any]:
+def _other(other: Data, cuts: list[str]) -> dict[str, Any]:
     """Return for whom the actor acted."""
     path, known = "$.actor.on_behalf_of", {}
     if text := other.get("id"):
@@ -156,15 +155,15 @@ def _other(other: Mapping[str, Any], cuts: list[str]) -> dict[str, Any]:
     return known
 
 
-def _target(draft: Draft, cuts: list[str]) -> Mapping[str, Any]:
+def _target(draft: Draft, cuts: list[str]) -> Data:
     """Return the target within its bounds; it is nearly always."""
     texts = _TEXTS if draft.session_id is None else _SESSION_TEXTS
-    return _bounded(draft.target, texts, "$.target", cuts)
+    return _bounded(cast("Data", draft.target), texts, "$.target", cuts)
 
 
 def _bounded(
-    reference: Mapping[str, Any], texts: tuple[tuple[str, int], ...], path: str, cuts: list[str]
-) -> Mapping[str, Any]:
+    reference: Data, texts: tuple[tuple[str, int], ...], path: str, cuts: list[str]
+) -> Data:
     for name, characters_max in texts:
         text = reference.get(name)
         if text is not None and len(text) > characters_max:
@@ -250,7 +249,7 @@ def _told(draft: Draft, reason: str | None, cuts: list[str]) -> dict[str, Any]:
     return details
 
 
-def _reference(reference: Data, path: str, cuts: list[str]) -> Mapping[str, Any]:
+def _reference(reference: Data, path: str, cuts: list[str]) -> Data:
     """Return a role or grantee within the bounds of ids and names."""
     return _bounded(cleaned(reference, path, cuts), _TEXTS, path, cuts)
 

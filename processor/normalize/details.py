@@ -1,6 +1,5 @@
 """What goes into the ``details`` of an entry: the members that differ, redacted and in bounds."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from processor.normalize.instant import is_time
@@ -28,7 +27,7 @@ def normalized_email(text: str) -> str:
 
 
 def differences(
-    before: Mapping[str, Json], after: Mapping[str, Json]
+    before: dict[str, Json], after: dict[str, Json]
 ) -> tuple[dict[str, Json], dict[str, Json]]:
     """Return of two complete objects the members that differ, as they were and as they are.
 
@@ -69,7 +68,7 @@ def _same(one: Json, other: Json) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
-def cleaned(members: Mapping[str, Json], path: str, cuts: list[str]) -> dict[str, Json]:
+def cleaned(members: dict[str, Json], path: str, cuts: list[str]) -> dict[str, Json]:
     """Return an object without nulls and secrets, its numbers exact and its texts in bounds.
 
     The paths of texts that were cut are added to ``cuts``; ``path`` is the object's own.

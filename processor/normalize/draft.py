@@ -36,7 +36,7 @@ class Draft(NamedTuple):
 Decision: TypeAlias = Draft | Discard | Rejection
 
 
-def target_of(kind: str, reference: Mapping[str, Any]) -> Target:
+def target_of(kind: str, reference: Data) -> Target:
     """Return the target for an object that has an id, and perhaps a name and an e-mail address."""
     target: Target = {"type": kind}
     if text := reference.get("id"):
@@ -48,6 +48,6 @@ def target_of(kind: str, reference: Mapping[str, Any]) -> Target:
     return target
 
 
-def present(data: Mapping[str, Any], *names: str) -> Data:
+def present(data: Data, *names: str) -> Data:
     """Return those of the named members that have a value."""
     return {name: value for name in names if (value := data.get(name)) is not None}

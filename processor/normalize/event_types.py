@@ -1,7 +1,6 @@
 """The dispatch table: every known raw type, its topic's family, contract and rules."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
@@ -21,6 +20,8 @@ DETAIL_CHARACTERS_MAX = 512
 
 Members: TypeAlias = frozenset[str]
 
+_NO_OBJECTS: dict[str, Members] = {}
+
 
 class Rules(NamedTuple):
     """What events of a type become, and which of their fields have no other place than ``extra``.
@@ -31,7 +32,7 @@ class Rules(NamedTuple):
 
     decide: Callable[[Data], Decision]
     extra: tuple[str, ...] = ()
-    objects: Mapping[str, Members] = MappingProxyType({})
+    objects: dict[str, Members] = _NO_OBJECTS
 
 
 class EventType(NamedTuple):
@@ -46,7 +47,7 @@ class EventType(NamedTuple):
     fields: frozenset[str] = frozenset()
     decide: Callable[[Data], Decision] | None = None
     extra: tuple[str, ...] = ()
-    objects: Mapping[str, Members] = MappingProxyType({})
+    objects: dict[str, Members] = _NO_OBJECTS
 
     def check(self, data: object) -> Data | Rejection:
         """Return the data if it keeps the contract, else where it does not and what is expected."""
@@ -74,7 +75,7 @@ _LOGIN_FIELDS = ("method", "mfa", "idp", "new_device")
 _BINDING_OBJECTS = {"user": _ADDRESSED, "role": _NAMED}
 _ACCESS_OBJECTS = {"product": _NAMED, "grantee": _PRINCIPAL}
 
-_RULES: Mapping[str, Rules] = {
+_RULES: dict[str, Rules] = {
     "identity.login.succeeded": Rules(identity.login_succeeded, _LOGIN_FIELDS),
     "identity.login.failed": Rules(identity.login_failed, ("method", "attempt")),
     "identity.session.ended": Rules(identity.session_ended, ("started_at",)),
@@ -130,7 +131,7 @@ def _table() -> dict[str, EventType]:
     return types
 
 
-TYPES: Mapping[str, EventType] = _table()
+TYPES: dict[str, EventType] = _table()
 """By full type name, with its version suffix."""
 
 NAMES = frozenset(event_type.name for event_type in TYPES.values())

@@ -1,12 +1,11 @@
 """``details.extra``: what an event says beyond the fields that have a place of their own."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from processor.normalize.draft import Data, Draft
 from processor.normalize.event_types import EventType, Members
 
-_COMMON: Mapping[str, Members] = {
+_COMMON: dict[str, Members] = {
     "actor": frozenset({"type", "id", "email", "name", "on_behalf_of"}),
     "client": frozenset({"ip", "user_agent", "session_id", "request_id"}),
     "organization": frozenset({"name"}),

@@ -134,7 +134,7 @@ def _context(entry: Entry) -> bytes:
     context: dict[str, Any] = {"raw_sha256": entry["raw_sha256"]}
     if "event_id" in source:
         context["event_id"] = source["event_id"]
-    fields: Mapping[str, object] = entry
+    fields = cast("dict[str, Any]", entry)
     for name in _ENTRY_CONTEXT:
         if name in fields:
             context[name] = fields[name]

@@ -11,8 +11,10 @@ from processor.store.pool import FORWARDER, WRITER, Database
 from tests.integration.forwarding import World, begun
 from tests.integration.kafka_proxy import KafkaProxy
 from tests.integration.ops import cleaned, settings_of
+from tests.wheel import lacking
 
 IMKAFKA = "rsyslog's imkafka"
+TO_COMPILE = ("a C compiler", "Python's headers")
 
 HERE = {
     "test_siem_rsyslog.py": (
@@ -22,6 +24,10 @@ HERE = {
     "test_siem_connect.py": (
         jars_directory(CONNECT_POM).is_dir(),
         "Kafka Connect: `python -m processor.local programs` fetches it with Maven",
+    ),
+    "test_compiled.py": (
+        lacking() is None,
+        f"{lacking()}: install {' '.join(' '.join(PROGRAMS[name][1]) for name in TO_COMPILE)}",
     ),
 }
 """By file of tests whether what it runs against is here, and how it would come here."""

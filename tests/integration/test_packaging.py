@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,37 +15,11 @@ import pytest
 from processor.local.child import Account, as_account
 from processor.local.postgres import reachable
 from tests.integration.store import query
+from tests.wheel import ROOT, build
 
-ROOT = Path(__file__).parents[2]
-SOURCES = ("pyproject.toml", "README.md", "processor", "schemas")
-EPOCH = "1767225600"
 LOCKED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[\w+\])?==([^\s;\\]+)", re.MULTILINE)
 NOBODY = Account("nobody", 65_534, 65_534)
 EXAMPLE = ROOT / "schemas" / "examples" / "raw" / "identity.login.succeeded.v1.json"
-
-
-def build(directory: Path) -> Path:
-    """Build the wheel as `make wheel` does: from a fresh copy, whose files are of now."""
-    copy = directory / "sources"
-    copy.mkdir(parents=True)
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, copy / name, ignore=ignored, copy_function=shutil.copyfile)
-        else:
-            shutil.copyfile(ROOT / name, copy / name)
-    for path in copy.rglob("*"):
-        if path.is_file():
-            path.chmod(0o644)
-    command = (sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation")
-    subprocess.run(
-        [*command, "--disable-pip-version-check", "--wheel-dir", str(directory), str(copy)],
-        check=True,
-        env=os.environ | {"SOURCE_DATE_EPOCH": EPOCH},
-        umask=0o022,
-    )
-    (wheel,) = directory.glob("*.whl")
-    return wheel
 
 
 @pytest.fixture(scope="module")
