@@ -20,6 +20,7 @@ from typing import Any
 
 from tests.benchmarks import (
     arriving,
+    compiled,
     defending,
     forwarding,
     latency,
@@ -60,19 +61,23 @@ class Measurement:
 
 
 def rates(measurement: Measurement) -> None:
-    """P1, P3, P6, P7 and, on the same events, P2."""
+    """P1, P3, P6, P7 and, on the same events, P2 and what compiling is worth."""
     asked = measurement.asked
-    for name in ("copy", "one", "two"):  # ratios are between figures of one session alone
+    measurement.results["worker"] = compiled.described()
+    # Ratios are between figures of one session alone.
+    for name in ("copy", "one", "two", "written"):
         measurement.results.pop(name, None)
     with measurement.loaded(asked.events) as bus:
         # A new broker spends ten times as much on a request until its code is compiled.
         throughput.run(bus, throughput.OURS)
         copied = throughput.copy_rows_per_second(bus, measurement.servers)
         measurement.note("copy", [{"rows_per_second": copied}])
-        kinds = [("one", throughput.OURS), ("two", throughput.TWO)]
+        kinds = [("one", throughput.OURS)]
+        kinds += [("two", throughput.TWO)] if "P2" in asked.only else []
+        kinds += [("written", throughput.WRITTEN)] if compiled.packages() else []
         runs: dict[str, list[Any]] = {name: [] for name, _ in kinds}
         for _ in range(asked.runs):
-            for name, contender in kinds if "P2" in asked.only else kinds[:1]:
+            for name, contender in kinds:
                 runs[name].append(throughput.run(bus, contender)._asdict())
                 measurement.note(name, runs[name], asked.events)
 

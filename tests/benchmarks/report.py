@@ -42,7 +42,10 @@ def quiet(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _rate(results: Results) -> str:
     rate, steady = (of(results, "one", f"{k}events_per_second") for k in ("", "steady_"))
-    return f"**{rate:,.0f}** ({steady:,.0f} while all lanes have work)"
+    shown = f"**{rate:,.0f}** ({steady:,.0f} while all lanes have work)"
+    if "written" in results:
+        shown += f"; not compiled {of(results, 'written', 'events_per_second'):,.0f}"
+    return shown
 
 
 def _twice(results: Results) -> str:
@@ -59,7 +62,10 @@ def _cpu(results: Results) -> str:
     ours, postgres, broker = (
         of(results, "one", f"{who}_us_per_event") for who in ("cpu", "postgres", "broker")
     )
-    return f"**{ours:.1f}** (Postgres {postgres:.1f}, broker {broker:.1f})"
+    shown = f"**{ours:.1f}** (Postgres {postgres:.1f}, broker {broker:.1f})"
+    if "written" in results:
+        shown += f"; not compiled {of(results, 'written', 'cpu_us_per_event'):.1f}"
+    return shown
 
 
 def _late(results: Results) -> str:
@@ -233,7 +239,7 @@ def _page(results: Results) -> Iterator[str]:
     yield "Events of 521 to 840 bytes, 605 in the mean, all types, 2 % discards; 12 lanes, 2,000"
     yield "organizations by Zipf's law. Rates are from the first commit to the last; medians of the"
     yield f"runs in which other programs took at most {FOREIGN_MAX:.0%} of the machine, if any."
-    yield from ("", results["machine"], "")
+    yield from ("", results["machine"], results.get("worker", ""), "")
     yield "| | figure | floor | target | measured | quiet runs, events each, when |"
     yield "|---|---|---|---|---|---|"
     for name, what, floor, target, source, shown in FIGURES:
@@ -243,9 +249,10 @@ def _page(results: Results) -> Iterator[str]:
         if found and found.get("machine", results["machine"]) != results["machine"]:
             runs += f", on {found['machine'].partition(',')[0]}"
         yield f"| {name} | {what} | {floor} | {target} | {value} | {runs} |"
-    for source, title in (("one", "Runs of P1"), ("two", "Runs of P2"), ("peers", "Runs of P5")):
-        if source in results:
-            yield from ("", f"## {title}", "", *_table(results[source]["runs"]))
+    for title, sources in (("P1", ("one", "written")), ("P2", ("two",)), ("P5", ("peers",))):
+        of_title = [run for name in sources for run in results.get(name, {"runs": []})["runs"]]
+        if of_title:
+            yield from ("", f"## Runs of {title}", "", *_table(of_title))
     if "disturbed" in results:
         yield from ("", "## What a kill and a rebalance leave", "")
         yield from leavings(results["disturbed"]["runs"])

@@ -24,6 +24,7 @@ from processor.local.port import free_port
 from processor.settings import Settings
 from processor.store.migrations import migrate
 from schemas.catalogue import CANONICAL_TOPICS, OWN_TOPICS
+from tests.benchmarks.compiled import packages as compiled_packages
 from tests.benchmarks.events import RawEvent
 from tests.benchmarks.servers import Servers, resident_mb
 
@@ -259,10 +260,14 @@ class Stage:
         row = self.connection.execute(sql).fetchone()
         return row[0] if row else None
 
-    def start(self, command: Sequence[str] = ()) -> Process:
-        """Start a process; without a command, a worker of ours."""
-        ours = (str(Path(sys.executable).with_name("hub-audit")), "process")
-        process = Process(command or ours, self.environment, self.log)
+    def start(self, command: Sequence[str] = (), *, compiled: bool = True) -> Process:
+        """Start a process; without a command, a worker of ours, compiled where that is possible."""
+        environment = self.environment
+        if not command:
+            command = (str(Path(sys.executable).with_name("hub-audit")), "process")
+            if compiled and (packages := compiled_packages()):
+                environment = {**environment, "PYTHONPATH": str(packages)}
+        process = Process(command, environment, self.log)
         self.processes.append(process)
         return process
 

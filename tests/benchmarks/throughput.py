@@ -47,16 +47,21 @@ class Run(NamedTuple):
 
 
 class Contender(NamedTuple):
-    """Who is measured: the command (ours without), how often, where it publishes."""
+    """Who is measured: the command (ours without), how often, where it publishes.
+
+    Ours is compiled, where that is possible, unless it is to be measured as it is written.
+    """
 
     name: str
     command: Sequence[str] = ()
     processes: int = 1
     topics: Sequence[str] = ()
+    compiled: bool = True
 
 
 OURS = Contender("hub-audit")
 TWO = Contender("hub-audit, two workers", processes=2)
+WRITTEN = Contender("hub-audit, not compiled", compiled=False)
 
 
 def run(bus: Bus, contender: Contender) -> Run:
@@ -66,7 +71,10 @@ def run(bus: Bus, contender: Contender) -> Run:
         since = bus.ends(names)
         stage.connection.execute("CHECKPOINT")
         launched = time.time()
-        working = [stage.start(contender.command) for _ in range(contender.processes)]
+        working = [
+            stage.start(contender.command, compiled=contender.compiled)
+            for _ in range(contender.processes)
+        ]
         sampler = Sampler(bus.servers, [process.pid for process in working])
         sampler.start()
         _await(stage, _end_of(stage, contender))
