@@ -10,6 +10,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -83,11 +84,59 @@ def postgres_template(postgres_admin_dsn: str) -> Iterator[str]:
         yield name
 
 
+class Copies:
+    """Copies of a database; while a test has one, the next is made and that before is dropped."""
+
+    def __init__(self, admin_dsn: str, template: str) -> None:
+        """Begin with the first."""
+        self._admin_dsn, self._template = admin_dsn, template
+        self._there: set[str] = set()
+        self._beside = ThreadPoolExecutor(1)
+        self._next = self._beside.submit(self._make)
+
+    def take(self) -> str:
+        """Return the name of a database that nobody has used."""
+        try:
+            name = self._next.result()
+        except psycopg.Error:  # a test had the server's connections cut, or the server killed
+            name = self._make()
+        self._next = self._beside.submit(self._make)
+        return name
+
+    def give_back(self, name: str) -> None:
+        """Let one go."""
+        self._beside.submit(self._drop, name)
+
+    def close(self) -> None:
+        """Drop what is still there."""
+        self._beside.shutdown()
+        for name in [*self._there]:
+            self._drop(name)
+
+    def _make(self) -> str:
+        name = make_database(self._admin_dsn, self._template)
+        self._there.add(name)
+        return name
+
+    def _drop(self, name: str) -> None:
+        drop_database(self._admin_dsn, name)
+        self._there.discard(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_copies(postgres_admin_dsn: str, postgres_template: str) -> Iterator[Copies]:
+    """Give migrated, empty databases."""
+    copies = Copies(postgres_admin_dsn, postgres_template)
+    yield copies
+    copies.close()
+
+
 @pytest.fixture
-def postgres_dsn(postgres_admin_dsn: str, postgres_template: str) -> Iterator[str]:
+def postgres_dsn(postgres_admin_dsn: str, postgres_copies: Copies) -> Iterator[str]:
     """Give the DSN of a migrated, empty database of the test's own."""
-    with database(postgres_admin_dsn, template=postgres_template) as name:
-        yield dsn_of(postgres_admin_dsn, name)
+    name = postgres_copies.take()
+    yield dsn_of(postgres_admin_dsn, name)
+    postgres_copies.give_back(name)
 
 
 @pytest.fixture
@@ -100,16 +149,27 @@ def empty_postgres_dsn(postgres_admin_dsn: str) -> Iterator[str]:
 @contextmanager
 def database(admin_dsn: str, *, template: str) -> Iterator[str]:
     """Make a database from the template, and drop it afterwards with whoever is connected."""
+    name = make_database(admin_dsn, template)
+    try:
+        yield name
+    finally:
+        drop_database(admin_dsn, name)
+
+
+def make_database(admin_dsn: str, template: str) -> str:
+    """Make a database from the template and return its name."""
     name = f"hub_audit_test_{secrets.token_hex(6)}"
     with psycopg.connect(admin_dsn, autocommit=True) as admin:
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         admin.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
-    try:
-        yield name
-    finally:
-        with psycopg.connect(admin_dsn, autocommit=True) as admin:
-            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
-            admin.execute(drop.format(sql.Identifier(name)))
+    return name
+
+
+def drop_database(admin_dsn: str, name: str) -> None:
+    """Drop a database with whoever is connected."""
+    with psycopg.connect(admin_dsn, autocommit=True) as admin:
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        admin.execute(drop.format(sql.Identifier(name)))
 
 
 def dsn_of(admin_dsn: str, name: str) -> str:
