@@ -57,7 +57,7 @@ bench-peers: env ## Compare with what would be built or picked instead: speed, a
 faults: env ## The full run under faults, half an hour: FAULTS="--events 30000 --faults 26" is short.
 	@$(VENV)/python -m tests.faults.run $(FAULTS)
 
-wheel: env ## Build the wheel of this commit into dist/: HUB_AUDIT_COMPILE=1 for a faster one.
+wheel: env ## Build the wheel of this commit into dist/: COMPILE_HUB_AUDIT=1 for a faster one.
 	@rm -rf build/sources dist/hub_audit-*.whl && mkdir -p build/sources
 	@umask 022 && git archive HEAD pyproject.toml README.md setup.py processor schemas | tar -x -C build/sources \
 		&& SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(VENV)/pip wheel -q --no-deps \

@@ -1,4 +1,4 @@
-"""Build the wheel; with ``HUB_AUDIT_COMPILE=1`` what every record passes is compiled by mypyc.
+"""Build the wheel; with ``COMPILE_HUB_AUDIT=1`` what every record passes is compiled by mypyc.
 
 The source stays Python and runs uncompiled just the same, only slower: `make bench` shows by how
 much. Compiled are modules that decide and render, and nothing that waits, keeps state or is the
@@ -28,7 +28,7 @@ OPTIONS = ("--config-file=", "--ignore-missing-imports", "--follow-imports=silen
 
 def extensions() -> list[Extension]:
     """Return what is to be compiled; nothing unless it is asked for."""
-    if os.environ.get("HUB_AUDIT_COMPILE") != "1":
+    if os.environ.get("COMPILE_HUB_AUDIT") != "1":
         return []
     from mypyc.build import mypycify  # noqa: PLC0415 - needs mypy, which an ordinary build has not
 

@@ -30,7 +30,7 @@ def build(directory: Path, *, compiled: bool = False) -> Path:
     subprocess.run(
         [*command, "--disable-pip-version-check", "--wheel-dir", str(directory), str(copy)],
         check=True,
-        env=os.environ | {"SOURCE_DATE_EPOCH": EPOCH, "HUB_AUDIT_COMPILE": str(int(compiled))},
+        env=os.environ | {"SOURCE_DATE_EPOCH": EPOCH, "COMPILE_HUB_AUDIT": str(int(compiled))},
         umask=0o022,
     )
     (wheel,) = directory.glob("*.whl")
