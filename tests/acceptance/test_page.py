@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -262,6 +263,25 @@ def test_query_box_completes_what_is_typed(reader: Reader) -> None:
     expect(box).to_have_value("action:product_access.revoked")
     expect(page.get_by_role("listbox")).to_be_hidden()
     assert "created" in page.url
+
+
+def test_query_box_offers_nothing_that_undoes_what_is_typed(reader: Reader) -> None:
+    """While an answer is on its way, what was offered for less is gone, and Enter sends."""
+    page = reader.page
+    reader.open("/log?q=created:30d")
+    box = page.get_by_label("Query", exact=True)
+    box.fill("")
+    option = page.locator("#q-options").get_by_role("option")
+    box.press_sequentially("acti")
+    expect(option).to_have_count(1)
+    page.route("**/v1/suggest*", lambda _: None)  # on its way for ever
+    box.press_sequentially("o")
+    expect(option).to_have_count(1)  # still goes on from what is typed
+    box.press_sequentially("n:user.created")
+    expect(option).to_have_count(0)
+    box.press("ArrowDown")
+    box.press("Enter")
+    expect(page).to_have_url(re.compile("user.created"))
 
 
 def test_view_is_kept_for_oneself_or_for_everybody(browser: Browser, the_site: Site) -> None:

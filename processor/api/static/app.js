@@ -93,6 +93,7 @@ if (box) {
   set("aria-expanded", "false");
   let chosen = -1;
   let asked = 0;
+  let shown = [];
   const close = () => {
     list.hidden = true;
     chosen = -1;
@@ -112,6 +113,7 @@ if (box) {
     close();
   };
   const show = (suggestions) => {
+    shown = suggestions;
     list.replaceChildren(...suggestions.map((each, at) => {
       const option = document.createElement("li");
       option.id = `q-option-${at}`;
@@ -132,6 +134,8 @@ if (box) {
   box.addEventListener("input", async () => {
     asked += 1;
     const mine = asked;
+    // What was offered for less than is typed by now would undo the rest.
+    show(shown.filter((each) => each.text !== box.value && each.text.startsWith(box.value)));
     const wanted = new URLSearchParams({ text: box.value, cursor: box.selectionStart ?? 0 });
     const answer = await fetch(`/v1/suggest?${wanted}`).catch(() => null);
     if (mine !== asked || !answer?.ok || document.activeElement !== box) return;
