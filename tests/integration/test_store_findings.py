@@ -13,8 +13,8 @@ from processor.defend.rules import ACTIONS, LATE_MS_MAX, Signal, of_entry
 from processor.demo.generator import Mix, traffic
 from processor.errors import DatabaseOutage
 from processor.ingest.decode import decode
-from processor.normalize import Limits, normalize
-from processor.normalize.instant import DAY_MS, render
+from processor.normalize import normalize
+from processor.normalize.instant import render
 from processor.store import findings
 from processor.store.findings import Alert, NewFinding, Span, Wanted
 from processor.store.load import load
@@ -27,7 +27,7 @@ from schemas.rejection import Rejection
 from tests.integration.postgres_proxy import PostgresProxy
 from tests.integration.store import opened, query
 from tests.unit.defend_signals import MINUTE, SECOND, Log
-from tests.unit.normalized import FAMILIES
+from tests.unit.normalized import LIMITS
 
 NOW = int(datetime.now(UTC).timestamp() * 1000)
 BEGIN = NOW - NOW % 3_600_000 - 50 * MINUTE
@@ -181,12 +181,11 @@ async def test_a_row_tells_what_its_entry_tells(db: Database, postgres_dsn: str)
 
 def _traffic(count: int) -> Iterator[Entry]:
     """Yield the entries of the demo's traffic, which is of every kind there is."""
-    limits = Limits(90 * DAY_MS, 0, {f"raw.{name}": name for name in FAMILIES})
     for offset, sent in enumerate(traffic(7, range(NOW, NOW + count), Mix(poison=0, duplicates=0))):
         record = RawRecord(sent.topic, 0, offset, NOW, sent.key, sent.value, sent.headers)
         event = decode(record, "raw.redrive")
         assert not isinstance(event, Rejection)
-        entry = normalize(event, limits)
+        entry = normalize(event, LIMITS)
         if isinstance(entry, dict):
             yield entry
 

@@ -113,8 +113,8 @@ if (box) {
     close();
   };
   const show = (suggestions) => {
-    shown = suggestions;
-    list.replaceChildren(...suggestions.map((each, at) => {
+    shown = suggestions.filter((each) => each.text !== box.value);
+    list.replaceChildren(...shown.map((each, at) => {
       const option = document.createElement("li");
       option.id = `q-option-${at}`;
       option.setAttribute("role", "option");
@@ -127,7 +127,7 @@ if (box) {
       option.addEventListener("mousedown", (event) => { event.preventDefault(); take(option); });
       return option;
     }));
-    list.hidden = !suggestions.length;
+    list.hidden = !shown.length;
     chosen = -1;
     set("aria-expanded", String(!list.hidden));
   };
@@ -135,12 +135,12 @@ if (box) {
     asked += 1;
     const mine = asked;
     // What was offered for less than is typed by now would undo the rest.
-    show(shown.filter((each) => each.text !== box.value && each.text.startsWith(box.value)));
+    show(shown.filter((each) => each.text.startsWith(box.value)));
     const wanted = new URLSearchParams({ text: box.value, cursor: box.selectionStart ?? 0 });
     const answer = await fetch(`/v1/suggest?${wanted}`).catch(() => null);
     if (mine !== asked || !answer?.ok || document.activeElement !== box) return;
     const { suggestions } = await answer.json();
-    show(suggestions.filter((each) => each.text !== box.value));
+    show(suggestions);
   });
   box.addEventListener("keydown", (event) => {
     if (event.key === "Escape") close();
