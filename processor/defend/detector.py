@@ -18,12 +18,11 @@ from processor.defend.rules import (
     Hours,
     OrgHour,
     Signal,
-    marks_of,
     of_alert,
 )
 from processor.errors import DatabaseOutage
 from processor.store import findings
-from processor.store.findings import Alert, NewFinding, Span, Told
+from processor.store.findings import Alert, NewFinding, Span
 from processor.store.pool import Database
 from schemas.finding import HOUR_MS
 
@@ -100,23 +99,7 @@ class Detector:
                 self._hours.begin(*hour, alerted=bool(signals))
                 self._hours.fill(*hour, signals)
             async for number, told in findings.told(self._db, spans, ACTIONS, LATE_MS_MAX):
-                self._hours.fill(*some[number], map(signal_of, told))
-
-
-def signal_of(told: Told) -> Signal:
-    """Return the signal of a stored entry: the one that the entry itself would give."""
-    return Signal(
-        at_ms=told.at_ms,
-        id=told.id,
-        seq=told.seq,
-        action=told.action,
-        actor=told.actor,
-        actor_type=told.actor_type,
-        account=told.account,
-        address=told.address,
-        thing=told.thing,
-        marks=marks_of(told.outcome, new_device=told.new_device, mfa=told.mfa),
-    )
+                self._hours.fill(*some[number], told)
 
 
 def _span(org_id: str, hour_ms: int) -> Span:

@@ -14,6 +14,7 @@ import orjson
 from processor.store.pool import Database
 from processor.store.reader import Reader, reading
 from schemas.finding import SCHEMA_VERSION, SEVERITIES, Finding, RuleName, Severity
+from schemas.signal import Signal, marks_of
 
 PAGE_ENTRIES = 5_000
 """Of all spans together in one query: so many are held at a time."""
@@ -22,7 +23,7 @@ NAMES_MAX = 20
 """Of actors, and of addresses."""
 
 _FIRST = UUID(int=0)
-_TOLD = slice(3, None)  # behind the span's number and the key by which pages go on
+_TOLD = slice(3, 12)  # a signal's fields but for its marks, in their order
 _COLUMNS = (
     "finding_id", "version", "org_id", "rule", "severity", "subject_type", "subject", "hour",
     "first_at", "last_at", "actors", "addresses", "seqs", "alerts",
@@ -109,31 +110,10 @@ class Overview(NamedTuple):
     addresses: list[Top]
 
 
-class Told(NamedTuple):
-    """What an entry tells the rules, as its row has it; a text that is absent is empty.
-
-    ``actor`` and ``account`` are e-mail addresses where those are known; ``thing`` is the target
-    with the grantee or role that it is about.
-    """
-
-    at_ms: int
-    id: str
-    seq: int
-    action: str
-    actor: str
-    actor_type: str
-    account: str
-    address: str
-    thing: str
-    outcome: str
-    new_device: bool
-    mfa: bool
-
-
 async def told(
     db: Database, spans: Sequence[Span], actions: Sequence[str], late_ms_max: int
-) -> AsyncIterator[tuple[int, list[Told]]]:
-    """Yield what all entries of some actions in each span tell, by page, with the span's number.
+) -> AsyncIterator[tuple[int, list[Signal]]]:
+    """Yield the signals of all entries of some actions in each span, by page, with its number.
 
     Those that the bus got later than ``late_ms_max`` after they happened are left out.
     """
@@ -156,7 +136,12 @@ async def told(
             if len(of_span) == limit:
                 last = of_span[-1]
                 after[number] = _ms(last["occurred_at"]), last["entry_id"]
-            yield number, [Told(*row[_TOLD]) for row in of_span]
+            yield number, [_signal(row) for row in of_span]
+
+
+def _signal(row: Any) -> Signal:
+    marks = marks_of(row["outcome"], new_device=row["new_device"], mfa=row["mfa"])
+    return Signal._make((*row[_TOLD], marks))
 
 
 async def alerts(db: Database, spans: Sequence[Span]) -> list[list[tuple[Any, int]]]:

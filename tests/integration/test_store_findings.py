@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from processor.defend.detector import Detector, Observation, signal_of
+from processor.defend.detector import Detector, Observation
 from processor.defend.rules import ACTIONS, LATE_MS_MAX, Signal, of_entry
 from processor.demo.generator import Mix, traffic
 from processor.errors import DatabaseOutage
@@ -148,7 +148,7 @@ async def test_an_hour_is_read_whatever_its_size(
     found: list[list[Signal]] = [[], []]
     async for number, page in findings.told(db, spans, ["auth.login_failed"], LATE_MS_MAX):
         assert len(page) <= 4
-        found[number] += map(signal_of, page)
+        found[number] += page
     wanted = (log.entries[:25], other.entries[:2])
     assert found == [[of_entry(entry) for entry in entries] for entries in wanted]
 
@@ -168,7 +168,7 @@ async def test_a_row_tells_what_its_entry_tells(db: Database, postgres_dsn: str)
     }
     spans = [Span(org, NOW - HOUR_MS, NOW + HOUR_MS) for org in {e["org_id"] for e in entries}]
     from_store = {
-        told.id: signal_of(told)
+        told.id: told
         async for _, page in findings.told(db, spans, ACTIONS, LATE_MS_MAX)
         for told in page
     }

@@ -7,14 +7,9 @@ cannot matter: all of them end in the same set.
 """
 
 from processor.defend.rules.hours import Found, Hours, Key, OrgHour, hour_of, hours_of
-from processor.defend.rules.signals import (
-    LATE_MS_MAX,
-    Signal,
-    marks_of,
-    of_alert,
-    of_entry,
-)
+from processor.defend.rules.signals import LATE_MS_MAX, of_alert, of_entry
 from processor.defend.rules.table import ACTIONS, RULES, WINDOW_MS_MAX
+from schemas.signal import Signal
 
 __all__ = [
     "ACTIONS",
@@ -28,7 +23,6 @@ __all__ = [
     "Signal",
     "hour_of",
     "hours_of",
-    "marks_of",
     "of_alert",
     "of_entry",
 ]

@@ -13,10 +13,11 @@ from heapq import nsmallest
 from typing import NamedTuple
 
 from processor.defend.rules.judge import Span
-from processor.defend.rules.signals import ALERT, Signal
+from processor.defend.rules.signals import ALERT
 from processor.defend.rules.table import ALERTED_RULES, RULES, RULES_OF, WINDOW_MS_MAX
 from processor.normalize.entry_id import entry_id
 from schemas.finding import HOUR_MS, RuleName, Severity, SubjectType
+from schemas.signal import Signal
 
 SIGNALS_KEPT_MAX = 2_000
 """Of one action and subject in one hour: the earliest. No rule needs 100 to see that it is met."""

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from processor.defend.rules.signals import ALERT, Signal
+from processor.defend.rules.signals import ALERT
 from processor.normalize.instant import MINUTE_MS
 from schemas.finding import Severity
+from schemas.signal import Signal
 
 FAILED_LOGINS, SPRAYED_ACCOUNTS = 10, 10
 GRANTS, DEACTIVATIONS, EXPORTS = 10, 10, 5

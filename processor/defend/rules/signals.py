@@ -1,13 +1,13 @@
-"""A signal: what the rules need to know of an entry or of an endpoint's alert.
+"""Signals from entries and from endpoints' alerts.
 
 The entry read from the bus and the row read from the store give the same signal.
 """
 
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from processor.normalize import address, instant
 from schemas.entry import Entry
+from schemas.signal import Signal, marks_of
 from schemas.telemetry import Telemetry
 
 ALERT = "alert"
@@ -16,21 +16,6 @@ ALERT = "alert"
 LATE_MS_MAX = 24 * instant.HOUR_MS
 """What is told of later than this says nothing about now. It is decided by the entry itself, by
 when it happened and when the bus got it, so that everybody decides alike."""
-
-
-class Signal(NamedTuple):
-    """Something that happened, in the order in which it happened."""
-
-    at_ms: int
-    id: str
-    seq: int
-    action: str
-    actor: str
-    actor_type: str
-    account: str
-    address: str
-    thing: str
-    marks: frozenset[str]
 
 
 def of_entry(entry: Entry) -> Signal | None:
@@ -88,13 +73,6 @@ def _thing(target: Any, details: Any) -> str:
     """Return what was given or taken: the target, with the role or grantee that it is about."""
     other = details.get("grantee") or details.get("role") or {}
     return f"{target['type']} {target.get('id', '')} {other.get('id', '')}"
-
-
-@cache
-def marks_of(outcome: str, *, new_device: bool, mfa: bool) -> frozenset[str]:
-    """Return a signal's marks."""
-    named = {"new_device": new_device, "mfa": mfa}
-    return frozenset((outcome, *(name for name, marked in named.items() if marked)))
 
 
 def _ms(text: str) -> int:

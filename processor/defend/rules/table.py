@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from processor.defend.rules import judge
 from processor.defend.rules.judge import Judge
-from processor.defend.rules.signals import ALERT, Signal
+from processor.defend.rules.signals import ALERT
 from processor.normalize.instant import MINUTE_MS
 from schemas.finding import RuleName, SubjectType
+from schemas.signal import Signal
 
 
 class Rule(NamedTuple):
