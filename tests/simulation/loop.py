@@ -40,6 +40,33 @@ class NumberedTask(asyncio.Task[Any]):
         return self.number
 
 
+CURRENT: ContextVar["Process | None"] = ContextVar("process", default=None)
+
+
+class Turn:
+    """A callback that waits for its turn, and whose it is: as asyncio's handle, but cheap."""
+
+    __slots__ = ("args", "callback", "cancelled", "context", "process")
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> None:
+        """Take the context that is given, or the current one."""
+        self.callback = callback
+        self.args = args
+        if context is None:
+            self.context = copy_context()
+            self.process = CURRENT.get()
+        else:
+            self.context = context
+            self.process = context.get(CURRENT)
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Let nothing happen when its turn comes."""
+        self.cancelled = True
+
+
 class Process:
     """A process of the simulation."""
 
@@ -48,7 +75,7 @@ class Process:
         self.name = name
         self.alive = True
         self.frozen = False
-        self.parked: list[asyncio.Handle] = []
+        self.parked: list[Turn] = []
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.context = copy_context()
         self.context.run(CURRENT.set, self)
@@ -60,9 +87,6 @@ class Process:
             raise Died(self.name)
 
 
-CURRENT: ContextVar[Process | None] = ContextVar("process", default=None)
-
-
 class VirtualLoop(asyncio.AbstractEventLoop):
     """Runs callbacks in an order that the seed decides; when none is ready, time jumps."""
 
@@ -72,8 +96,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self.errors: list[dict[str, Any]] = []
         self.outside: Context = copy_context()
         self._now = 0.0
-        self._ready: deque[asyncio.Handle] = deque()
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._ready: deque[Turn] = deque()
+        self._timers: list[tuple[float, int, Turn]] = []
         self._ties = count()
         self._running = False
 
@@ -83,13 +107,13 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Return the virtual time, in seconds."""
         return self._now
 
-    def call_soon(  # type: ignore[override] # arguments are passed on as they come
+    def call_soon(  # type: ignore[override] # a turn is all of a handle that is used
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    ) -> Turn:
         """Run a callback as soon as it is its turn."""
-        handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
-        return handle
+        turn = Turn(callback, args, context)
+        self._ready.append(turn)
+        return turn
 
     def call_at(  # type: ignore[override]
         self,
@@ -97,11 +121,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: Context | None = None,
-    ) -> asyncio.TimerHandle:
+    ) -> Turn:
         """Run a callback at a moment."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._timers, (when, next(self._ties), handle))
-        return handle
+        turn = Turn(callback, args, context)
+        heapq.heappush(self._timers, (when, next(self._ties), turn))
+        return turn
 
     def call_later(  # type: ignore[override]
         self,
@@ -109,9 +133,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: Context | None = None,
-    ) -> asyncio.TimerHandle:
+    ) -> Turn:
         """Run a callback after some time."""
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        turn = Turn(callback, args, context)
+        heapq.heappush(self._timers, (self._now + delay, next(self._ties), turn))
+        return turn
 
     def create_future(self) -> asyncio.Future[Any]:
         """Return a future of this loop."""
@@ -148,9 +174,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Keep what nobody caught."""
         self.errors.append(context)
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Leave it where it is: it is passed over when its time comes."""
 
     # --- processes ---------------------------------------------------------------------------
 
@@ -205,19 +228,22 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self._advance(until_seconds)
         if len(ready) > 1 and self.rng.random() < SHUFFLED:
             ready.rotate(-self.rng.randrange(len(ready)))
-        handle = ready.popleft()
-        if handle._cancelled:
+        turn = ready.popleft()
+        if turn.cancelled:
             return
-        process = handle._context.get(CURRENT)  # type: ignore[attr-defined] # it has
+        process = turn.process
         if process is not None and process.frozen:
-            process.parked.append(handle)
+            process.parked.append(turn)
             return
-        handle._run()
+        try:
+            turn.context.run(turn.callback, *turn.args)
+        except Exception as error:  # noqa: BLE001 - as asyncio does: the loop outlives a callback
+            self.call_exception_handler({"message": "a callback failed", "exception": error})
 
     def _advance(self, until_seconds: float) -> None:
         """Jump to the next moment at which something is due."""
         timers = self._timers
-        while timers and timers[0][2]._cancelled:
+        while timers and timers[0][2].cancelled:
             heapq.heappop(timers)
         if not timers or timers[0][0] > until_seconds:
             raise StuckError(f"nothing ends this before {until_seconds} s")

@@ -103,6 +103,8 @@ class Network:
         if self.next_fates:
             return self.next_fates.pop(0)
         chances, dice = self.chances, self.rng.random()
+        if dice >= chances.slow + chances.lost + chances.unanswered + chances.held:
+            return Fate.PASSES
         for fate, chance in (
             (Fate.SLOW, chances.slow),
             (Fate.LOST, chances.lost),

@@ -307,6 +307,7 @@ _READ: Mapping[str, Callable[[bytes], Any]] = {
     "entry_id": lambda field: str(UUID(bytes=field)),
     "ip": _address,
 }
+_READERS = tuple((name, _READ.get(name, bytes.decode)) for name in COLUMNS)
 _SEQ, _OCCURRED, _ID, _ORG = (
     COLUMNS.index(name) for name in ("seq", "occurred_at", "entry_id", "org_id")
 )
@@ -316,8 +317,8 @@ def read_row(fields: Sequence[bytes | None]) -> Row:
     """Return a stored row as a reader gets it."""
     return Row(
         {
-            name: None if field is None else _READ.get(name, bytes.decode)(field)
-            for name, field in zip(COLUMNS, fields, strict=True)
+            name: None if field is None else read(field)
+            for (name, read), field in zip(_READERS, fields, strict=True)
         }
     )
 
@@ -325,6 +326,8 @@ def read_row(fields: Sequence[bytes | None]) -> Row:
 def copy_entries(session: Session, copied: bytes) -> str:
     """Insert entries: a day, both unique keys and what is in them are looked at."""
     rows = parse(copied)
+    if REFUSED in copied:
+        raise asyncpg.DataError("refused")
     for fields in rows:
         _insert(session, fields)
     session.copying = False
@@ -336,8 +339,6 @@ def _insert(session: Session, fields: list[bytes | None]) -> None:
     assert occurred is not None
     assert org is not None
     assert identifier is not None
-    if any(field is not None and REFUSED in field for field in fields):
-        raise asyncpg.DataError("refused")
     day = _instant(occurred).date()
     if day not in session.store.days["audit_entries"]:
         raise _violation(asyncpg.CheckViolationError, None)
