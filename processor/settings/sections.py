@@ -1,5 +1,6 @@
 """What can be set, section by section, with bounds and defaults."""
 
+import json
 import re
 import ssl
 from typing import Annotated, Any, Literal, Self
@@ -177,6 +178,17 @@ class Serve(Section):
     exports_at_once: Annotated[int, Field(ge=1, le=1_000)] = 4
     tails_at_once: Annotated[int, Field(ge=1, le=10_000)] = 50
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _from_json(cls, given: object) -> object:
+        """Read a list that stands in a variable."""
+        if not isinstance(given, str):
+            return given
+        try:
+            return json.loads(given)
+        except ValueError as error:
+            raise ValueError('a list in JSON expected, such as ["10.0.0.0/8"]') from error
 
 
 class Http(Section):

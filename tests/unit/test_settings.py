@@ -1,8 +1,12 @@
 """Settings: where they come from, what is refused, and what is never shown."""
 
+import json
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from processor.errors import StartRefused
 from processor.settings import Settings, redacted, variables
@@ -182,6 +186,17 @@ def test_variables_are_the_paths_of_the_settings() -> None:
     assert names["HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS"] == ("kafka", "bootstrap_servers")
     assert names["HUB_AUDIT_ENVIRONMENT"] == ("environment",)
     assert len(set(names.values())) == len(names)
+
+
+@pytest.mark.parametrize("variable", sorted(variables()))
+def test_every_setting_can_be_set_by_its_variable(variable: str) -> None:
+    """Its default, written as the reference shows it, is read as what it was."""
+    default = Settings()
+    value: Any = reduce(getattr, variables()[variable], default)
+    if value is None or isinstance(value, SecretStr):
+        return
+    text = json.dumps(value) if isinstance(value, bool | tuple) else str(value)
+    assert Settings.load(env={variable: text}) == default
 
 
 def test_settings_cannot_be_changed() -> None:
