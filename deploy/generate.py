@@ -1,4 +1,4 @@
-"""Writes what is generated for whoever installs: Kafka's topics and users, settings, licences.
+"""Writes what is generated for whoever installs: topics, users, alerts, settings, licences.
 
 ``python deploy/generate.py`` writes the files; a test keeps them equal to what it would write.
 """
@@ -71,6 +71,22 @@ def users() -> str:
     return BY_HAND.format("deploy/kafka/acls.yaml") + _documents(made)
 
 
+def rules() -> str:
+    """Return the alerts and recorded series as a resource of Prometheus' operator."""
+    groups = [
+        group
+        for name in ("rules", "alerts")
+        for group in yaml.safe_load((ROOT / "prometheus" / f"{name}.yml").read_text())["groups"]
+    ]
+    made = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "hub-audit"},
+        "spec": {"groups": groups},
+    }
+    return BY_HAND.format("deploy/prometheus") + _documents([made])
+
+
 def settings_page() -> str:
     """Return the reference of every setting: variable, default, bounds."""
     lines = [
@@ -123,6 +139,7 @@ def files() -> dict[Path, str]:
     return {
         production / "kafka-topics.yaml": topics(),
         production / "kafka-users.yaml": users(),
+        production / "prometheus-rules.yaml": rules(),
         ROOT / "settings.md": settings_page(),
         ROOT / "licenses.md": licenses(),
     }

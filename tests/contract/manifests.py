@@ -16,6 +16,8 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 PROCESSES = {"process", "serve", "forward", "defend", "maintain"}
 JOBS = {"migrate", "topics"}
+OPERATOR = {"operator"}
+"""Where people work: it has no process of ours running."""
 Document = dict[str, Any]
 
 

@@ -68,6 +68,8 @@ def test_compose_file_is_whole() -> None:
         for port in service.get("ports", ()):
             assert port.startswith("127.0.0.1:")
         assert "healthcheck" in service
+    kept = {volume.partition(":")[2] for volume in services["kafka"]["volumes"]}
+    assert services["kafka"]["environment"]["KAFKA_LOG_DIRS"] in kept
     for name in PROCESSES | JOBS:
         assert command(services[name]["command"]).name == services[name]["command"][-1]
         known = {*variables(), *(f"{variable}_FILE" for variable in variables())}

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import kubernetes_validate
 import pytest
+import yaml
 from starlette.routing import Route
 
 from processor import health
+from processor.emit.acls import principal_of
 from processor.settings import Settings
 from tests.contract.manifests import (
     DEPLOY,
     JOBS,
+    OPERATOR,
     PROCESSES,
     Workload,
     command,
@@ -23,6 +26,7 @@ from tests.contract.manifests import (
 from tests.integration.secure import Authority
 
 OVERLAYS = ("development", "production")
+RULE_FILES = ("rules.yml", "alerts.yml")
 OURS = ("apps/v1", "batch/v1", "v1", "policy/v1", "networking.k8s.io/v1")
 DSN = "postgresql://u:p@db/hub_audit?sslmode=verify-full&sslrootcert={}/postgres-ca/ca.crt"
 
@@ -37,14 +41,16 @@ def test_manifests_are_valid(folder: str) -> None:
         else:
             foreign.add(document["kind"])
     wanted = {"Kafka", "KafkaNodePool", "KafkaTopic", "KafkaUser", "Cluster", "ScaledObject"}
-    assert foreign == (wanted | {"PodMonitor"} if folder == "production" else set())
+    assert foreign == (
+        wanted | {"PodMonitor", "PrometheusRule"} if folder == "production" else set()
+    )
 
 
 @pytest.mark.parametrize("folder", OVERLAYS)
 def test_every_process_is_deployed_with_settings_that_load(folder: str, tmp_path: Path) -> None:
     """All processes and jobs are there, and each starts from what it is told and given."""
     found = {each.name: each for each in workloads(folder)}
-    assert set(found) == PROCESSES | JOBS
+    assert set(found) == PROCESSES | JOBS | OPERATOR
     authority = Authority(tmp_path)
     for each in found.values():
         place = tmp_path / each.name
@@ -82,6 +88,9 @@ def test_commands_ports_and_probes_are_those_of_the_code(folder: str) -> None:
     """What is run is a command, what is asked is served, and where it listens."""
     settings, paths = Settings(), _health_paths()
     for each in workloads(folder):
+        if each.name in OPERATOR:
+            assert each.container["command"] == ["sleep", "infinity"]
+            continue
         assert command(each.container["args"]).name == each.container["args"][-1]
         if each.name in JOBS:
             continue
@@ -100,6 +109,8 @@ def test_no_pod_may_more_than_it_must(folder: str) -> None:
     """No root, nothing written, no capability, no token of the cluster, bounded memory."""
     for each in workloads(folder):
         assert each.pod["automountServiceAccountToken"] is False
+        # Variables of the services around, such as HUB_AUDIT_SERVE_PORT, are no settings of ours.
+        assert each.pod["enableServiceLinks"] is False
         context = each.pod["securityContext"]
         assert (context["runAsNonRoot"], context["runAsUser"]) == (True, 10001)
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -124,7 +135,7 @@ def test_every_process_comes_in_as_itself() -> None:
         }
         assert user in users
         assert secrets["kafka"] == user
-        login = "operator" if each.name in JOBS else each.name
+        login = "operator" if each.name in JOBS | OPERATOR else each.name
         assert secrets["postgres"] == f"hub-audit-postgres-{login}"
         assert user == {"process": "processor", "forward": "forwarder"}.get(login, login)
 
@@ -161,6 +172,41 @@ def test_workers_scale_by_a_metric_that_exists_up_to_the_lanes() -> None:
     (monitor,) = of_kind("production", "PodMonitor")
     (watched,) = monitor["spec"]["selector"]["matchExpressions"]
     assert set(watched["values"]) == {f"hub-audit-{name}" for name in PROCESSES}
+
+
+def test_every_alert_is_in_the_cluster() -> None:
+    """The operator of Prometheus gets each rule that the file has, with nothing changed."""
+    (rule,) = of_kind("production", "PrometheusRule")
+    files = [yaml.safe_load((DEPLOY / "prometheus" / f).read_text()) for f in RULE_FILES]
+    assert rule["spec"]["groups"] == [group for file in files for group in file["groups"]]
+    assert any("alert" in rule for group in rule["spec"]["groups"] for rule in group["rules"])
+
+
+def test_brokers_are_let_into_the_namespace() -> None:
+    """The namespace admits restricted pods alone: Strimzi's containers are told to be such."""
+    (kafka,) = of_kind("production", "Kafka")
+    of_broker, of_entities = (
+        kafka["spec"][part]["template"] for part in ("kafka", "entityOperator")
+    )
+    for container in (*of_broker.values(), *of_entities.values()):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_rights_of_siems_are_left_alone() -> None:
+    """What a subscription allows its SIEM, Strimzi's operator of users does not take away."""
+    (kafka,) = of_kind("production", "Kafka")
+    container = kafka["spec"]["entityOperator"]["template"]["userOperatorContainer"]
+    (ignored,) = (
+        e["value"] for e in container["env"] if e["name"].endswith("IGNORED_USERS_PATTERN")
+    )
+    assert re.match(ignored, principal_of("acme").removeprefix("User:"))
+    users = {each["metadata"]["name"] for each in of_kind("production", "KafkaUser")}
+    assert not [name for name in users if re.match(ignored, name)]
 
 
 def _health_paths() -> set[str]:

@@ -80,7 +80,7 @@ EXPECTED: dict[str, Allowed] = {
         | each(HUB, {READ, WRITE, *KEEP})
         | {FINDINGS: {READ, *KEEP}}
         | {TELEMETRY: KEEP}
-        | each([SIEM, SIEM_OTHER], {"CREATE", "DELETE", *LOOK}),
+        | each([SIEM, SIEM_OTHER], {READ, "CREATE", "DELETE", *LOOK}),
         "groups": each(GROUPS[:3], {"DESCRIBE"}),
         "ids": {IDS[2]: {WRITE}, "production.hub-audit.republish": {WRITE}},
         "cluster": {"cluster": {"ALTER", "DESCRIBE"}},
