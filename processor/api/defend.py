@@ -46,7 +46,10 @@ async def listed(
     """Return a page of findings, the latest first; ``next`` is the cursor of the one behind it."""
     acknowledged = None if asked.status is None else asked.status == "acknowledged"
     wanted = Wanted(acknowledged, asked.severity, asked.rule)
-    found, following = await look(services, viewer, wanted, limit=asked.limit, cursor=asked.cursor)
+    what = asked.model_dump(include={"status", "severity", "rule"}, exclude_none=True)
+    found, following = await look(
+        services, viewer, wanted, what=what, limit=asked.limit, cursor=asked.cursor
+    )
     return _json({"findings": [shown(each) for each in found], "next": following})
 
 
@@ -68,14 +71,18 @@ async def acknowledge(viewer: Noting, services: Serving, finding_id: UUID) -> Re
 
 
 async def look(
-    services: Services, viewer: Viewer, wanted: Wanted, *, limit: int, cursor: str | None
+    services: Services,
+    viewer: Viewer,
+    wanted: Wanted,
+    *,
+    what: dict[str, str],
+    limit: int,
+    cursor: str | None,
 ) -> tuple[list[Kept], str | None]:
-    """Return a page of findings and the cursor of the next page; the look is told of."""
-    what = {
-        name: str(value)
-        for name, value in wanted._asdict().items()
-        if value is not None and name != "before"
-    }
+    """Return a page of findings and the cursor of the next page; the look is told of.
+
+    ``what`` is what was chosen, in words that stay the same from page to page.
+    """
     text = "findings " + repr(sorted(what.items()))
     if cursor:
         key = services.cursors.read(viewer.org_id, text, cursor)

@@ -63,7 +63,9 @@ async def one(request: Request, finding_id: UUID) -> Response:
             last=shown.shown_time(finding["last_at"]),
             pivots=shown.pivots(finding),
             rests_on=shown.rests_on(finding),
-            reports=await findings.reports(services.reader, finding),
+            reports=[
+                shown.report(each) for each in await findings.reports(services.reader, finding)
+            ],
             **await _evidence(services, viewer, finding),
         )
 
@@ -91,7 +93,7 @@ async def _dashboard(
     overview = await findings.overview(services.reader, viewer.org_id, begin, now, bars)
     wanted = _wanted(chosen, begin)
     found, following = await defend.look(
-        services, viewer, wanted, limit=ROWS, cursor=cursor or None
+        services, viewer, wanted, what=dict(chosen), limit=ROWS, cursor=cursor or None
     )
     narrowed = {name: chosen[name] for name in ("severity", "rule", "since") if name in chosen}
     return html.page(

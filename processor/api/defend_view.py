@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from processor.api import view
-from processor.api.view import Link, instant
+from processor.api.view import Link, instant, visible
+from processor.query.lexer import VALUES_MAX
 from processor.store.findings import Kept, Overview
 from schemas.finding import RULE_TEXTS, SEVERITIES, Finding, Severity
 from schemas.query import Field, Numbers, Period, Query, Term
@@ -118,6 +119,22 @@ def row(kept: Kept, now: datetime) -> dict[str, Any]:
     }
 
 
+def report(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return an endpoint's report as a line of the table; most of it may be missing."""
+    host, user, process = found["host"], found.get("user") or {}, found["process"]
+    told = {
+        "time": found["time"],
+        "verdict": found["verdict"],
+        "title": found.get("title"),
+        "host": host.get("name") or host["id"],
+        "address": host.get("ip"),
+        "user": user.get("email") or user.get("name") or user.get("id"),
+        "process": process["name"],
+        "path": process.get("path"),
+    }
+    return {name: visible(text or "") for name, text in told.items()}
+
+
 def evidence_query(finding: Finding) -> Query:
     """Return the query of the entries that a finding rests on.
 
@@ -126,7 +143,8 @@ def evidence_query(finding: Finding) -> Query:
     since, until = (datetime.fromisoformat(finding[at]) for at in ("first_at", "last_at"))
     values = tuple(Numbers(first, last) for first, last in _ranges(finding["evidence"]["seqs"]))
     period = Term(Field.CREATED, (Period(since, until + timedelta(milliseconds=1)),))
-    if sum(len(f"{value.first}..{value.last},") for value in values) > QUERY_CHARACTERS_MAX:
+    characters = sum(len(f"{value.first}..{value.last},") for value in values)
+    if characters > QUERY_CHARACTERS_MAX or len(values) > VALUES_MAX:
         values = (Numbers(values[0].first, values[-1].last),)
     return Query((Term(Field.SEQ, values), period))
 

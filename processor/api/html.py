@@ -19,6 +19,11 @@ from processor.errors import Outage
 HERE = Path(__file__).parent
 STATIC = StaticFiles(directory=HERE / "static")
 
+TO_LOG = Link("Go to the log", "/log")
+TO_LOGIN = Link("Log in", "/login")
+LOGIN_PATHS = {"/login": None, "/callback": TO_LOGIN}
+"""What goes wrong here is shown, with a way on: who is sent to the login would be back for ever."""
+
 _pages = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
@@ -60,7 +65,7 @@ def missing() -> Response:
     problem = Problem("not_found", "There is no such page.")
     return page(
         "problem.html", None, status=problem.kind.status, title=problem.kind.title,
-        problem=problem, ways=(), again=False,
+        problem=problem, ways=(), again=False, onward=TO_LOG,
     )  # fmt: skip
 
 
@@ -79,9 +84,8 @@ async def refused(
 ) -> Response:
     """Show what went wrong, in the page's own words and with the right status, and ways out."""
     problem = problems.of(error)
-    if problem.code in ("token_missing", "token_invalid") and not request.headers.get(
-        "authorization"
-    ):
+    nobody = problem.code in ("token_missing", "token_invalid")
+    if nobody and request.url.path not in LOGIN_PATHS and not request.headers.get("authorization"):
         return RedirectResponse(f"/login?{_next(request)}", 303)
     if viewer is None and problem.code == "permission_missing":
         viewer = await identified(request)
@@ -95,6 +99,7 @@ async def refused(
         problem=problem,
         ways=ways,
         again=isinstance(error, (Outage, TimeoutError)),
+        onward=LOGIN_PATHS.get(request.url.path, TO_LOG),
     )
     answer.headers.update(problem.headers)
     return answer

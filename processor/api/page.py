@@ -87,7 +87,7 @@ async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
             entry=found,
             label=CATALOGUE[found["action"]].label,
             facts=view.facts(query, found),
-            around=view.around(found),
+            around=view.around(found, services.settings.retention_days),
             changes=view.changes(found),
             raw=view.visible(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()),
             back=view.log_url(query),
@@ -156,6 +156,7 @@ async def _overview(services: Services, viewer: Viewer, query: asked.Query) -> d
         "ends": view.instant(until),
         "oldest": view.instant(oldest),
         "beyond_retention": since < oldest,
+        "kept": view.days(services.settings.retention_days),
         "counted_back_to": view.instant(max(reached)) if reached else None,
     }
 

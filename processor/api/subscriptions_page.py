@@ -47,9 +47,9 @@ KINDS: Mapping[str, Kind] = {
 
 DONE = {
     "created": "The subscription is there. Send a test event to see it arrive.",
-    "unmatched": "The subscription is there, but no entry of the last 90 days would have passed "
-    "its filter. Is it what you want?",
-    "pause": "Paused. The place is kept for as long as entries are: 90 days.",
+    "unmatched": "The subscription is there, but no entry of the last "
+    f"{store.MATCHED_DAYS} days would have passed its filter. Is it what you want?",
+    "pause": "Paused. The place is kept for as long as entries are.",
     "resume": "Resumed. What came meanwhile is delivered now.",
     "test": "A test event is on its way.",
     "replay": "The replay has begun.",
@@ -73,6 +73,7 @@ async def overview(request: Request, done: Annotated[str, Query(max_length=20)] 
             rows=[_row(shown(services, each), now) for each in found],
             running=await store.forwarding(services.control),
             more=len(found) < len(get_args(FormatName)),
+            kept=view.days(services.settings.retention_days),
             done=DONE.get(done),
         )
 
@@ -249,6 +250,7 @@ async def _detail(services: Services, viewer: Viewer, name: FormatName, **more: 
         title=_kind(name).label,
         **_row(found, now),
         running=running,
+        kept=view.days(services.settings.retention_days),
         properties=_properties(found),
         **given,
     )

@@ -250,6 +250,7 @@ def row(query: Query, entry: Entry) -> dict[str, Any]:
             actor.get("email") or actor.get("name") or actor.get("id") or actor["type"]
         ),
         "target": visible(target.get("name") or target.get("email") or target.get("id") or ""),
+        "address": visible(entry.get("ip") or entry.get("ip_raw") or ""),
     }
 
 
@@ -260,11 +261,16 @@ def changes(entry: Entry) -> list[Change]:
     return [Change(visible(name), _shown(old, name), _shown(new, name)) for name in names]
 
 
-def around(entry: Entry) -> list[Link]:
+def days(count: int) -> str:
+    """Return a number of days in words."""
+    return f"{count} {'day' if count == 1 else 'days'}"
+
+
+def around(entry: Entry, retention_days: int) -> list[Link]:
     """Return where an investigation goes on from an entry: who, in what, from where."""
     actor, at = entry["actor"], datetime.fromisoformat(entry["occurred_at"])
     near = Term(Field.CREATED, (Period(at - AROUND, at + AROUND),))
-    kept = Term(Field.CREATED, (Period(timedelta(seconds=PERIODS["90d"]), None),))
+    kept = Term(Field.CREATED, (Period(timedelta(days=retention_days), None),))
     pivots: list[tuple[str, Field, str | None, Term]] = [
         ("What this actor did an hour before and after", Field.ACTOR,
          actor.get("id") or actor.get("email"), near),

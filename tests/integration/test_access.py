@@ -111,6 +111,19 @@ async def served(settings: Settings) -> AsyncIterator[None]:
         await serving
 
 
+@asynccontextmanager
+async def beside(place: Place, **other: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the same with other settings, on a port of its own; give a browser that is there."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    other["serve"] = place.settings.serve.model_copy(update={"port": port, "public_url": url})
+    async with (
+        served(place.settings.model_copy(update=other)),
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        yield client
+
+
 async def followed(client: httpx.AsyncClient, answer: httpx.Response) -> httpx.Response:
     """Follow redirects to the end, as a browser does."""
     while answer.next_request is not None:
@@ -194,6 +207,34 @@ async def test_login_begun_elsewhere_is_refused(place: Place) -> None:
         client.cookies.set(FLOW_COOKIE, flow)
         assert (await client.get(back)).status_code == 401
         assert COOKIE not in victim.cookies
+
+
+async def test_failed_login_is_shown(place: Place) -> None:
+    """A browser is told what went wrong and where to begin again: no way leads round in a ring."""
+    async with place.browser() as client:
+        client.headers["accept"] = "text/html"
+        refused = await client.get("/callback?code=x&state=y")
+        assert refused.status_code == 401
+        assert "begin again" in refused.text
+        assert 'href="/login"' in refused.text
+
+
+async def test_page_without_a_login_says_so(place: Place) -> None:
+    """Where no issuer is set up to log in at, a browser is told, and not sent back to the login."""
+    access = place.settings.access.model_copy(update={"authorize_url": ""})
+    async with beside(place, access=access) as client:
+        client.headers["accept"] = "text/html"
+        told = await followed(client, await client.get("/log"))
+    assert told.status_code == 401
+    assert "no issuer is set up to log in at" in told.text
+    assert 'class="button"' not in told.text
+
+
+async def test_page_says_how_long_entries_are_kept(place: Place) -> None:
+    """It is the installation's own number of days, not the usual one."""
+    async with beside(place, retention_days=400) as client:
+        page = await logged_in(client, OLIVIA, "/siem")
+        assert "can be replayed for 400 days" in page.text
 
 
 async def test_proof_of_another_login_is_refused(place: Place) -> None:
