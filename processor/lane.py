@@ -40,6 +40,9 @@ the machine or the broker is busy, they get fewer and larger instead of queueing
 
 BACKOFF_SECONDS_MIN = 0.2
 BACKOFF_SECONDS_MAX = 5.0
+DOUBLINGS_MAX = 10
+"""An outage of hours is a thousand failures: no float holds as many doublings."""
+
 FENCED_SECONDS = 1.0
 """Long enough for the group to tell a worker that woke from a freeze that the lane is lost."""
 
@@ -317,6 +320,7 @@ class Lane:
             await store.caught_up(self._db, self.lane, epoch, positions, asked_at, batch)
             self._holding = self._holding._replace(positions=positions)
             self.progress.moved(positions)
+            self.trouble.over(self.lane)
 
     # --- resets ----------------------------------------------------------------------------
 
@@ -365,14 +369,15 @@ class Trouble:
         log.log(level, "lane_reset", extra={"lane": lane, "cause": cause, "error": str(error)})
 
     def over(self, lane: int) -> None:
-        """Note that a batch passed."""
+        """Note that a batch passed, or that there is none to pass."""
         if self._failures:
             log.info("lane_recovered", extra={"lane": lane, "failures": self._failures})
         self.reason, self.cause, self._failures = "", "", 0
 
     def backoff_seconds(self) -> float:
         """Return how long to wait before the next attempt: doubling, bounded."""
-        return float(min(BACKOFF_SECONDS_MIN * 2**self._failures, BACKOFF_SECONDS_MAX))
+        doubled = BACKOFF_SECONDS_MIN * 2.0 ** min(self._failures, DOUBLINGS_MAX)
+        return min(doubled, BACKOFF_SECONDS_MAX)
 
 
 def _cause(error: Outage) -> str:

@@ -131,7 +131,7 @@ class Worker:
         for number, by_topic in (await self._consumer.ends()).items():
             lane = self._lanes.get(number)
             if lane is not None:
-                lane.progress.ends = Ends(by_topic, asked_at)
+                lane.progress.seen(Ends(by_topic, asked_at))
                 self._watch(lane)
 
     def _watch(self, lane: Lane) -> None:
