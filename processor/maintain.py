@@ -11,7 +11,7 @@ with what an earlier one left unfinished, and ends with what matters least if it
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -89,6 +89,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         metrics.started("maintain", version("hub-audit"), NORMALIZER)
         metrics.kept(settings.retention_days)
         metrics.watch_connections(db.occupation)
+        metrics.store_seen(**(await vitals(db))._asdict())
+        metrics.went_on()
         working = asyncio.create_task(keeper.keep(db))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -122,17 +124,25 @@ class Keeper:
         """Do rounds for ever."""
         while True:
             try:
-                done = await _round(self._settings, db)
-                self._went_well_at = time.monotonic()
+                done = await _round(self._settings, db, self._went_on)
+                self._went_on()
                 self._why = "another maintainer is at work" if done.standing_by else "maintained"
             except Outage as error:
                 self._why = str(error)
                 log.warning("round_postponed", extra={"error": self._why})
             await asyncio.sleep(self._settings.maintain.interval_seconds)
 
+    def _went_on(self) -> None:
+        """Note that the round goes well: a first one may seal days for hours."""
+        self._went_well_at = time.monotonic()
+        self._why = "at work"
+        metrics.went_on()
 
-async def _round(settings: Settings, db: Database) -> Round:
-    """Do one round."""
+
+async def _round(
+    settings: Settings, db: Database, went_on: Callable[[], None] = lambda: None
+) -> Round:
+    """Do one round, and tell after each day of it."""
     done = Round(created=await ensure_window(db, settings.retention_days))
     async with alone(db) as session:
         if session is None:
@@ -144,8 +154,11 @@ async def _round(settings: Settings, db: Database) -> Round:
         for table in TABLES:
             await _purge(session, table, oldest, done)
         await _announce(settings, session, done)
-        for day in await _unsealed(settings, session, at):
+        waiting = await _unsealed(settings, session, at)
+        for sealed, day in enumerate(waiting):
+            metrics.days_unsealed(len(waiting) - sealed)
             await _seal(session, day, settings.maintain.rest, done)
+            went_on()
     await _note(db, done)
     return done
 

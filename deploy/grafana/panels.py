@@ -224,6 +224,7 @@ PIPELINE = Dashboard(
             "ops",
             (rate("hub_audit_strays_total"), "strays"),
             (rate("hub_audit_source_gap_offsets_total"), "forgotten offsets"),
+            ("max(hub_audit_recently_lost_offsets)", "forgotten offsets, last hour"),
         ),
         graph(
             "Processor",

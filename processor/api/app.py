@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Annotated
@@ -55,7 +55,12 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         """Be connected for as long as the application runs."""
         metrics.started("serve", version("hub-audit"), NORMALIZER)
-        async with Services.opened(settings) as services:
+        async with AsyncExitStack() as opened:
+            try:
+                services = await opened.enter_async_context(Services.opened(settings))
+            except Exception as error:
+                app.state.why_not_started = error  # the server only logs it
+                raise
             app.state.services = services
             metrics.watch_connections(services.reader.db.occupation, services.control.occupation)
             watching = asyncio.create_task(measure_loop())

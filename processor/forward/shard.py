@@ -13,6 +13,7 @@ meanwhile, and from then on only what is committed counts.
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 
 from processor import metrics
@@ -92,9 +93,11 @@ class Shard:
         """Send everybody what is new for them, within bounds; tell whether there was anything."""
         if not self._producer.ready:
             await self.begin()
+        looked_at = time.time()
         served = await self._served()
         if self._without_place(served) and not self._standing.settled:
             await self.begin()
+            looked_at = time.time()
             served = await self._served()  # another may have carried out orders we read before
         await self._find_places(served)
         metrics.forward_lag(self._shard, self._standing.behind(served))
@@ -102,6 +105,8 @@ class Shard:
         for together in self._standing.apart_from_suspects(due):
             if not await self._sent(await packed(self._db, together)):
                 break  # the producer is to be started, and then all places are read again
+        if self._standing.behind(served) <= 0:
+            metrics.forward_level(self._shard, looked_at)
         return bool(due)
 
     # --- what is to be done ------------------------------------------------------------------

@@ -25,6 +25,7 @@ from processor.metrics.defending import (
 )
 from processor.metrics.forwarding import (
     forward_lag,
+    forward_level,
     forwarded,
     forwarder_seen,
     shard_released,
@@ -34,8 +35,10 @@ from processor.metrics.keeping import kept, store_seen
 from processor.metrics.maintaining import (
     day_purged,
     day_sealed,
+    days_unsealed,
     dead_letters_waiting,
     maintained,
+    went_on,
 )
 from processor.metrics.processing import (
     Batch,
@@ -68,6 +71,7 @@ __all__ = [
     "batch_done",
     "day_purged",
     "day_sealed",
+    "days_unsealed",
     "dead_letters_waiting",
     "declared",
     "defend_lag",
@@ -77,6 +81,7 @@ __all__ = [
     "exporting",
     "findings_published",
     "forward_lag",
+    "forward_level",
     "forwarded",
     "forwarder_seen",
     "found",
@@ -101,4 +106,5 @@ __all__ = [
     "told_nothing",
     "watch_connections",
     "watch_lanes",
+    "went_on",
 ]

@@ -13,7 +13,7 @@ FORWARD_LAG = _of.gauge(
 )
 FORWARD_LEVEL = _of.gauge(
     "forward_level_timestamp_seconds",
-    "When the shard last had nothing left to send, or was taken.",
+    "Up to when all that was there then has been sent, or when the shard was taken.",
     "shard",
 )
 SHARDS = _of.gauge("shards_held", "Shards of subscriptions that this forwarder holds.")
@@ -38,8 +38,11 @@ def shard_taken(shard: int) -> None:
 def forward_lag(shard: int, entries: int) -> None:
     """Note how far the slowest subscription of a shard is behind."""
     FORWARD_LAG.labels(str(shard)).set(entries)
-    if not entries:
-        FORWARD_LEVEL.labels(str(shard)).set_to_current_time()
+
+
+def forward_level(shard: int, at: float) -> None:
+    """Note a moment, in UNIX seconds: what was there then has been sent."""
+    FORWARD_LEVEL.labels(str(shard)).set(at)
 
 
 def shard_released(shard: int) -> None:

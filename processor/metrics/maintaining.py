@@ -8,7 +8,8 @@ from schemas.rejection import Reason
 _of = Of("maintain")
 
 MAINTAINED = _of.gauge(
-    "maintained_timestamp_seconds", "When a round of maintenance last went well."
+    "maintained_timestamp_seconds",
+    "When maintenance last went on: a round, a day that it sealed, or its start.",
 )
 PURGED = _of.counter("purged_days_total", "Days dropped by retention.", "table")
 PURGED_ROWS = _of.counter(
@@ -18,9 +19,7 @@ OVERDUE = _of.gauge("overdue_partitions", "Days too old that wait for whoever re
 UNANNOUNCED = _of.gauge("unannounced_purges", "Purges their organizations were not told of yet.")
 SEALED = _of.counter("sealed_entries_total", "Entries in the days that were sealed.")
 SEALING = _of.counter("sealing_seconds_total", "Time spent on sealing.")
-UNSEALED = _of.gauge(
-    "unsealed_partitions", "Finished days that could not be sealed in the last round."
-)
+UNSEALED = _of.gauge("unsealed_partitions", "Finished days that are not sealed.")
 WAITING_DEAD_LETTERS = _of.gauge(
     "waiting_dead_letter_records", "Dead letters that are kept and were not redriven.", "reason"
 )
@@ -43,6 +42,15 @@ def maintained(*, overdue: int, unsealed: int, unannounced: int) -> None:
     OVERDUE.set(overdue)
     UNSEALED.set(unsealed)
     UNANNOUNCED.set(unannounced)
+
+
+def days_unsealed(count: int) -> None:
+    """Note how many finished days wait to be sealed."""
+    UNSEALED.set(count)
+
+
+def went_on() -> None:
+    """Note that maintenance goes on."""
     MAINTAINED.set_to_current_time()
 
 

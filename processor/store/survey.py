@@ -38,12 +38,16 @@ class Server(NamedTuple):
 
 
 class Vitals(NamedTuple):
-    """Days ahead of today by table, when the oldest day begins (UNIX time), books that are off."""
+    """Days ahead of today by table, when the oldest day begins (UNIX time), books that are off.
+
+    ``lost_offsets``: what the bus forgot before it was stored, as found within the last hour.
+    """
 
     days_ahead: Mapping[str, int]
     oldest_day_at: float
     unbalanced: int
     off_by: int
+    lost_offsets: int
 
 
 async def owner(db: Database) -> Owner | None:
@@ -112,7 +116,9 @@ async def vitals(db: Database) -> Vitals:
     }
     begin = datetime.combine(first or current, time.min, UTC).timestamp()
     off = [abs(book.passed - book.accounted) for book in await books(db) if not book.balanced]
-    return Vitals(ahead, begin, len(off), sum(off))
+    async with db.connection() as connection:
+        lost: int = await connection.fetchval(_SQL["recent_gaps"])
+    return Vitals(ahead, begin, len(off), sum(off), lost)
 
 
 def _ahead(there: Collection[date], current: date) -> int:

@@ -1,12 +1,14 @@
 """SIEM subscriptions on a real Kafka and Postgres: in order, exactly once, whatever happens."""
 
 import asyncio
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
 
+from processor import metrics
 from processor.emit import topics
 from processor.forward.forwarder import Forwarder
 from processor.forward.shard import MISSING, Shard
@@ -14,8 +16,9 @@ from processor.store import subscriptions as store
 from processor.store.leases import Leases
 from schemas.subscription import Filter
 from tests.integration import bus
-from tests.integration.forwarding import ORG, World, begun, lift_head
+from tests.integration.forwarding import ORG, SHARD, World, begun, lift_head
 from tests.integration.ops import configure
+from tests.scraped import sample
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -59,6 +62,17 @@ async def test_filter_leaves_holes_that_the_chain_explains(world: World, shard: 
     assert [r["hub_previous_seq"] for r in siem.live()] == ["0"]
     standing = await world.standing()
     assert (standing.forwarded_through, standing.told_through) == (8, 5)
+
+
+async def test_shard_that_has_sent_all_it_saw_is_level(world: World, shard: Shard) -> None:
+    """Where something new comes before every look, nobody is behind for all that."""
+    metrics.show("forward")
+    await world.subscribe()
+    for _ in range(3):
+        await world.happen(2)
+        before = time.time()
+        assert await shard.round()
+        assert sample("forward_level_timestamp_seconds", shard=str(SHARD)) >= before
 
 
 async def test_silence_is_broken_by_a_heartbeat(world: World) -> None:

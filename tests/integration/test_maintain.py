@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -22,7 +23,7 @@ from processor.normalize import normalize
 from processor.settings import Settings
 from processor.store import retention, seal
 from processor.store.load import load
-from processor.store.maintenance import alone, maintenance
+from processor.store.maintenance import Session, alone, maintenance
 from processor.store.partitions import ENTRIES, days
 from processor.store.pool import MAINTENANCE, Database
 from processor.worker import limits_of
@@ -31,6 +32,7 @@ from tests.integration import bus
 from tests.integration.ops import settings_of
 from tests.integration.store import StoringLane, an_entry, opened, query, until
 from tests.integration.test_store_migrations import login_user
+from tests.scraped import sample
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 KEPT = TODAY - timedelta(days=90)
@@ -243,9 +245,34 @@ async def test_maintainer_goes_round_until_it_is_stopped(
     running = asyncio.create_task(maintain.run(settings, stop))
     await until(postgres_dsn, "SELECT count(*) = 1 FROM sealed_days")
     await until_ready(f"http://127.0.0.1:{http.port}/readyz")
+    assert sample("unsealed_partitions") == 0
     stop.set()
     async with asyncio.timeout(5):
         await running
+
+
+async def test_long_round_is_no_standstill(
+    settings: Settings, postgres_dsn: str, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a day is sealed, what there is shows, and the process is as ready as it can be."""
+    seen: list[tuple[float, float, float]] = []
+    sealing = seal.seal
+
+    async def looking(session: Session, day: date, *, rest: float) -> seal.Sealed:
+        times = sample("oldest_day_timestamp_seconds"), sample("maintained_timestamp_seconds")
+        seen.append((sample("unsealed_partitions"), *times))
+        return await sealing(session, day, rest=rest)
+
+    monkeypatch.setattr(seal, "seal", looking)
+    await load(db, [an_entry("acme", "3", at=TODAY - timedelta(days=3))])
+    http = settings.http.model_copy(update={"port": free_port()})
+    stop, began = asyncio.Event(), time.time()
+    running = asyncio.create_task(maintain.run(settings.model_copy(update={"http": http}), stop))
+    await until(postgres_dsn, "SELECT count(*) = 2 FROM sealed_days")
+    stop.set()
+    await running
+    assert [unsealed for unsealed, _, _ in seen] == [2, 1]
+    assert all(oldest > 0 and went_on >= began for _, oldest, went_on in seen)
 
 
 async def until_ready(url: str) -> None:

@@ -12,22 +12,13 @@ from processor import metrics
 from processor.metrics import reference
 from schemas.record import RawRecord
 from schemas.rejection import DeadLetter, Reason, Rejection, Stage
+from tests.scraped import PREFIX, sample
 
-PREFIX = "hub_audit_"
 UNITS = re.compile(
     r"_(seconds|records|offsets|batches|total|info|held|ahead|connections|partitions|purges"
     r"|entries|lanes|subscriptions|in_flight|running|configured)$"
 )
 UNBOUNDED = {"organization", "org", "org_id", "user", "actor", "email", "error", "subscription"}
-
-
-def sample(name: str, **labels: str) -> float:
-    """Return what Prometheus would read of a metric now; 0 for one that is not there."""
-    for family in text_string_to_metric_families(metrics.rendered().decode()):
-        for found in family.samples:
-            if found.name == PREFIX + name and found.labels == labels:
-                return found.value
-    return 0.0
 
 
 def letter(reason: Reason) -> DeadLetter:
@@ -145,13 +136,13 @@ def test_export_that_is_cut_off_is_counted() -> None:
     assert sample("exports_running") == 0
 
 
-def test_shard_that_catches_up_is_level(now: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time of the last level stays while there is something to send; gone with the shard."""
-    metrics.forward_lag(5, 0)
-    monkeypatch.setattr(time, "time", lambda: now + 60)
+def test_shard_is_level_as_of_what_was_sent(now: float) -> None:
+    """Being taken counts as well: who never catches up is behind from then on. Gone with it."""
+    metrics.shard_taken(5)
     metrics.forward_lag(5, 3)
     assert sample("forward_level_timestamp_seconds", shard="5") == now
-    metrics.forward_lag(5, 0)
+    metrics.forward_level(5, now + 60)
+    assert sample("forward_lag_entries", shard="5") == 3
     assert sample("forward_level_timestamp_seconds", shard="5") == now + 60
     metrics.shard_released(5)
     metrics.shard_released(5)
@@ -241,7 +232,7 @@ def test_labels_stay_within_their_sets() -> None:
     """No label of what is exposed says anything that is not in its closed set."""
     metrics.watch_connections(lambda: (1, 2), lambda: (3, 0))
     ahead = {"audit_entries": 8, "dead_letters": 8}
-    metrics.store_seen(days_ahead=ahead, oldest_day_at=0.0, unbalanced=0, off_by=0)
+    metrics.store_seen(days_ahead=ahead, oldest_day_at=0.0, unbalanced=0, off_by=0, lost_offsets=0)
     metrics.dead_letters_waiting({"invalid_json": 3})
     metrics.day_purged("audit_entries", 7)
     assert sample("database_connections", connection_state="idle") == 4

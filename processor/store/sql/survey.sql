@@ -34,6 +34,11 @@ SELECT current_setting('server_version_num')::integer AS version,
 SELECT coalesce(sum(to_offset - from_offset), 0)::bigint AS offsets FROM source_gaps
 WHERE to_offset > from_offset;
 
+-- name: recent_gaps
+-- Of these, those that were found within the last hour.
+SELECT coalesce(sum(to_offset - from_offset), 0)::bigint AS offsets FROM source_gaps
+WHERE to_offset > from_offset AND at > now() - interval '1 hour';
+
 -- name: clock
 -- What the server's clock says.
 SELECT extract(epoch FROM clock_timestamp())::double precision;

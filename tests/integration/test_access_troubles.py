@@ -1,0 +1,60 @@
+"""What a browser is told when somebody cannot get in, and what a page says of its installation."""
+
+import asyncio
+
+import pytest
+from pydantic import SecretStr
+
+from processor.api import serve
+from processor.demo.issuer import PEOPLE
+from processor.errors import DatabaseOutage, StartRefused
+from processor.local.port import free_port
+from tests.integration.access import Place, beside, followed, logged_in
+
+OLIVIA = PEOPLE[0]
+
+
+async def test_failed_login_is_shown(place: Place) -> None:
+    """A browser is told what went wrong and where to begin again: no way leads round in a ring."""
+    async with place.browser() as client:
+        client.headers["accept"] = "text/html"
+        refused = await client.get("/callback?code=x&state=y")
+        assert refused.status_code == 401
+        assert "begin again" in refused.text
+        assert 'href="/login"' in refused.text
+
+
+async def test_page_without_a_login_says_so(place: Place) -> None:
+    """Where no issuer is set up to log in at, a browser is told, and not sent back to the login."""
+    access = place.settings.access.model_copy(update={"authorize_url": ""})
+    async with beside(place, access=access) as client:
+        client.headers["accept"] = "text/html"
+        told = await followed(client, await client.get("/log"))
+    assert told.status_code == 401
+    assert "no issuer is set up to log in at" in told.text
+    assert 'class="button"' not in told.text
+
+
+async def test_page_says_how_long_entries_are_kept(place: Place) -> None:
+    """It is the installation's own number of days, not the usual one."""
+    async with beside(place, retention_days=400) as client:
+        page = await logged_in(client, OLIVIA, "/siem")
+        assert "can be replayed for 400 days" in page.text
+
+
+async def test_page_that_cannot_start_says_so_to_whoever_started_it(place: Place) -> None:
+    """Without its database the process fails, so that a supervisor starts it again."""
+    dsn = SecretStr(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
+    postgres = place.settings.postgres.model_copy(update={"dsn": dsn})
+    elsewhere = place.settings.model_copy(
+        update={
+            "postgres": postgres,
+            "serve": place.settings.serve.model_copy(update={"port": free_port()}),
+        }
+    )
+    async with asyncio.timeout(30):
+        with pytest.raises(DatabaseOutage):
+            await serve.run(elsewhere, asyncio.Event())
+        with pytest.raises(StartRefused) as refused:
+            await serve.run(place.settings, asyncio.Event())  # where another serves
+    assert str(place.settings.serve.port) in refused.value.problems[0]
