@@ -20,8 +20,10 @@ from schemas.record import Record
 
 log = logging.getLogger(__name__)
 
-NAMING = frozenset({"ce_id", "dl_topic", "dl_partition", "dl_offset"})
-"""Headers that tell a canonical event, or a dead letter, from every other one."""
+NAMING = frozenset(
+    {"ce_id", "dl_topic", "dl_partition", "dl_offset", "hub_entry_id", "hub_replay", "hub_test"}
+)
+"""Headers that tell a canonical event, a dead letter or a SIEM's record from every other one."""
 
 CLOCK_SLACK_MS = 60_000
 """A record is appended after what it was made from, by clocks that differ by so much at most."""
@@ -133,6 +135,11 @@ async def _backwards(
             elif clock() - moved_at > ANSWER_SECONDS_MAX:
                 raise TimeoutError(f"stands at offset {position} of {stop}")
         stop = start
+
+
+def is_named(headers: Iterable[Header]) -> bool:
+    """Tell whether a record has headers that tell it from every other one."""
+    return bool(_name(headers))
 
 
 def _name(headers: Iterable[Header]) -> list[Header]:

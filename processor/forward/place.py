@@ -1,5 +1,6 @@
 """Where a subscription stands, and the text as which that is committed. Pure."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 from uuid import UUID
 
@@ -40,6 +41,23 @@ def place_of(subscription: Subscription, text: str | None) -> Place:
     # Each of the four numbers is a fact: everything was considered so far, and told so far.
     live = Chain(max(row.through, place.live.through), max(row.told, place.live.told))
     return place._replace(live=live)
+
+
+def furthest(subscription: Subscription, places: Iterable[Place]) -> Place:
+    """Return where a subscription stands by several places that are all facts, some of them older.
+
+    Of replays and test events the one that is wanted counts, since it is the last.
+    """
+    several = list(places)
+    last = several[0]
+    live = Chain(max(e.live.through for e in several), max(e.live.told for e in several))
+    wanted = subscription.replay.id if subscription.replay else None
+    replayed = max((e.replay for e in several if e.replay_id == wanted), default=None)
+    if wanted is not None and replayed is not None:
+        last = last._replace(replay_id=wanted, replay=replayed)
+    if any(each.test_id == subscription.test_id for each in several):
+        last = last._replace(test_id=subscription.test_id)
+    return last._replace(live=live)
 
 
 def _read(subscription: UUID, text: str | None) -> Place | None:
@@ -93,4 +111,5 @@ def replay_chain(subscription: Subscription, place: Place) -> Chain:
     wanted = subscription.replay
     if wanted is None or place.replay_id == wanted.id:
         return place.replay
-    return Chain(wanted.after, wanted.after)
+    noted = max(wanted.after, subscription.replayed_through or 0)
+    return Chain(noted, noted)

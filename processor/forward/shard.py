@@ -15,13 +15,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
 
 from processor import metrics
 from processor.emit import topics
+from processor.emit.lookup import holds, is_named
 from processor.emit.producer import Position, TransactionalProducer
-from processor.errors import BusOutage, Fenced, Outage, TopicRefused
+from processor.emit.route import Outgoing
+from processor.errors import BusOutage, Doubt, Fenced, Outage, TopicRefused
 from processor.forward.packing import Parcel, packed
-from processor.forward.place import place_of
+from processor.forward.place import Place, furthest, place_of
 from processor.forward.standing import Standing
 from processor.ingest.group import metadata
 from processor.settings import Settings
@@ -41,6 +45,17 @@ NOT_TAKEN = "the bus refuses its records ({said}): look at the topic's replicas 
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.5, 10.0
 
 
+class Doubted(NamedTuple):
+    """A transaction whose outcome is not known: a record of it for each topic, and where it led.
+
+    Heartbeats are none of these: each is as good as another.
+    """
+
+    records: Sequence[Outgoing]
+    made_ms: int
+    places: dict[UUID, Place]
+
+
 class Shard:
     """Forwards the subscriptions of one shard for as long as it is held."""
 
@@ -54,6 +69,8 @@ class Shard:
         self._standing = Standing(
             settings.forward.heartbeat_seconds, asyncio.get_running_loop().time
         )
+        self._known: dict[UUID, Place] = {}  # facts from before the start
+        self._doubted: Doubted | None = None
         self._topics: frozenset[str] = frozenset()
         self._topics_at = float("-inf")
 
@@ -81,6 +98,7 @@ class Shard:
     async def begin(self) -> None:
         """Fence whoever had the shard, and forget all places: they are read again."""
         await self._producer.start()
+        self._known |= self._standing.places
         self._standing.places.clear()
         self._standing.settled = True
         self._topics_at = float("-inf")
@@ -115,7 +133,9 @@ class Shard:
         """Read the shard's subscriptions, and return those that can be served now."""
         standing = self._standing
         subscriptions = await store.of_shard(self._db, self._shard)
-        standing.keep_only({each.id for each in subscriptions})
+        ids = {each.id for each in subscriptions}
+        standing.keep_only(ids)
+        self._known = {each: place for each, place in self._known.items() if each in ids}
         ready = [each for each in subscriptions if not standing.is_put_off(each)]
         present = await self._present_topics(ready)
         served = []
@@ -142,15 +162,30 @@ class Shard:
         """Read where subscriptions stand that are new here.
 
         What is committed may be answered wrongly for some milliseconds after a commit, though not
-        after a start.
+        after a start; but after a broker's restart its coordinator may know nothing of it, or a
+        part. So what was known here before counts as well, and what a transaction in doubt has
+        brought about is looked for on a topic.
         """
         new = self._without_place(served)
         if not new:
             return
         wanted = [(self._topic(each), 0) for each in new]
         committed = await metadata(self._settings, self._group, wanted)
+        await self._settle_doubt()
         for each, topic in zip(new, wanted, strict=True):
-            self._standing.places[each.id] = place_of(each, committed.get(topic))
+            place = place_of(each, committed.get(topic))
+            known = self._known.pop(each.id, place)
+            self._standing.places[each.id] = furthest(each, (place, known))
+
+    async def _settle_doubt(self) -> None:
+        """Know where a transaction in doubt led, if it is on the bus: in full, or not at all."""
+        if self._doubted is None:
+            return
+        records, made_ms, places = self._doubted
+        there = [each for each in records if self._settings.topic(each.topic) in self._topics]
+        if there and await holds(self._settings, there[0], made_ms):
+            self._known |= places
+        self._doubted = None
 
     # --- sending ------------------------------------------------------------------------------
 
@@ -191,7 +226,14 @@ class Shard:
         }
         records = [record for parcel in parcels for record in parcel.records]
         self._standing.settled = False
-        await self._producer.transact(records, positions)
+        began_ms = int(time.time() * 1000)
+        try:
+            await self._producer.transact(records, positions)
+        except Doubt:
+            named = {each.topic: each for each in records if is_named(each.headers)}
+            places = {each.subscription.id: each.place for each in parcels}
+            self._doubted = Doubted(list(named.values()), began_ms, places)
+            raise
         metrics.forwarded(len(records))
 
     async def _fail(self, each: Subscription, why: str) -> None:

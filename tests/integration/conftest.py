@@ -9,12 +9,11 @@ from processor.forward.shard import Shard
 from processor.local.environment import PROGRAMS, is_here
 from processor.local.kafka import CONNECT_POM, Broker, jars_directory
 from processor.local.port import free_port
-from processor.store.pool import FORWARDER, WRITER, Database
 from tests.integration import bus
 from tests.integration.access import Place, served
-from tests.integration.forwarding import World, begun
+from tests.integration.forwarding import World, a_world, begun
 from tests.integration.kafka_proxy import KafkaProxy
-from tests.integration.ops import cleaned, settings_of
+from tests.integration.ops import settings_of
 from tests.wheel import lacking
 
 IMKAFKA = "rsyslog's imkafka"
@@ -47,13 +46,8 @@ def pytest_report_header() -> list[str]:
 @pytest.fixture
 async def world(kafka: str, postgres_dsn: str) -> AsyncIterator[World]:
     """Give an environment of the test's own."""
-    settings = settings_of(kafka, postgres_dsn, FORWARD_HEARTBEAT_SECONDS="3600")
-    writer = await Database.open(postgres_dsn, role=WRITER)
-    forwarder = await Database.open(postgres_dsn, role=FORWARDER)
-    with cleaned(settings):
-        yield World(settings, writer, forwarder)
-        await forwarder.close()
-        await writer.close()
+    async with a_world(settings_of(kafka, postgres_dsn, FORWARD_HEARTBEAT_SECONDS="3600")) as world:
+        yield world
 
 
 @pytest.fixture

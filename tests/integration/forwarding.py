@@ -13,11 +13,12 @@ from processor.forward.shard import Shard
 from processor.settings import Settings
 from processor.store import subscriptions as store
 from processor.store.load import load
-from processor.store.pool import Database
+from processor.store.pool import FORWARDER, WRITER, Database
 from processor.store.subscriptions import Subscription
 from schemas.catalogue import FormatName
 from schemas.subscription import Filter, topic_of
 from tests.integration import bus
+from tests.integration.ops import cleaned
 from tests.integration.store import an_entry
 
 ORG = "acme"
@@ -115,6 +116,18 @@ class World:
         """Change the forwarder's tables by hand."""
         async with self.db.connection() as connection:
             await connection.execute(sql, *given)
+
+
+@asynccontextmanager
+async def a_world(settings: Settings) -> AsyncIterator[World]:
+    """Give an environment, and leave nothing of it behind."""
+    dsn = settings.postgres.dsn.get_secret_value()
+    writer = await Database.open(dsn, role=WRITER)
+    forwarder = await Database.open(dsn, role=FORWARDER)
+    with cleaned(settings):
+        yield World(settings, writer, forwarder)
+        await forwarder.close()
+        await writer.close()
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import pytest
 from processor.emit.route import Outgoing
 from processor.forward.messages import Chain
 from processor.forward.packing import Due, Parcel
-from processor.forward.place import Place
+from processor.forward.place import Place, furthest
 from processor.forward.standing import Standing
 from processor.store.subscriptions import Replay, Subscription
 from schemas.subscription import Filter
@@ -178,3 +178,16 @@ def _names(group: list[Due]) -> list[str]:
 
 def _sent(each: Subscription) -> Parcel:
     return Parcel(each, [Outgoing("t", 0, None, b"", [])], Place(Chain(5, 5)), entries=False)
+
+
+def test_furthest_of_several_facts_counts() -> None:
+    """Each number counts by itself; of replays and test events, those that are wanted."""
+    wanted, other, order = UUID(int=5), UUID(int=6), UUID(int=7)
+    subscription = a_subscription(replay=Replay(wanted, 0, 9), test_id=order)
+    read = Place(Chain(4, 2), other, Chain(8, 8), None)
+    known = Place(Chain(3, 3), wanted, Chain(6, 5), order)
+    older = Place(Chain(1, 1), wanted, Chain(2, 2), None)
+    assert furthest(subscription, (read, known, older)) == Place(
+        Chain(4, 3), wanted, Chain(6, 5), order
+    )
+    assert furthest(a_subscription(), (read, older)) == read
