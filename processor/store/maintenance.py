@@ -1,5 +1,6 @@
 """The session of a maintainer: one connection, one lock, and statements that may take long."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -17,6 +18,9 @@ STATEMENT_TIMEOUT_SECONDS = 3_600.0
 
 FROZEN_AFTER = "120s"
 """So long idle amid a round, a maintainer is frozen or cut off: the database ends its session."""
+
+SIGN_OF_LIFE_SECONDS = 20.0
+"""So often a maintainer that rests says that it is not frozen."""
 
 Session: TypeAlias = asyncpg.Connection
 
@@ -61,3 +65,11 @@ async def now(session: Session) -> datetime:
     """Return the database's time, in UTC: the one clock that all processes share."""
     at: datetime = await session.fetchval(_SQL["now"])
     return at
+
+
+async def pause(session: Session, seconds: float) -> None:
+    """Leave the machine to others for a while, however long, and keep the session."""
+    while seconds > 0:
+        await asyncio.sleep(min(seconds, SIGN_OF_LIFE_SECONDS))
+        seconds -= SIGN_OF_LIFE_SECONDS
+        await session.execute(_SQL["sign_of_life"])

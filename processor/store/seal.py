@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from processor.store.maintenance import Session
+from processor.store.maintenance import Session, pause
 from processor.store.rows import COLUMNS
 from processor.store.sql import statements
 
@@ -90,7 +90,7 @@ async def seal(session: Session, day: date, *, rest: float = 0.0) -> Sealed:
         await session.execute(sql["heads"])
         await _copy(session, sql, rest)
         copied = await _build(session, sql, rest)
-        async with _resting(rest):
+        async with _resting(session, rest):
             await _with_memory(session, _SORT_MEMORY, sql["summarize"], day, number)
         copy = _Copy(day, number, copied)
         late, exchange_seconds = await _exchange(session, sql, copy)
@@ -121,7 +121,7 @@ async def _copy(session: Session, sql: dict[str, str], rest: float) -> None:
     """Copy up to the heads, piece by piece."""
     place: Place = _BEGIN
     while place != _END:
-        async with _resting(rest):
+        async with _resting(session, rest):
             row = await session.fetchrow(sql["boundary"], *place, PIECE_ROWS)
             end: Place = _END if row is None else (row["org_id"], row["occurred_at"])
             await _with_memory(session, _SORT_MEMORY, sql["copy"], *place, *end)
@@ -133,9 +133,9 @@ async def _build(session: Session, sql: dict[str, str], rest: float) -> int:
     # One core at most: the other ones have events to store.
     await session.execute(sql["alone"])
     for statement in filter(str.strip, sql["index"].split(";\n")):
-        async with _resting(rest):
+        async with _resting(session, rest):
             await _with_memory(session, _INDEX_MEMORY, statement)
-    async with _resting(rest):
+    async with _resting(session, rest):
         await session.execute(sql["sample"])
         await session.execute(sql["vacuum"])
     row = await session.fetchrow(sql["counts"])
@@ -155,11 +155,11 @@ async def _with_memory(session: Session, memory: str, statement: str, *parameter
 
 
 @asynccontextmanager
-async def _resting(rest: float) -> AsyncIterator[None]:
+async def _resting(session: Session, rest: float) -> AsyncIterator[None]:
     """Rest after something for that share of the time that it took."""
     began = time.monotonic()
     yield
-    await asyncio.sleep((time.monotonic() - began) * rest)
+    await pause(session, (time.monotonic() - began) * rest)
 
 
 async def _exchange(session: Session, sql: dict[str, str], copy: _Copy) -> tuple[int, float]:

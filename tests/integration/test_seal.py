@@ -264,6 +264,19 @@ async def test_frozen_maintainer_loses_its_place(
             assert await idle.fetchval("SHOW idle_session_timeout") == "0"
 
 
+async def test_resting_maintainer_keeps_its_place(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rest after a long step may be longer than a frozen maintainer is waited for."""
+    monkeypatch.setattr(maintaining, "FROZEN_AFTER", "1s")
+    monkeypatch.setattr(maintaining, "SIGN_OF_LIFE_SECONDS", 0.1)
+    async with maintenance(postgres_dsn) as store, alone(store) as session:
+        assert session is not None
+        async with sealing._resting(session, 3.0):
+            await session.execute("SELECT pg_sleep(0.5)")
+        assert await session.fetchval("SELECT 1") == 1
+
+
 async def freeze(dsn: str, store: Database, other: Database) -> None:
     """Do nothing amid a round until another one could begin, and go on as if nothing was."""
     async with alone(store) as frozen:

@@ -19,3 +19,7 @@ SELECT set_config('row_security', 'off', false);
 -- name: idle_at_most
 -- A maintainer that is frozen must not keep the others from working.
 SELECT set_config('idle_session_timeout', $1, false);
+
+-- name: sign_of_life
+-- Whoever says anything at all is not idle.
+SELECT 1;
