@@ -22,13 +22,13 @@ from processor import metrics, tracing
 from processor.emit import dead_letter as dead_letters
 from processor.emit.producer import LaneProducer
 from processor.emit.route import Outgoing, Unnumbered, numbered, partition_of, unnumbered
-from processor.ingest.decode import decode, original
+from processor.ingest.decode import decode, redriven
 from processor.normalize import Limits, known_org, normalize
 from processor.settings import Settings
 from processor.store.pool import Database
 from processor.store.writer import Advance, Batch, Candidate, Stored, encoded, write
 from schemas.entry import Entry
-from schemas.raw.envelope import Event, Origin
+from schemas.raw.envelope import Event
 from schemas.record import Record
 from schemas.rejection import DeadLetter, Discard, Rejection
 
@@ -148,10 +148,8 @@ class Pipeline:
             events = [decode(record, redrive_topic) for record in records]
         with clock.timed("normalize"):
             for record, event in zip(records, events, strict=True):
-                if record.topic == redrive_topic and isinstance(
-                    origin := original(record.headers), Origin
-                ):
-                    outcome.redriven.append(origin[:3])
+                if record.topic == redrive_topic:
+                    outcome.redriven.extend(redriven(record.headers))
                 if isinstance(event, Rejection):
                     outcome.dead_letters.append(DeadLetter(record, event))
                 else:

@@ -82,7 +82,7 @@ def _raw_channel(topic: str, names: Sequence[str]) -> Node:
 
 
 def _redrive_channel(names: Sequence[str]) -> Node:
-    text = "Written by operators alone: dead letters again, with x-original-* headers."
+    text = "Written by operators alone: dead letters again, with x-original-* and x-redriven-*."
     return _channel(REDRIVE_TOPIC, text, {name: name for name in names}, raw=True)
 
 

@@ -12,6 +12,7 @@ from processor.settings import Settings
 from schemas.record import Record
 
 ORIGINAL = "x-original-"
+REDRIVEN = "x-redriven-"
 RECORD_BYTES_MAX = 2 * 1024 * 1024
 """Above any record that the raw topics take."""
 
@@ -69,21 +70,22 @@ async def _send(
 
 
 def redriven_headers(record: Record, redrive_topic: str) -> list[Header]:
-    """Return the record's headers and, behind them, where it first came from.
+    """Return the record's headers and, behind them, where it first came from and where it was.
 
-    A record that was rejected when it was redriven keeps what it carries: the origin is still that
-    of the first. On any other topic headers of these names say nothing; ours come last and count.
+    A record that was rejected when it was redriven keeps its origin, that of the first; but the
+    dead letter that is settled now is its own. Headers of these names that anybody else wrote say
+    nothing: ours come last and count.
     """
-    headers = list(record.headers)
-    if record.topic == redrive_topic:
-        return headers
-    return [
-        *headers,
-        (f"{ORIGINAL}topic", record.topic.encode()),
-        (f"{ORIGINAL}partition", b"%d" % record.partition),
-        (f"{ORIGINAL}offset", b"%d" % record.offset),
-        (f"{ORIGINAL}timestamp", b"%d" % record.timestamp),
+    place = [
+        ("topic", record.topic.encode()),
+        ("partition", b"%d" % record.partition),
+        ("offset", b"%d" % record.offset),
     ]
+    headers = list(record.headers)
+    if record.topic != redrive_topic:
+        origin = [*place, ("timestamp", b"%d" % record.timestamp)]
+        headers += [(ORIGINAL + name, value) for name, value in origin]
+    return [*headers, *((REDRIVEN + name, value) for name, value in place)]
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

@@ -3,11 +3,13 @@
 The three content modes differ in where the attributes stand; after that the rules are the same.
 A record on the redrive topic stands for another one, whose coordinates its ``x-original-*`` headers
 carry; without the four of them it is no redriven record and is rejected as ``invalid_envelope``.
+Its ``x-redriven-*`` headers name the dead letter it was sent from, which is another one where that
+had been redriven before.
 When a header's name repeats, the last one counts.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from processor.ingest.document import Cleaner, Flawed, has_bad_character, parse
@@ -41,10 +43,10 @@ _STRINGS = (
     ("datacontenttype", False, 0, VALUE_BYTES_MAX),
 )
 
+_LETTER_NUMBERS = (("partition", 2**31 - 1), ("offset", 2**63 - 1))
 _ORIGINAL_NUMBERS = (
-    ("x-original-partition", 2**31 - 1),
-    ("x-original-offset", 2**63 - 1),
-    ("x-original-timestamp", 253_402_300_799_999),  # the last millisecond of the year 9999
+    *_LETTER_NUMBERS,
+    ("timestamp", 253_402_300_799_999),  # the last millisecond of the year 9999
 )
 _DECIMAL = re.compile(rb"[0-9]{1,19}")
 _TRACE = "-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -264,20 +266,39 @@ def _trace(given: Any) -> str | None:
 
 def original(headers: _Headers) -> Origin | Rejection:
     """Return the coordinates of the record that a redriven one stands for."""
+    place = _place(headers, "x-original-", _ORIGINAL_NUMBERS)
+    return place if isinstance(place, Rejection) else Origin(*place)
+
+
+def redriven(headers: _Headers) -> Iterator[tuple[str, int, int]]:
+    """Yield the coordinates of the dead letters that a record on the redrive topic settles.
+
+    The first of an event and the last, which differ after an event was rejected more than once.
+    """
+    for prefix in ("x-original-", "x-redriven-"):
+        place = _place(headers, prefix, _LETTER_NUMBERS)
+        if not isinstance(place, Rejection):
+            yield place[0], place[1], place[2]
+
+
+def _place(
+    headers: _Headers, prefix: str, limits: Sequence[tuple[str, int]]
+) -> tuple[Any, ...] | Rejection:
+    """Return the topic and the numbers that headers of these names carry, up to their limits."""
     found = {name.lower(): value or b"" for name, value in headers}
     try:
-        topic = found.get("x-original-topic", b"").decode()
+        topic = found.get(f"{prefix}topic", b"").decode()
     except UnicodeDecodeError:
         topic = ""
     if not topic or has_bad_character(topic):
-        return _invalid("x-original-topic: expected the name of a topic")
+        return _invalid(f"{prefix}topic: expected the name of a topic")
     numbers = []
-    for name, most in _ORIGINAL_NUMBERS:
-        value = found.get(name, b"")
+    for name, most in limits:
+        value = found.get(prefix + name, b"")
         if not _DECIMAL.fullmatch(value) or int(value) > most:
-            return _invalid(f"{name}: expected a decimal number up to {most}")
+            return _invalid(f"{prefix}{name}: expected a decimal number up to {most}")
         numbers.append(int(value))
-    return Origin(topic, *numbers)
+    return topic, *numbers
 
 
 def _invalid(detail: str) -> Rejection:

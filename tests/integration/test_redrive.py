@@ -139,7 +139,7 @@ def test_missing_letter_is_said(settings: Settings) -> None:
 
 
 def test_redrive_keeps_the_record_and_says_where_it_came_from(settings: Settings) -> None:
-    """Key, value, headers and lane stay; the four headers come last, where they count."""
+    """Key, value, headers and lane stay; ours come last, where they count."""
     result = run(settings, "redrive", "--yes")
     redrive = settings.topic("raw.redrive")
     assert result.stdout.splitlines()[-1] == f"3 records are on {redrive}"
@@ -156,6 +156,9 @@ def test_redrive_keeps_the_record_and_says_where_it_came_from(settings: Settings
                 ("x-original-partition", b"1"),
                 ("x-original-offset", b"7"),
                 ("x-original-timestamp", timestamp),
+                ("x-redriven-topic", billing),
+                ("x-redriven-partition", b"1"),
+                ("x-redriven-offset", b"7"),
             ),
         ),
         (
@@ -167,13 +170,22 @@ def test_redrive_keeps_the_record_and_says_where_it_came_from(settings: Settings
                 ("x-original-partition", b"1"),
                 ("x-original-offset", b"8"),
                 ("x-original-timestamp", b"%d" % (RECORDED_MS + 1)),
+                ("x-redriven-topic", billing),
+                ("x-redriven-partition", b"1"),
+                ("x-redriven-offset", b"8"),
             ),
         ),
         (
             1,
             b"acme",
             b"{}",
-            (("x-original-topic", billing), ("x-original-partition", b"1")),
+            (
+                ("x-original-topic", billing),
+                ("x-original-partition", b"1"),
+                ("x-redriven-topic", redrive.encode()),
+                ("x-redriven-partition", b"1"),
+                ("x-redriven-offset", b"0"),
+            ),
         ),
     ]
 

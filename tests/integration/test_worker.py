@@ -19,7 +19,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from processor import worker
+from processor import redrive, worker
 from processor.emit import topics
 from processor.emit.producer import LaneProducer
 from processor.ingest.decode import decode
@@ -119,6 +119,12 @@ async def until_settled(settings: Settings, records: int) -> None:
     await until(lambda: ask(settings, sql) == [(records,)], f"{records} records")
 
 
+async def until_dead_letters(settings: Settings, count: int) -> None:
+    """Wait until there are so many dead letters."""
+    sql = "SELECT count(*) FROM dead_letters"
+    await until(lambda: ask(settings, sql) == [(count,)], f"{count} dead letters")
+
+
 def published(settings: Settings, *names: str) -> list[Message]:
     """Return what read_committed readers find in canonical topics."""
     names = names or ("hub.auth.login_success",)
@@ -203,6 +209,18 @@ async def test_rewound_offsets_repeat_a_dead_letter_neither(
     async with running(settings):
         await until(lambda: "batch_found_published" in caplog.text, "the batch is found")
     assert len(published(settings, dead)) == 1
+
+
+async def test_event_that_is_rejected_again_has_one_open_dead_letter(settings: Settings) -> None:
+    """However often it is redriven: each time settles the dead letter that it was sent from."""
+    still_open = redrive.selection(settings, (), open_only=True)
+    async with running(settings):
+        send(settings, login() | {"type": "identity.login.succeeded.v9"})
+        for count in (1, 2, 3):
+            await until_dead_letters(settings, count)
+            found = await redrive.select(settings, still_open)
+            assert len(found) == 1
+            await redrive.redrive(settings, found)
 
 
 async def test_batch_that_nobody_can_look_for_comes_again_and_says_so(settings: Settings) -> None:

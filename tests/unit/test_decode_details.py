@@ -2,7 +2,7 @@
 
 import pytest
 
-from processor.ingest.decode import decode
+from processor.ingest.decode import decode, redriven
 from processor.ingest.document import SANITIZED_PATHS_MAX
 from schemas.raw.envelope import Event, Origin
 from schemas.rejection import Reason, Rejection
@@ -144,11 +144,11 @@ ORIGINAL: Headers = [
 
 def test_redriven_record_has_the_origin_of_its_headers() -> None:
     """On the redrive topic alone; its own coordinates stay in the record."""
-    redriven = record(bare(), *ORIGINAL, topic="raw.redrive")
-    event = decode(redriven, "raw.redrive")
+    again = record(bare(), *ORIGINAL, topic="raw.redrive")
+    event = decode(again, "raw.redrive")
     assert isinstance(event, Event)
     assert event.origin == Origin("raw.billing", 7, 2**63 - 1, 1_795_000_000_000)
-    assert event.record is redriven
+    assert event.record is again
     elsewhere = decode(record(bare(), *ORIGINAL), "raw.redrive")
     assert isinstance(elsewhere, Event)
     assert elsewhere.origin == Origin("raw.identity", 3, 41, 1_795_428_000_000)
@@ -178,3 +178,16 @@ def test_redriven_record_without_its_origin_is_rejected(name: str, value: bytes 
     assert isinstance(rejection, Rejection)
     assert rejection.reason is Reason.INVALID_ENVELOPE
     assert rejection.detail.startswith(f"{name.lower()}: ")
+
+
+def test_redriven_record_settles_its_first_and_its_last_dead_letter() -> None:
+    """Each as far as it is named: records of before were sent without the last."""
+    last: Headers = [
+        ("x-redriven-topic", b"raw.redrive"),
+        ("x-redriven-partition", b"7"),
+        ("x-redriven-offset", b"5"),
+    ]
+    assert list(redriven(ORIGINAL)) == [("raw.billing", 7, 2**63 - 1)]
+    assert list(redriven(ORIGINAL + last)) == [("raw.billing", 7, 2**63 - 1), ("raw.redrive", 7, 5)]
+    assert list(redriven(last)) == [("raw.redrive", 7, 5)]
+    assert list(redriven([*last, ("x-redriven-offset", b"-1")])) == []
