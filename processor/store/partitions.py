@@ -1,5 +1,6 @@
 """Day partitions: creating those that are missing, and what is there."""
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 
 from processor.store.pool import Database
@@ -11,6 +12,9 @@ DEAD_LETTERS = "dead_letters"
 # Ahead of today: a week in which maintenance may fail before anybody has to hurry.
 DAYS_AHEAD = 8
 
+DAYS_AT_ONCE = 200
+"""Created in one transaction, which holds some locks for each day until it ends."""
+
 _SQL = statements("books.sql")
 
 
@@ -20,10 +24,18 @@ async def ensure_days(
     """Create the partitions missing from first to last inclusive; return the days created."""
     created: set[date] = set()
     for table in tables:
-        async with db.connection() as connection:
-            rows = await connection.fetch(_SQL["ensure_days"], table, first, last)
-        created.update(row[0] for row in rows)
+        for begin, end in _spans(first, last):
+            async with db.connection() as connection:
+                rows = await connection.fetch(_SQL["ensure_days"], table, begin, end)
+            created.update(row[0] for row in rows)
     return sorted(created)
+
+
+def _spans(first: date, last: date) -> Iterator[tuple[date, date]]:
+    """Yield the parts of DAYS_AT_ONCE that days from first to last inclusive come to."""
+    for number in range(0, (last - first).days + 1, DAYS_AT_ONCE):
+        begin = first + timedelta(days=number)
+        yield begin, min(last, begin + timedelta(days=DAYS_AT_ONCE - 1))
 
 
 async def ensure_window(db: Database, retention_days: int) -> list[date]:

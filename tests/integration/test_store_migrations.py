@@ -14,7 +14,7 @@ import pytest
 from processor.errors import DatabaseOutage, StartRefused
 from processor.store import migrations, rows
 from processor.store.books import books, claim
-from processor.store.partitions import days, ensure_days, ensure_window, oldest_day
+from processor.store.partitions import DEAD_LETTERS, days, ensure_days, ensure_window, oldest_day
 from processor.store.pool import MAINTENANCE, READER, WRITER, Database
 from processor.store.sql import migrations as all_migrations
 from processor.store.sql import text
@@ -197,6 +197,17 @@ async def test_days_are_created_once_for_both_tables(postgres_dsn: str) -> None:
     sql = "SELECT ensure_days('pg_class', '2026-01-01', '2026-01-02')"
     with pytest.raises(psycopg.errors.RaiseException, match="no day partitions for pg_class"):
         query(postgres_dsn, sql)
+
+
+async def test_days_of_many_years_are_created_in_parts(postgres_dsn: str) -> None:
+    """As many as the longest retention takes would be too many for one transaction."""
+    first, last = date(2030, 1, 1), date(2032, 10, 1)
+    async with opened(postgres_dsn) as db:
+        created = await ensure_days(db, first, last, tables=(DEAD_LETTERS,))
+        wanted = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+        assert created == wanted
+        assert (await days(db, DEAD_LETTERS))[-len(wanted) :] == wanted
+        assert await ensure_days(db, first, last, tables=(DEAD_LETTERS,)) == []
 
 
 async def test_days_are_created_while_a_batch_is_being_stored(postgres_dsn: str) -> None:
