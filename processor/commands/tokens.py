@@ -103,7 +103,10 @@ def rotate(ctx: click.Context, /, org_id: str, token_id: UUID, **wanted: Any) ->
         lambda db: service_tokens.rotate(db, org_id, token_id, lifetime=lifetime, overlap=overlap),
     )
     if made is None:
-        raise TokenError(f"{org_id} has no token {token_id} in force")
+        raise TokenError(
+            f"{org_id} has no token {token_id} in force, or {service_tokens.IN_FORCE_MAX} others:"
+            " with --overlap-hours 0 these do not matter"
+        )
     _show_made(*made, as_json=wanted["as_json"])
 
 

@@ -18,6 +18,12 @@ NAME_CHARACTERS_MAX = 100
 IN_FORCE_MAX = 50
 """Of one organization; whoever needs more has forgotten some."""
 
+LISTED_MAX = 200
+"""Of one organization: all that are in force, and what ended of late."""
+
+FORGOTTEN_AFTER = timedelta(days=90)
+"""Until then one that has ended is listed, and says when it was used last."""
+
 _SQL = statements("service_tokens.sql")
 
 
@@ -41,7 +47,13 @@ async def create(
     lifetime = min(lifetime, LIFETIME_MAX)
     async with db.connection() as connection:
         row = await connection.fetchrow(
-            _SQL["create"], org_id, name, _digest(token), lifetime, IN_FORCE_MAX
+            _SQL["create"],
+            org_id,
+            name,
+            _digest(token),
+            lifetime,
+            IN_FORCE_MAX,
+            FORGOTTEN_AFTER,
         )
     return None if row is None else (token, ServiceToken(*row))
 
@@ -49,11 +61,21 @@ async def create(
 async def rotate(
     db: Database, org_id: str, token_id: UUID, *, lifetime: timedelta, overlap: timedelta
 ) -> tuple[str, ServiceToken] | None:
-    """Make a token in the place of one that ends after the overlap; None when there is none."""
+    """Make a token in the place of one that ends after the overlap.
+
+    None: there is none, or with both there are too many; without an overlap there never are.
+    """
     token = _new()
     async with db.connection() as connection:
         row = await connection.fetchrow(
-            _SQL["rotate"], org_id, token_id, _digest(token), min(lifetime, LIFETIME_MAX), overlap
+            _SQL["rotate"],
+            org_id,
+            token_id,
+            _digest(token),
+            min(lifetime, LIFETIME_MAX),
+            overlap,
+            IN_FORCE_MAX,
+            FORGOTTEN_AFTER,
         )
     return None if row is None else (token, ServiceToken(*row))
 
@@ -66,9 +88,10 @@ async def use(db: Database, token: str) -> ServiceToken | None:
 
 
 async def listed(db: Database, org_id: str) -> list[ServiceToken]:
-    """Return the tokens of an organization, the newest first."""
+    """Return the tokens of an organization, LISTED_MAX at most, the newest first."""
     async with db.connection() as connection:
-        return [ServiceToken(*row) for row in await connection.fetch(_SQL["listed"], org_id)]
+        rows = await connection.fetch(_SQL["listed"], org_id, LISTED_MAX)
+    return [ServiceToken(*row) for row in rows]
 
 
 async def revoke(db: Database, org_id: str, token_id: UUID) -> bool:

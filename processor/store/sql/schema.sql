@@ -605,7 +605,7 @@ GRANT SELECT ON TABLE public.seq_gaps TO hub_audit_reader;
 GRANT SELECT ON TABLE public.seq_gaps TO hub_audit_forwarder;
 
 GRANT SELECT ON TABLE public.service_tokens TO hub_audit_reader;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.service_tokens TO hub_audit_forwarder;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.service_tokens TO hub_audit_forwarder;
 
 GRANT SELECT,INSERT ON TABLE public.source_gaps TO hub_audit_writer;
 GRANT SELECT ON TABLE public.source_gaps TO hub_audit_reader;

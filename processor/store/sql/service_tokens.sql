@@ -1,7 +1,11 @@
 -- Tokens of programs: made, used, listed, revoked.
 
 -- name: create
--- A new token of an organization, unless it has so many in force.
+-- A new token of an organization, unless it has so many in force; what ended long ago is forgotten.
+WITH forgotten AS (
+    DELETE FROM service_tokens
+    WHERE org_id = $1 AND least(expires_at, revoked_at) < now() - $6::interval
+)
 INSERT INTO service_tokens (org_id, name, sha256, expires_at)
 SELECT $1, $2, $3, now() + $4::interval
 WHERE (
@@ -22,9 +26,14 @@ WITH found AS (
 SELECT id, org_id, name, created_at, expires_at, revoked_at, last_used_at FROM found;
 
 -- name: listed
--- The tokens of an organization, the newest first.
-SELECT id, org_id, name, created_at, expires_at, revoked_at, last_used_at
-FROM service_tokens WHERE org_id = $1 ORDER BY created_at DESC, id;
+-- The tokens of an organization, the newest first: those in force, and the newest of the others.
+SELECT * FROM (
+    SELECT id, org_id, name, created_at, expires_at, revoked_at, last_used_at
+    FROM service_tokens WHERE org_id = $1
+    ORDER BY revoked_at IS NULL AND expires_at > now() DESC, created_at DESC
+    LIMIT $2
+) AS t
+ORDER BY created_at DESC, id;
 
 -- name: revoke
 -- A token is not taken any more from now on.
@@ -32,10 +41,18 @@ UPDATE service_tokens SET revoked_at = now()
 WHERE org_id = $1 AND id = $2 AND revoked_at IS NULL RETURNING id;
 
 -- name: rotate
--- A token in the place of another one, which goes on for a while and no longer.
-WITH replaced AS (
+-- A token in the place of another one, which goes on for a while and no longer; as with any new
+-- one, unless so many are in force, among which the other counts for as long as it goes on.
+WITH forgotten AS (
+    DELETE FROM service_tokens
+    WHERE org_id = $1 AND least(expires_at, revoked_at) < now() - $7::interval
+), replaced AS (
     UPDATE service_tokens SET expires_at = least(expires_at, now() + $5::interval)
-    WHERE org_id = $1 AND id = $2 AND revoked_at IS NULL AND expires_at > now()
+    WHERE org_id = $1 AND id = $2 AND revoked_at IS NULL AND expires_at > now() AND (
+        SELECT count(*) FROM service_tokens
+        WHERE org_id = $1 AND revoked_at IS NULL AND expires_at > now()
+        AND (id <> $2 OR $5::interval > interval '0')
+    ) < $6
     RETURNING org_id, name
 )
 INSERT INTO service_tokens (org_id, name, sha256, expires_at)
