@@ -42,7 +42,9 @@ class Forwarder:
     async def run(self, stop: asyncio.Event) -> None:
         """Forward until ``stop`` is set, then give the shards back."""
         stopping = asyncio.create_task(stop.wait())
-        pause = self._settings.forward.lease_seconds / RENEWALS_PER_LEASE
+        lease = self._settings.forward.lease_seconds
+        # However long a lease is, a forwarder is seen as often as those who look for one expect.
+        pause = min(lease, subscriptions.FORWARDING_SECONDS) / RENEWALS_PER_LEASE
         try:
             while not stopping.done():
                 await self._share()
@@ -68,12 +70,19 @@ class Forwarder:
         lost = self._tasks.keys() - held
         if lost:
             await self._drop(lost)
-            await self._leases.release(lost)
+            await self._release(lost)
         for shard in sorted(held - self._tasks.keys()):
             log.info("shard_taken", extra={"shard": shard})
             metrics.shard_taken(shard)
             running = Shard(self._settings, self._db, shard).run()
             self._tasks[shard] = asyncio.create_task(running, name=f"shard-{shard}")
+
+    async def _release(self, shards: Iterable[int]) -> None:
+        """Give shards back; those that cannot be are free when their leases end."""
+        try:
+            await self._leases.release(shards)
+        except DatabaseOutage as error:
+            log.info("leases_left_to_end", extra={"error": str(error)})
 
     async def _drop(self, shards: Iterable[int]) -> None:
         """End shards; what they were just sending is left to the transaction."""
