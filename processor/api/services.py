@@ -89,7 +89,7 @@ class Services:
         """Return up to when the log is complete, None while that is not known."""
         clock = asyncio.get_running_loop().time()
         if clock - self._complete[0] > COMPLETE_SECONDS:
-            self._complete = clock, await completeness(self.reader)
+            self._complete = clock, await completeness(self.reader, self.settings.raw_topics)
         return self._complete[1]
 
     async def service_viewer(self, token: str) -> Viewer:

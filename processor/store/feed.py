@@ -4,6 +4,7 @@ Sequence numbers of an organization are given out without a gap; those that no e
 any more are explained.
 """
 
+from collections.abc import Collection
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -97,8 +98,8 @@ async def ranges(reader: Reader, org_id: str) -> Ranges:
     )
 
 
-async def completeness(reader: Reader) -> datetime | None:
-    """Return up to when everything on the bus has been stored; None while that is not known."""
+async def completeness(reader: Reader, topics: Collection[str]) -> datetime | None:
+    """Return up to when everything on the topics has been stored; None while that is not known."""
     async with reader.db.connection() as connection:
-        complete: datetime | None = await connection.fetchval(_SQL["completeness"])
+        complete: datetime | None = await connection.fetchval(_SQL["completeness"], topics)
     return complete

@@ -13,7 +13,7 @@ from processor.store.pool import Database
 from processor.store.reader import Reader
 from processor.store.search import page
 from schemas.query import Field, Query, Term, Word
-from tests.integration.store import NOW, StoringLane, an_entry, query
+from tests.integration.store import NOW, TOPIC, StoringLane, an_entry, query
 
 ALL = Query()
 OLDEST = NOW - timedelta(days=90)
@@ -189,18 +189,19 @@ async def test_ranges_count_days_and_numbers(
 async def test_log_is_complete_up_to_the_slowest_partition(
     postgres_dsn: str, lane: StoringLane, reader: Reader
 ) -> None:
-    """Completeness is the oldest of the partitions, and unknown while one was never caught up."""
-    assert await completeness(reader) is None
-    for topic, minute in (("a", 5), ("b", 3)):
+    """The oldest of the partitions of topics that are read; unknown while one never was."""
+    read = (TOPIC, "a", "b")
+    assert await completeness(reader, read) is None
+    for topic, minute in (("a", 5), ("b", 3), ("of before", 9)):
         query(
             postgres_dsn,
             "INSERT INTO source_offsets (topic, partition, first_offset, stored_through,"
             " caught_up_at) VALUES (%s, 0, 0, 0, %s)",
             (topic, NOW - timedelta(minutes=minute)),
         )
-    assert await completeness(reader) is None
+    assert await completeness(reader, read) is None
     query(postgres_dsn, "UPDATE source_offsets SET caught_up_at = now() WHERE caught_up_at IS NULL")
-    assert await completeness(reader) == NOW - timedelta(minutes=5)
+    assert await completeness(reader, read) == NOW - timedelta(minutes=5)
 
 
 async def test_reader_sees_one_organization_and_writes_nothing(

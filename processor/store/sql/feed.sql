@@ -44,5 +44,7 @@ FROM (
 ORDER BY 1;
 
 -- name: completeness
--- The moment up to which every partition was read to its end; null while one never was.
-SELECT CASE WHEN bool_and(caught_up_at IS NOT NULL) THEN min(caught_up_at) END FROM source_offsets;
+-- The moment up to which every partition of the topics that are read was read to its end; null
+-- while one never was. A topic that is not read any more stays in the books.
+SELECT CASE WHEN bool_and(caught_up_at IS NOT NULL) THEN min(caught_up_at) END
+FROM source_offsets WHERE topic = ANY($1::text[]);
