@@ -5,7 +5,8 @@ with what an earlier one left unfinished, and ends with what matters least if it
 
 ::
 
-    days ahead -> sweep -> purge what is too old -> tell the organizations -> seal finished days
+    days ahead -> sweep -> put back what is kept after all -> purge what is too old
+        -> tell the organizations -> seal finished days
 """
 
 import asyncio
@@ -47,6 +48,7 @@ class Round:
     standing_by: bool = False
     created: list[date] = field(default_factory=list)
     swept: list[str] = field(default_factory=list)
+    put_back: dict[str, list[date]] = field(default_factory=dict)
     purged: dict[str, list[date]] = field(default_factory=dict)
     waiting: dict[str, list[date]] = field(default_factory=dict)
     announced: int = 0
@@ -152,6 +154,7 @@ async def _round(
         at = await now(session)
         oldest = oldest_kept(at.date(), settings.retention_days)
         for table in TABLES:
+            await _put_back(session, table, oldest, done)
             await _purge(session, table, oldest, done)
         await _announce(settings, session, done)
         waiting = await _unsealed(settings, session, at)
@@ -174,6 +177,16 @@ async def _overdue(session: Session, table: str, oldest: date) -> dict[str, int]
     """Return the days that are too old, and about how many rows each has."""
     days = await retention.overdue(session, table, oldest)
     return {str(day): await retention.rows(session, table, day) for day in days}
+
+
+async def _put_back(session: Session, table: str, oldest: date, done: Round) -> None:
+    """Give back every day of a table that is kept after all: nothing of it can be stored before."""
+    for day in await retention.taken_too_early(session, table, oldest):
+        there = await retention.put_back(session, table, day)
+        if there:
+            done.put_back.setdefault(table, []).append(day)
+        told = {"table": table, "day": str(day)}
+        log.warning("day_put_back" if there else "day_still_missing", extra=told)
 
 
 async def _purge(session: Session, table: str, oldest: date, done: Round) -> None:

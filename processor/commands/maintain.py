@@ -62,6 +62,8 @@ def _done(done: "Round") -> Iterator[str]:
     if done.created:
         yield f"created {len(done.created)} days, {done.created[0]} the first"
     yield from (f"removed {table}, left by a sealing that was cut off" for table in done.swept)
+    for table, back in done.put_back.items():
+        yield from (f"put {day} of {table} back, whose purge had begun" for day in back)
     for table, dropped in done.purged.items():
         yield from (f"dropped {day} of {table}" for day in dropped)
     if done.announced:

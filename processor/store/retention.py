@@ -2,10 +2,12 @@
 
 Nobody waits for it: detaching lets writers and readers pass. What goes is noted in the transaction
 that drops it, as gaps of the numbers and as purges to be announced; so it is noted exactly once,
-and whoever is cut off in between leaves a detached table that the next run finishes.
+and whoever is cut off in between leaves a detached table that the next run finishes; or puts back,
+should the day be one that is kept by then.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -40,8 +42,13 @@ class Purge(NamedTuple):
 async def overdue(session: Session, table: str, oldest: date) -> list[date]:
     """Return the days before the oldest that is kept: partitions, and what is left of some."""
     days = [row["day"] for row in await session.fetch(_SQL["overdue"], table, oldest)]
-    left = [row["day"] for row in await session.fetch(_SQL["detached"], table, oldest)]
+    left = [day for day in await _detached(session, table) if day < oldest]
     return sorted({*days, *left})
+
+
+async def taken_too_early(session: Session, table: str, oldest: date) -> list[date]:
+    """Return the days that are kept but were being purged: the retention was raised meanwhile."""
+    return [day for day in await _detached(session, table) if day >= oldest]
 
 
 async def rows(session: Session, table: str, day: date) -> int:
@@ -57,15 +64,54 @@ async def purge(session: Session, table: str, day: date) -> bool:
     """
     names = {"parent": table, "leaf": _leaf(table, day)}
     try:
-        await session.execute(_SQL["patience"], LOCK_PATIENCE)
-        await _detach(session, table, day, names)
-        await _drop(session, table, day, names)
+        async with _patience(session):
+            await _detach(session, table, day, names)
+            await _drop(session, table, day, names)
     except asyncpg.LockNotAvailableError:
         return False
+    return True
+
+
+async def put_back(session: Session, table: str, day: date) -> bool:
+    """Make a day whose purge was begun a partition again; False while somebody reads it still."""
+    names = {
+        "parent": table,
+        "leaf": _leaf(table, day),
+        "since": f"{day} 00:00:00+00",
+        "until": f"{day + timedelta(days=1)} 00:00:00+00",
+    }
+    try:
+        async with _patience(session):
+            await _attach(session, table, day, names)
+    except asyncpg.LockNotAvailableError:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def _patience(session: Session) -> AsyncIterator[None]:
+    """Wait for locks no longer than LOCK_PATIENCE."""
+    await session.execute(_SQL["patience"], LOCK_PATIENCE)
+    try:
+        yield
     finally:
         if not session.is_closed():
             await session.execute(_SQL["patience"], "0")
-    return True
+
+
+async def _detached(session: Session, table: str) -> dict[date, bool]:
+    """Return the days that are no partition any more, or only half, and whether half."""
+    return {row["day"]: row["half"] for row in await session.fetch(_SQL["detached"], table)}
+
+
+async def _attach(session: Session, table: str, day: date, names: dict[str, str]) -> None:
+    """Give the day back to the readers."""
+    if (await _detached(session, table))[day]:
+        await session.execute(_SQL["finalize"].format(**names))
+    async with session.transaction():
+        if table == ENTRIES:
+            await session.execute(_SQL["unexplain_gaps"].format(**names), REASON)
+        await session.execute(_SQL["attach"].format(**names))
 
 
 def _leaf(table: str, day: date) -> str:
@@ -75,8 +121,7 @@ def _leaf(table: str, day: date) -> str:
 
 async def _detach(session: Session, table: str, day: date, names: dict[str, str]) -> None:
     """Take the day from the readers, or finish what was begun."""
-    left = await session.fetch(_SQL["detached"], table, day + timedelta(days=1))
-    begun = {row["day"]: row["half"] for row in left}
+    begun = await _detached(session, table)
     if day not in begun and table == ENTRIES:
         await session.execute(_SQL["explain_gaps"].format(**names), REASON)
     if day not in begun:

@@ -151,6 +151,30 @@ async def test_purge_that_was_cut_off_is_finished(
     assert len(query(postgres_dsn, GAPS)) == 2
 
 
+@pytest.mark.parametrize("finished", [False, True], ids=["half", "whole"])
+async def test_day_whose_purge_was_begun_comes_back_when_it_is_kept(
+    settings: Settings, postgres_dsn: str, db: Database, *, finished: bool
+) -> None:
+    """With a longer retention what was detached takes entries again, and its numbers are no gap."""
+    query(postgres_dsn, "INSERT INTO seq_gaps VALUES ('acme', '{[7,9)}', 'retention')")
+    with psycopg.connect(postgres_dsn) as reader:
+        reader.execute("SELECT count(*) FROM audit_entries WHERE occurred_at < CURRENT_DATE - 90")
+        assert (await maintain.once(settings)).waiting == {ENTRIES: [OLD_DAY]}
+    if finished:
+        query(postgres_dsn, f"ALTER TABLE audit_entries DETACH PARTITION {LEAF} FINALIZE")
+    assert query(postgres_dsn, STORED) == [("acme", 2)]
+    longer = settings.model_copy(update={"retention_days": 95})
+    assert (await maintain.once(longer)).put_back == {ENTRIES: [OLD_DAY]}
+    assert query(postgres_dsn, STORED) == [("acme", 1), ("acme", 2), ("beta", 1)]
+    assert query(postgres_dsn, GAPS) == [("acme", "{[7,9)}", "retention")]
+    lane = await StoringLane.take(db)
+    (new,) = (await lane.store(an_entry("beta", "2", at=OLD))).entries
+    assert new["seq"] == 2
+    assert (await maintain.once(longer)).put_back == {}
+    assert (await maintain.once(settings)).purged[ENTRIES][-1] == OLD_DAY
+    assert query(postgres_dsn, STORED) == [("acme", 2)]
+
+
 async def test_gaps_of_an_organization_grow_together(postgres_dsn: str, db: Database) -> None:
     """Day after day the numbers purged stay one row, next to the gaps of other reasons."""
     await load(db, [an_entry("acme", str(n), at=OLD - timedelta(days=n)) for n in (3, 2)])

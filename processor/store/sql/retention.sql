@@ -5,15 +5,14 @@
 SELECT d.day FROM partition_days AS d WHERE d.parent = $1 AND d.day < $2 ORDER BY d.day;
 
 -- name: detached
--- What a purge that was cut off has left: tables of such days that are no partition any more
--- (false), or only half (true).
+-- What a purge that was cut off has left: tables of days that are no partition any more (false), or
+-- only half (true).
 SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day, i.inhrelid IS NOT NULL AS half
 FROM pg_catalog.pg_class AS c
 LEFT JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.oid
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
 AND c.relname ~ ('^' || $1 || '_[0-9]{8}$')
 AND (i.inhrelid IS NULL OR i.inhdetachpending)
-AND to_date(right(c.relname, 8), 'YYYYMMDD') < $2
 ORDER BY 1;
 
 -- name: rows
@@ -46,6 +45,22 @@ INSERT INTO seq_gaps (org_id, seqs, reason)
 SELECT org_id, range_agg(seqs), $1
 FROM (SELECT * FROM gone UNION ALL SELECT * FROM noted) AS every
 GROUP BY org_id;
+
+-- name: unexplain_gaps
+-- The numbers of a day that readers find again are no gap any more.
+WITH back AS (
+    SELECT org_id, range_agg(int8range(seq, seq, '[]')) AS seqs FROM {leaf} GROUP BY org_id
+), noted AS (
+    DELETE FROM seq_gaps AS g USING back
+    WHERE g.org_id = back.org_id AND g.reason = $1
+    RETURNING g.org_id, g.seqs - back.seqs AS seqs
+)
+INSERT INTO seq_gaps (org_id, seqs, reason)
+SELECT org_id, seqs, $1 FROM noted WHERE NOT isempty(seqs);
+
+-- name: attach
+-- Detaching has left a constraint of the same bounds: nothing is read, and no writer waits.
+ALTER TABLE {parent} ATTACH PARTITION {leaf} FOR VALUES FROM ('{since}') TO ('{until}');
 
 -- name: note_purge
 -- What has to be announced.
