@@ -165,13 +165,22 @@ def test_nothing_is_held_for_the_rules_of_alerts_before_there_is_one() -> None:
     reading = Reading()
     reading.store(grants)
     reading.read(grants[:2])
-    assert reading.hours.held == len(grants)
+    hours = 2  # its own and the one that is near
+    assert reading.hours.held == len(grants) + hours
     reading.store([alert])
     reading.read([alert])
     reading.read(grants[2:])
     assert reading.kept == found_in([*grants, alert])
     assert [each.rule for each in reading.kept.values()] == ["endpoint_alert"]
-    assert reading.hours.held == 3 * len(grants) + 2
+    assert reading.hours.held == 3 * len(grants) + 2 + hours
+
+
+def test_hours_in_which_nothing_is_for_any_rule_are_let_go() -> None:
+    """An hour takes its place even when it is empty: of years of them only the last are held."""
+    reading = Reading(signals_max=20)
+    for n in range(100):
+        reading.read([signal(NOON + n * HOUR, n, "permission.revoked")])
+    assert 0 < reading.hours.held <= 20
 
 
 def test_action_that_no_rule_takes_is_passed_over() -> None:

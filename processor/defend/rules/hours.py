@@ -103,7 +103,10 @@ class Hours:
     """The hours that are being judged."""
 
     def __init__(self, signals_max: int) -> None:
-        """Begin with none; with more signals than that, hours touched longest ago are let go."""
+        """Begin with none; with more signals than that, hours touched longest ago are let go.
+
+        An hour counts as one itself: most have nothing for any rule, and would stay for ever.
+        """
         self._hours: OrderedDict[OrgHour, _Hour] = OrderedDict()
         self._signals_max = signals_max
         self.held = 0
@@ -123,6 +126,7 @@ class Hours:
         before = self._hours.get((org_id, hour_ms))
         self.drop([(org_id, hour_ms)])
         self._hours[org_id, hour_ms] = hour = _Hour(alerted=alerted)
+        self.held += 1
         if before is not None:
             hour.told = before.told
 
@@ -179,7 +183,7 @@ class Hours:
         for each in hours:
             gone = self._hours.pop(each, None)
             if gone is not None:
-                self.held -= gone.size
+                self.held -= 1 + gone.size
 
     def clear(self) -> None:
         """Let go of everything: others may have seen more of it."""
