@@ -1,0 +1,131 @@
+"""The pages without a browser: what they show of what lacks a lot, and what they answer then."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from html import unescape
+from re import findall
+from secrets import token_hex
+from uuid import UUID
+
+import httpx
+import orjson
+import pytest
+
+from processor.api.access import COOKIE
+from processor.api.defend_page import ROWS
+from processor.defend.detector import Observation
+from processor.defend.records import of_telemetry
+from processor.store import findings
+from processor.store.findings import NewFinding
+from processor.store.pool import FORWARDER
+from schemas.entry import Entry
+from tests.acceptance.site import OLIVIA, Site, site, stored
+from tests.conftest import database, dsn_of
+from tests.integration.store import NOW, an_entry, milliseconds, opened, rendered
+
+pytestmark = pytest.mark.timeout(90)
+
+ORG = OLIVIA.org_id
+ADDRESS_AS_SENT = "unknown, 10.0.0.1"
+AT_MS = milliseconds(NOW)
+
+
+@pytest.fixture(scope="module")
+def served(kafka: str, postgres_admin_dsn: str, postgres_template: str) -> Iterator[Site]:
+    """Give a server with two entries, the first without any address, the second with half a one."""
+    with database(postgres_admin_dsn, template=postgres_template) as name:
+        dsn = dsn_of(postgres_admin_dsn, name)
+        stored(dsn, [without_address("none"), without_address("raw", ip_raw=ADDRESS_AS_SENT)])
+        prefix = f"ops{token_hex(4)}."
+        with site(kafka, dsn, prefix) as running:
+            yield running
+
+
+def without_address(event_id: str, **fields: str) -> Entry:
+    """Return an entry of Olivia's organization without ``ip``."""
+    entry = an_entry(ORG, event_id, at=NOW - timedelta(minutes=1), **fields)
+    del entry["ip"]
+    return entry
+
+
+@contextmanager
+def browser(served: Site) -> Iterator[httpx.Client]:
+    """Give Olivia's browser, which follows no redirect by itself."""
+    cookies, accepted = {COOKIE: served.token()}, {"Accept": "text/html,*/*;q=0.8"}
+    with httpx.Client(base_url=served.url, cookies=cookies, headers=accepted, timeout=30) as client:
+        yield client
+
+
+def a_finding(number: int, seqs: list[int]) -> NewFinding:
+    """Return a finding of failed logins that rests on entries."""
+    return NewFinding(
+        finding_id=str(UUID(int=number)), org_id=ORG, rule="brute_force", severity="low",
+        subject_type="account", subject="ada@acme.example", hour_ms=AT_MS - AT_MS % 3_600_000,
+        first_ms=AT_MS - 120_000, last_ms=AT_MS, actors=[], addresses=[], seqs=seqs, alerts=[],
+    )  # fmt: skip
+
+
+def test_entries_without_an_address_are_rows(served: Site) -> None:
+    """The page shows them, and the address as it was sent where it was none."""
+    with browser(served) as client:
+        answer = client.get("/log")
+    assert answer.status_code == 200
+    assert answer.text.count('<tr id="e-') == 2
+    assert f"<td>{ADDRESS_AS_SENT}</td>" in answer.text
+
+
+def test_entries_without_an_address_are_followed(served: Site) -> None:
+    """As rows they come as they happen, too."""
+    live = {"q": "", "after": "0"}
+    with browser(served) as client, client.stream("GET", "/log/live", params=live) as answer:
+        text = ""
+        for chunk in answer.iter_text():
+            text += chunk
+            if text.count("id: ") == 2:
+                break
+    assert f"data:   <td>{ADDRESS_AS_SENT}</td>" in text
+
+
+async def test_finding_rests_on_entries_without_an_address(served: Site) -> None:
+    """They are evidence like any other."""
+    async with opened(served.dsn, role=FORWARDER) as db:
+        await findings.keep(db, [a_finding(1, [1, 2])])
+    with browser(served) as client:
+        answer = client.get(f"/defend/{UUID(int=1)}")
+    assert answer.status_code == 200
+    assert answer.text.count('<tr id="e-') == 2
+    assert f"<td>{ADDRESS_AS_SENT}</td>" in answer.text
+
+
+async def test_finding_rests_on_a_report_of_required_members_alone(served: Site) -> None:
+    """An endpoint that says only what it must is shown by its id."""
+    report = {
+        "id": "bare", "time": rendered(NOW), "orgid": ORG, "host": {"id": "h-bare"},
+        "process": {"name": "bare.exe"}, "verdict": "malicious",
+    }  # fmt: skip
+    told = of_telemetry(orjson.dumps(report), AT_MS)
+    assert isinstance(told, Observation)
+    assert told.alert is not None
+    async with opened(served.dsn, role=FORWARDER) as db:
+        await findings.keep_alerts(db, [told.alert])
+        await findings.keep(db, [a_finding(2, [])._replace(alerts=["bare"])])
+    with browser(served) as client:
+        answer = client.get(f"/defend/{UUID(int=2)}")
+    assert answer.status_code == 200
+    assert "<td>h-bare</td><td></td><td>bare.exe</td>" in answer.text
+
+
+async def test_more_findings_than_fit_on_a_page_go_on(served: Site) -> None:
+    """Behind the first page is another one, of every status too."""
+    async with opened(served.dsn, role=FORWARDER) as db:
+        await findings.keep(
+            db, [a_finding(1_000 + n, [1])._replace(rule="password_spray") for n in range(ROWS + 1)]
+        )
+    with browser(served) as client:
+        first = client.get("/defend?status=all&rule=password_spray").text
+        (older,) = findall(r'rel="next" href="([^"]+)"', first)
+        answer = client.get(unescape(older))
+    assert answer.status_code == 200
+    shown = [findall(r'<h2><a href="([^"]+)"', text) for text in (first, answer.text)]
+    assert [len(addresses) for addresses in shown] == [ROWS, 1]
