@@ -11,6 +11,7 @@
     +-- Fenced               another worker owns the lane now
     +-- LaneStopped          an operator has to decide; the message says what
     +-- StartRefused         configuration or environment is not fit to start
+    +-- SearchTooSlow        a search came nowhere within its budget of time
 """
 
 
@@ -49,6 +50,10 @@ class Fenced(HubAuditError):
 
 class LaneStopped(HubAuditError):
     """The lane cannot go on by itself; the message says what was found and what to do."""
+
+
+class SearchTooSlow(HubAuditError):
+    """The entries of the shortest stretch of time took longer than a search may take."""
 
 
 class StartRefused(HubAuditError):

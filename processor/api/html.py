@@ -14,7 +14,7 @@ from processor.api import problems
 from processor.api.access import SUBSCRIBE, VIEW, Viewer, identified
 from processor.api.problems import Problem
 from processor.api.view import Link
-from processor.errors import Outage
+from processor.errors import Outage, SearchTooSlow
 
 HERE = Path(__file__).parent
 STATIC = StaticFiles(directory=HERE / "static")
@@ -98,7 +98,7 @@ async def refused(
         title=problem.kind.title,
         problem=problem,
         ways=ways,
-        again=isinstance(error, (Outage, TimeoutError)),
+        again=isinstance(error, (Outage, SearchTooSlow)),
         onward=LOGIN_PATHS.get(request.url.path, TO_LOG),
     )
     answer.headers.update(problem.headers)

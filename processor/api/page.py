@@ -13,6 +13,7 @@ from processor.api import entries, html, problems, view
 from processor.api.access import EXPORT, VIEW, Viewer, require
 from processor.api.problems import Problem
 from processor.api.services import Services
+from processor.errors import SearchTooSlow
 from processor.query import QueryError, parse, render, with_term, without
 from processor.store import facets, feed, search, views
 from schemas import query as asked
@@ -210,7 +211,7 @@ async def _refused(request: Request, viewer: Viewer | None, q: str, error: Excep
             "syntax.html", viewer, status=problems.of(error).kind.status, title="Audit log",
             error=error, **_search_box(asked.Query(), q),
         )  # fmt: skip
-    ways = view.narrower(view.bounded(parse(q))) if isinstance(error, TimeoutError) else ()
+    ways = view.narrower(view.bounded(parse(q))) if isinstance(error, SearchTooSlow) else ()
     return await html.refused(request, viewer, error, ways=ways)
 
 

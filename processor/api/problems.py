@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from processor.errors import BusOutage, DatabaseOutage, Outage
+from processor.errors import BusOutage, DatabaseOutage, Outage, SearchTooSlow
 from processor.query import QueryError
 
 MEDIA_TYPE = "application/problem+json"
@@ -100,7 +100,7 @@ def of(error: Exception) -> Problem:
             return Problem("bus_away", headers={"Retry-After": str(RETRY_SECONDS)})
         case DatabaseOutage() | Outage():
             return Problem("database_away", headers={"Retry-After": str(RETRY_SECONDS)})
-        case TimeoutError():
+        case SearchTooSlow():
             return Problem("search_too_slow")
         case RequestValidationError():
             return _invalid(error)
@@ -137,7 +137,7 @@ HANDLED = (
     Problem,
     QueryError,
     Outage,
-    TimeoutError,
+    SearchTooSlow,
     RequestValidationError,
     HTTPException,
 )

@@ -111,13 +111,13 @@ async def _add_up(
 ) -> bool:
     """Count days by their summaries; return whether it was done in time."""
     timeout = max(seconds, TIMEOUT_SECONDS_MIN)
-    try:
-        async with reader.of(org_id, statement_timeout_seconds=timeout) as connection:
+    async with reader.of(org_id, statement_timeout_seconds=timeout) as connection:
+        try:
             await connection.execute(_SQL["hold"])
             await counting.summaries(connection, stretch.days)
             await counting.after_sealing(connection, stretch.window)
-    except asyncpg.QueryCanceledError:
-        return False
+        except asyncpg.QueryCanceledError:  # behind the block it would be an outage
+            return False
     return True
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from processor.errors import SearchTooSlow
 from processor.store.conditions import span
 from processor.store.reader import Reader
 from schemas.query import Query
@@ -108,7 +109,7 @@ class Walk:
     def _narrow(self) -> None:
         """Go on with a much narrower window, if there is one."""
         if self._width <= WINDOW_MIN:
-            raise TimeoutError("the entries of one minute took longer than the budget")
+            raise SearchTooSlow("the entries of one minute took longer than the budget")
         self._scale(SHRINKAGE_MAX)
 
     def _scale(self, factor: float) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import httpx
 import orjson
+import psycopg
 import pytest
 
 from processor.api.access import COOKIE
@@ -38,7 +39,7 @@ def served(kafka: str, postgres_admin_dsn: str, postgres_template: str) -> Itera
         dsn = dsn_of(postgres_admin_dsn, name)
         stored(dsn, [without_address("none"), without_address("raw", ip_raw=ADDRESS_AS_SENT)])
         prefix = f"ops{token_hex(4)}."
-        with site(kafka, dsn, prefix) as running:
+        with site(kafka, dsn, prefix, HUB_AUDIT_SERVE_SEARCH_SECONDS="0.3") as running:
             yield running
 
 
@@ -129,3 +130,15 @@ async def test_more_findings_than_fit_on_a_page_go_on(served: Site) -> None:
     assert answer.status_code == 200
     shown = [findall(r'<h2><a href="([^"]+)"', text) for text in (first, answer.text)]
     assert [len(addresses) for addresses in shown] == [ROWS, 1]
+
+
+def test_search_that_is_too_slow_offers_to_narrow_it(served: Site) -> None:
+    """Who looks for too much is told so, not that the log is away, and how to look for less."""
+    with psycopg.connect(served.dsn) as holder, browser(served) as client:
+        holder.execute("LOCK TABLE audit_entries IN ACCESS EXCLUSIVE MODE")
+        answer = client.get("/log?q=created:30d")
+    assert answer.status_code == 503
+    assert "search_too_slow" in answer.text
+    assert findall(r">(\w+)</a>", answer.text.partition("Narrow it to the last")[2])[:2] == [
+        "1h", "24h",
+    ]  # fmt: skip

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import psycopg
 import pytest
 
+from processor.errors import SearchTooSlow
 from processor.store import facets as facets_module
 from processor.store.facets import Bar, Count, facets, histogram
 from processor.store.feed import Gap, completeness, feed, head, ranges
@@ -146,6 +148,19 @@ async def test_window_that_takes_too_long_is_narrowed(
     assert [entry["seq"] for entry in part.entries] == [1]
     assert part.searched_back_to is not None
     assert days_ago(0.9) < part.searched_back_to < NOW
+
+
+async def test_minute_that_takes_too_long_is_said_to(
+    postgres_dsn: str, lane: StoringLane, reader: Reader
+) -> None:
+    """Where not even a minute is looked at in time, that is no outage: the search was too wide."""
+    await lane.store(an_entry("acme", "e"))
+    with psycopg.connect(postgres_dsn) as holder:
+        holder.execute("LOCK TABLE audit_entries IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(SearchTooSlow):
+            await page(
+                reader, "acme", ALL, before=None, limit=50, budget_seconds=0.1, oldest=OLDEST
+            )
 
 
 async def test_feed_gives_every_number_in_order(

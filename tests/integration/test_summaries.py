@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from random import Random
 
+import psycopg
 import pytest
 
 from processor.store import facets as counting
@@ -146,6 +147,20 @@ async def test_summaries_are_what_is_read(
     assert sum(bar.count for bar in bars) == 70
     assert await purge(session, "audit_entries", day)
     assert query(postgres_dsn, "SELECT count(*) FROM day_summaries") == [(0,)]
+
+
+async def test_summaries_that_take_too_long_leave_what_was_counted(
+    postgres_dsn: str, db: Database, session: Session, reader: Reader
+) -> None:
+    """What could not be added up in time is left out, and said to be."""
+    newest, sealed = MIDNIGHT - timedelta(days=0.5), MIDNIGHT - timedelta(days=3.5)
+    await load(db, [an_entry("acme", "new", at=newest), an_entry("acme", "old", at=sealed)])
+    await seal(session, sealed.date())
+    with psycopg.connect(postgres_dsn) as holder:
+        holder.execute("LOCK TABLE day_summaries IN ACCESS EXCLUSIVE MODE")
+        found = await facets(reader, "acme", Query(), budget_seconds=0.5, oldest=OLDEST)
+    assert counted(found)[Field.OUTCOME] == {"success": 1}
+    assert found.searched_back_to == MIDNIGHT - timedelta(days=3)
 
 
 async def test_sealing_again_leaves_one_summary(
