@@ -216,10 +216,14 @@ async def _refused(request: Request, viewer: Viewer | None, q: str, error: Excep
 
 
 def _search_box(query: asked.Query, text: str | None = None) -> dict[str, Any]:
+    filled = view.filled(query)
+    action = filled.get(Field.ACTION)
     return {
         "q": render(query) if text is None else text,
         "was": render(query),
-        "filled": view.filled(query),
+        "filled": filled,
+        # One that the list lacks, as user.*: the form would send none, which takes it away.
+        "other_action": None if action in CATALOGUE else action,
         "presets": view.presets(query),
         "chips": view.chips(query),
         "actions": [
@@ -236,8 +240,8 @@ def _with_fields(request: Request, query: asked.Query) -> asked.Query | None:
         return None
     before = view.filled(parse(given["was"]))
     for field in FORM_FIELDS:
-        text = given.get(field.value, "").strip()[:500]
-        if text == before.get(field.value, ""):
+        text, shown = (each.get(field.value, "").strip()[:500] for each in (given, before))
+        if text == shown:
             continue  # it was not touched: what the query box says counts
         kept = [term for term in query.terms if term.field is not field or term.negated]
         query = asked.Query(tuple(kept))

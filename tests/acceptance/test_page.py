@@ -81,6 +81,19 @@ def test_product_pages_example_is_found_and_exported(reader: Reader) -> None:
     ] * 3
 
 
+def test_searching_again_keeps_what_is_in_no_list(reader: Reader) -> None:
+    """A condition on all actions of a kind stays when the form is sent again."""
+    page = reader.page
+    query = page.get_by_label("Query", exact=True)
+    reader.open('/log?q=action:product_access.* text:" x" created:30d')
+    page.get_by_role("button", name="Search").click()
+    page.wait_for_url("**/log?q=*")
+    expect(query).to_have_value('action:product_access.* " x" created:30d')
+    page.get_by_label("Action", exact=True).select_option("Any")
+    page.get_by_role("button", name="Search").click()
+    expect(query).to_have_value('" x" created:30d')
+
+
 def test_entry_shows_what_changed_and_takes_back_to_the_search(reader: Reader) -> None:
     """An entry shows old and new side by side, all fields and the JSON; back keeps the filter."""
     page = reader.page
