@@ -25,7 +25,8 @@ class Limits:
     def take(self, client: str) -> None:
         """Take one token from a client's bucket; raises Problem when it is empty."""
         left = self._left(client)
-        self._buckets[client] = max(0.0, left - 1), time.monotonic()
+        # A refusal takes nothing: who asks a little too often would be kept out for ever.
+        self._buckets[client] = left - 1 if left >= 1 else left, time.monotonic()
         self._buckets.move_to_end(client)
         if len(self._buckets) > CLIENTS_MAX:
             self._buckets.popitem(last=False)

@@ -1,0 +1,31 @@
+"""How often one client may ask."""
+
+import time
+from contextlib import suppress
+
+import pytest
+
+from processor.api.limits import Limits
+from processor.api.problems import Problem
+
+
+def test_who_asks_a_little_too_often_gets_in_as_often_as_is_allowed() -> None:
+    """A refusal costs nothing, so that what comes in meanwhile adds up to the next answer."""
+    limits, answered = Limits(requests_per_second=10, burst=1), 0
+    for _ in range(20):
+        with suppress(Problem):
+            limits.take("ada")
+            answered += 1
+        time.sleep(0.06)
+    assert 5 <= answered < 20
+
+
+def test_burst_passes_at_once_and_each_client_has_its_own() -> None:
+    """So many as the burst get in, the next has to wait; others do not."""
+    limits = Limits(requests_per_second=0.1, burst=3)
+    for _ in range(3):
+        limits.take("ada")
+    with pytest.raises(Problem) as refused:
+        limits.take("ada")
+    assert refused.value.headers == {"Retry-After": "10"}
+    limits.take("bea")
