@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from processor.store.conditions import where
+from processor.store.pool import CLIENT_MARGIN_SECONDS
 from processor.store.reader import Reader, reading
 from processor.store.rows import decode
 from processor.store.search import Key
@@ -25,6 +26,9 @@ NDJSON_ROWS = 500
 
 PAGE_SECONDS_MAX = 120.0
 """Nobody looks at a screen meanwhile, and free text in a day that is not sealed takes its time."""
+
+# Without it the pool's own, which is for who looks at a screen, would end a page first.
+_GIVEN_UP_SECONDS = PAGE_SECONDS_MAX + CLIENT_MARGIN_SECONDS
 
 DAYS_MAX = 16
 QUICK_SECONDS = 2.0
@@ -119,7 +123,8 @@ async def csv(
         while before is not None:
             place = (*window, *before, extent.through_seq, CSV_ROWS)
             async with reader.of(org_id, statement_timeout_seconds=PAGE_SECONDS_MAX) as connection:
-                page = await connection.fetchrow(statement, *place, TRIGGERS, *condition.parameters)
+                arguments = (*place, TRIGGERS, *condition.parameters)
+                page = await connection.fetchrow(statement, *arguments, timeout=_GIVEN_UP_SECONDS)
             if page["rows"]:
                 yield _piece(page)
             full = page["rows"] == CSV_ROWS
@@ -135,7 +140,8 @@ async def ndjson(reader: Reader, org_id: str, query: Query, extent: Extent) -> A
         while before is not None:
             place = (*window, *before, extent.through_seq, NDJSON_ROWS)
             async with reader.of(org_id, statement_timeout_seconds=PAGE_SECONDS_MAX) as connection:
-                rows = await connection.fetch(statement, *place, *condition.parameters)
+                arguments = (*place, *condition.parameters)
+                rows = await connection.fetch(statement, *arguments, timeout=_GIVEN_UP_SECONDS)
             if rows:
                 yield _rendered(rows)
             full = len(rows) == NDJSON_ROWS

@@ -1,5 +1,6 @@
 """An export has every entry that was asked for, once, newest first, and no formula."""
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Callable
@@ -8,10 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
+import psycopg
 import pytest
 
 from processor.query import parse
-from processor.store import export
+from processor.store import export, pool
 from processor.store.export import ALL, SIX, TRIGGERS, Extent, Piece
 from processor.store.feed import head
 from processor.store.load import load
@@ -24,9 +26,9 @@ EVERYTHING = 2**63 - 1
 
 
 @asynccontextmanager
-async def reading(dsn: str) -> AsyncIterator[Reader]:
+async def reading(dsn: str, statement_timeout_seconds: float = 30) -> AsyncIterator[Reader]:
     """Open a reader, and close it."""
-    reader = await Reader.open(dsn)
+    reader = await Reader.open(dsn, statement_timeout_seconds=statement_timeout_seconds)
     try:
         yield reader
     finally:
@@ -67,6 +69,23 @@ async def test_csv_has_the_six_columns_newest_first(postgres_dsn: str) -> None:
         [at, "ada@example.com", "auth.login_success", "user", "usr_1", "203.0.113.9"],
         [bare["occurred_at"], "", "auth.login_success", "user", "usr_1", ""],
     ]
+
+
+@pytest.mark.parametrize("form", [export.csv, export.ndjson])
+async def test_page_takes_longer_than_others_may(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch, form: Callable[..., AsyncIterator[Piece]]
+) -> None:
+    """Nobody looks at a screen meanwhile: a page that takes its time is waited for."""
+    monkeypatch.setattr(pool, "CLIENT_MARGIN_SECONDS", 0.0)
+    await stored(postgres_dsn, an_entry("acme", "e"))
+    async with reading(postgres_dsn, statement_timeout_seconds=0.5) as reader:
+        with psycopg.connect(postgres_dsn) as holder:
+            holder.execute("LOCK TABLE audit_entries IN ACCESS EXCLUSIVE MODE")
+            made = asyncio.create_task(
+                joined(form(reader, "acme", parse(""), Extent(OLDEST, EVERYTHING)))
+            )
+            await asyncio.wait([made], timeout=1)
+        assert "auth.login_success" in await made
 
 
 async def test_what_looks_like_a_formula_is_none_and_can_be_had_back(postgres_dsn: str) -> None:
