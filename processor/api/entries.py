@@ -29,6 +29,7 @@ SEQ_MAX = 2**63 - 2
 """What Postgres can still count one further from."""
 BARS_MAX = 60
 TAIL_SECONDS = 1.0
+TAIL_ENTRIES = 500
 TAIL_MINUTES_MAX = 5
 NDJSON_TYPE = "application/x-ndjson"
 
@@ -206,7 +207,10 @@ async def tail(
     filter: Filter = "",
     after: Annotated[int | None, Query(ge=0, le=SEQ_MAX)] = None,
 ) -> StreamingResponse:
-    """Send new entries as they come, as server-sent events; an event's id is its ``seq``."""
+    """Send new entries as they come, as server-sent events; an event's id is its ``seq``.
+
+    An id without an event says up to which ``seq`` there is no other.
+    """
     query = parse(filter)
     after = await begin_following(request, services, viewer, after)
     return following(services, viewer, query, after, render_entry)
@@ -241,16 +245,16 @@ async def _tail(
     deadline = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < deadline:
         now = await services.reader.now()
-        found = await search.newer(
-            services.reader, viewer.org_id, query.at(now), after_seq=after, limit=500
+        found, after = await search.newer(
+            services.reader, viewer.org_id, query.at(now), after_seq=after, limit=TAIL_ENTRIES
         )
         for each in found:
-            after = each["seq"]
             lines = b"".join(b"data: %b\n" % line for line in shown(each).splitlines())
-            yield b"id: %d\n%b\n" % (after, lines)
-        if not found:
-            yield b": nothing new\n\n"
-        await asyncio.sleep(TAIL_SECONDS)
+            yield b"id: %d\n%b\n" % (each["seq"], lines)
+        if len(found) < TAIL_ENTRIES:
+            # Without data it is no event, but a client that comes back goes on from here.
+            yield b": nothing more\nid: %d\n\n" % after
+            await asyncio.sleep(TAIL_SECONDS)
 
 
 @router.get("/v1/suggest")

@@ -17,7 +17,7 @@ from processor.store.walk import Walk, Window, reach
 from schemas.entry import Entry
 from schemas.query import Query
 
-__all__ = ["Found", "Key", "entry", "newer", "page", "where"]
+__all__ = ["Found", "Key", "News", "entry", "newer", "page", "where"]
 
 _SQL = reading("search.sql")
 _HEAD = reading("feed.sql")["head"]
@@ -90,18 +90,25 @@ def _found(rows: list[Any], limit: int, searched_back_to: datetime | None) -> Fo
     return Found(entries, older, searched_back_to)
 
 
-async def newer(
-    reader: Reader, org_id: str, query: Query, *, after_seq: int, limit: int
-) -> list[Entry]:
-    """Return what was stored after a sequence number and is asked for, in the order of storing."""
+class News(NamedTuple):
+    """Entries in the order of their numbers; up to ``through_seq`` there is none besides them."""
+
+    entries: list[Entry]
+    through_seq: int
+
+
+async def newer(reader: Reader, org_id: str, query: Query, *, after_seq: int, limit: int) -> News:
+    """Return what was stored after a sequence number and is asked for."""
     condition = where(query, org_id, first=3)
     statement = _SQL["newer"].replace(_WHERE, condition.sql)
     async with reader.of(org_id) as connection:
         # Mostly nothing has come; to find that out in all partitions would cost a hundred times.
-        if (await connection.fetchval(_HEAD, org_id) or 0) <= after_seq:
-            return []
+        head = await connection.fetchval(_HEAD, org_id) or 0
+        if head <= after_seq:
+            return News([], after_seq)
         rows = await connection.fetch(statement, after_seq, limit, *condition.parameters)
-    return [decode(row) for row in rows]
+    last = rows[-1]["seq"] if rows else after_seq
+    return News([decode(row) for row in rows], last if len(rows) == limit else max(head, last))
 
 
 async def entry(reader: Reader, org_id: str, entry_id: UUID) -> Entry | None:

@@ -4,16 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from processor.demo.issuer import Issuer
 from processor.forward.shard import Shard
 from processor.local.environment import PROGRAMS, is_here
 from processor.local.kafka import CONNECT_POM, Broker, jars_directory
-from processor.local.port import free_port
-from tests.integration import bus
-from tests.integration.access import Place, served
+from tests.integration import serving
 from tests.integration.forwarding import World, a_world, begun
 from tests.integration.kafka_proxy import KafkaProxy
 from tests.integration.ops import settings_of
+from tests.integration.serving import Place
 from tests.wheel import lacking
 
 IMKAFKA = "rsyslog's imkafka"
@@ -58,6 +56,13 @@ async def shard(world: World) -> AsyncIterator[Shard]:
 
 
 @pytest.fixture
+async def place(kafka: str, postgres_dsn: str) -> AsyncIterator[Place]:
+    """Give a server that serves, on a database and a topic of its own."""
+    async with serving.opened(kafka, postgres_dsn) as place:
+        yield place
+
+
+@pytest.fixture
 async def proxy(proxied: Broker) -> AsyncIterator[KafkaProxy]:
     """Give the proxy before the broker."""
     assert proxied.proxy_port is not None
@@ -66,22 +71,3 @@ async def proxy(proxied: Broker) -> AsyncIterator[KafkaProxy]:
     await proxy.start()
     yield proxy
     await proxy.stop()
-
-
-@pytest.fixture
-async def place(kafka: str, postgres_dsn: str) -> AsyncIterator[Place]:
-    """Give a server that serves, on a database and a topic of its own."""
-    issuer = Issuer(f"http://127.0.0.1:{free_port()}")
-    port = free_port()
-    access = {name.removeprefix("HUB_AUDIT_"): text for name, text in issuer.settings().items()}
-    settings = settings_of(
-        kafka,
-        postgres_dsn,
-        **access,
-        SERVE_PORT=str(port),
-        SERVE_PUBLIC_URL=f"http://127.0.0.1:{port}",
-    )
-    topic = settings.topic(settings.topics.audit)
-    with bus.topics(kafka, [topic]):
-        async with issuer.serving(), served(settings):
-            yield Place(settings, issuer, postgres_dsn)

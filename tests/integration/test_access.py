@@ -14,7 +14,8 @@ from processor.api.login import FLOW_COOKIE
 from processor.cli import main
 from processor.demo.issuer import PEOPLE, PERSON_GRANT
 from processor.local.port import free_port
-from tests.integration.access import Place, chosen, followed, logged_in
+from tests.integration.access import chosen, followed, logged_in
+from tests.integration.serving import Place
 
 OLIVIA, ADAM, AUDREY, MIA, GUS, GRETA = PEOPLE
 LOG = "/v1/audit-entries"

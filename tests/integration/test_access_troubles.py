@@ -9,7 +9,8 @@ from processor.api import serve
 from processor.demo.issuer import PEOPLE
 from processor.errors import DatabaseOutage, StartRefused
 from processor.local.port import free_port
-from tests.integration.access import Place, beside, followed, logged_in
+from tests.integration.access import beside, followed, logged_in
+from tests.integration.serving import Place
 
 OLIVIA = PEOPLE[0]
 

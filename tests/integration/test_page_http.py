@@ -83,7 +83,7 @@ def test_entries_without_an_address_are_followed(served: Site) -> None:
         text = ""
         for chunk in answer.iter_text():
             text += chunk
-            if text.count("id: ") == 2:
+            if text.count("data: <tr") == 2:
                 break
     assert f"data:   <td>{ADDRESS_AS_SENT}</td>" in text
 

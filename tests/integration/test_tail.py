@@ -1,0 +1,50 @@
+"""What is new as it comes: each entry once, and where to go on from."""
+
+import asyncio
+
+import pytest
+
+from processor.api import entries
+from tests.acceptance.site import OLIVIA, stored
+from tests.integration.serving import Place
+from tests.integration.store import an_entry, query
+
+
+async def followed(place: Place, until: str, last_id: int | None = None, **given: str) -> str:
+    """Follow the log until something comes; return all that came."""
+    headers = {"Authorization": f"Bearer {place.issuer.token(OLIVIA)}"}
+    if last_id is not None:
+        headers["Last-Event-ID"] = str(last_id)
+    text = ""
+    async with (
+        asyncio.timeout(20),
+        place.browser() as client,
+        client.stream("GET", "/v1/tail", headers=headers, params=given) as answer,
+    ):
+        assert answer.status_code == 200
+        async for chunk in answer.aiter_text():
+            text += chunk
+            if until in text:
+                break
+    return text
+
+
+async def test_what_was_looked_through_in_vain_is_not_looked_through_again(place: Place) -> None:
+    """Where nothing matches the place moves on all the same, for a client that comes back too."""
+    stored(place.dsn, [an_entry("acme", f"e{n}") for n in range(3)])
+    wanted = {"filter": "action:user.updated", "after": "0"}
+    assert "data:" not in await followed(place, "id: 3\n\n", **wanted)
+    query(place.dsn, "UPDATE audit_entries SET action = 'user.updated' WHERE seq = 2")
+    assert "data:" not in await followed(place, "id: 3\n\n", last_id=3, **wanted)
+    assert "id: 2\ndata:" in await followed(place, "id: 3\n\n", last_id=1, **wanted)
+
+
+async def test_who_is_behind_catches_up_without_a_pause(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as there is more than fits at once, the next comes at once."""
+    monkeypatch.setattr(entries, "TAIL_ENTRIES", 2)
+    monkeypatch.setattr(entries, "TAIL_SECONDS", 3_600)
+    stored(place.dsn, [an_entry("acme", f"e{n}") for n in range(5)])
+    text = await followed(place, "nothing more\nid: 5\n\n", after="0")
+    assert [f"id: {n}\ndata:" in text for n in range(1, 6)] == [True] * 5
