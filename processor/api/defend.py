@@ -6,12 +6,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from processor.api.access import ACKNOWLEDGE, Viewer, require
 from processor.api.entries import Reading, Serving
+from processor.api.login import insist_on_intent
 from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.store import findings
@@ -34,7 +35,14 @@ class Asked(BaseModel):
     cursor: Annotated[str | None, Field(max_length=200)] = None
 
 
-Noting = Annotated[Viewer, Depends(require(ACKNOWLEDGE))]
+async def noting(request: Request) -> Viewer:
+    """Return who may take note; a browser's cookie counts only for what comes from our page."""
+    viewer = await require(ACKNOWLEDGE)(request)
+    insist_on_intent(request)
+    return viewer
+
+
+Noting = Annotated[Viewer, Depends(noting)]
 
 
 @router.get("/v1/findings")

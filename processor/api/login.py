@@ -120,6 +120,12 @@ def insist_on_origin(request: Request) -> None:
         raise Problem("csrf")
 
 
+def insist_on_intent(request: Request) -> None:
+    """Refuse what a browser sends of itself: with its cookie it has to say where it comes from."""
+    if "authorization" not in request.headers:
+        insist_on_origin(request)
+
+
 async def _exchanged(settings: Settings, code: str, verifier: str) -> tuple[str, str]:
     """Return the access token and the ID token for a code; raises Problem."""
     access = settings.access

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from processor.api.access import SUBSCRIBE, Viewer, require
 from processor.api.entries import SEQ_MAX, Serving
-from processor.api.login import insist_on_origin
+from processor.api.login import insist_on_intent
 from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.forward.control import (
@@ -132,8 +132,8 @@ class Listing(BaseModel):
 async def ordering(request: Request) -> Viewer:
     """Return who may order; a browser's cookie counts only for what comes from our page."""
     viewer = await require(SUBSCRIBE)(request)
-    if request.method != "GET" and "authorization" not in request.headers:
-        insist_on_origin(request)
+    if request.method != "GET":
+        insist_on_intent(request)
     return viewer
 
 

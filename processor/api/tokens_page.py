@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from processor.api import html, problems
 from processor.api.access import SUBSCRIBE, Viewer, require
 from processor.api.entries import Serving, services_of
-from processor.api.login import insist_on_origin
+from processor.api.login import insist_on_intent, insist_on_origin
 from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.store import service_tokens
@@ -53,7 +53,7 @@ async def create(
     days: Days = DAYS_DEFAULT,
 ) -> Response:
     """Make a token by which a program may read the log; ``token`` is in this answer alone."""
-    _insist_on_intent(request)
+    insist_on_intent(request)
     secret, made = await _made(services, viewer, name, days)
     return _json({"token": secret, **_row(made)}, CREATED)
 
@@ -68,7 +68,7 @@ async def rotate(
     overlap_hours: Overlap = OVERLAP_HOURS_DEFAULT,
 ) -> Response:
     """Make a token in the place of another one, which ends after the overlap."""
-    _insist_on_intent(request)
+    insist_on_intent(request)
     secret, made = await _rotated(services, viewer, token_id, days, overlap_hours)
     return _json({"token": secret, **_row(made)}, CREATED)
 
@@ -76,7 +76,7 @@ async def rotate(
 @router.delete("/v1/service-tokens/{token_id}", status_code=204, tags=["service tokens"])
 async def revoke(request: Request, viewer: Keeper, services: Serving, token_id: UUID) -> Response:
     """End a token at once."""
-    _insist_on_intent(request)
+    insist_on_intent(request)
     await _revoked(services, viewer, token_id)
     return Response(status_code=204)
 
@@ -152,12 +152,6 @@ async def _page(
 
 
 OK = 200
-
-
-def _insist_on_intent(request: Request) -> None:
-    """Refuse what a browser sends of itself: with its cookie it has to say where it comes from."""
-    if "authorization" not in request.headers:
-        insist_on_origin(request)
 
 
 async def _made(services: Services, viewer: Viewer, name: str, days: int) -> Made:

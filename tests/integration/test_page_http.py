@@ -132,6 +132,23 @@ async def test_more_findings_than_fit_on_a_page_go_on(served: Site) -> None:
     assert [len(addresses) for addresses in shown] == [ROWS, 1]
 
 
+async def test_another_site_takes_no_note_of_a_finding(served: Site) -> None:
+    """A browser's cookie counts only for what our own page sends."""
+    async with opened(served.dsn, role=FORWARDER) as db:
+        await findings.keep(db, [a_finding(3, [1])])
+    path = f"/v1/findings/{UUID(int=3)}/acknowledge"
+    with browser(served) as client:
+        for headers in (
+            {},
+            {"Origin": "https://evil.example"},
+            {"Referer": "https://evil.example"},
+        ):
+            refused = client.post(path, headers=headers)
+            assert (refused.status_code, refused.json()["code"]) == (403, "csrf")
+        noted = client.post(path, headers={"Origin": served.url})
+    assert noted.json()["status"] == "acknowledged"
+
+
 def test_search_that_is_too_slow_offers_to_narrow_it(served: Site) -> None:
     """Who looks for too much is told so, not that the log is away, and how to look for less."""
     with psycopg.connect(served.dsn) as holder, browser(served) as client:
