@@ -11,7 +11,7 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from processor.api.access import VIEW, Viewer, require
+from processor.api.access import VIEW, Viewer, identified, require
 from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.query import parse, render, suggest
@@ -30,6 +30,9 @@ SEQ_MAX = 2**63 - 2
 BARS_MAX = 60
 TAIL_SECONDS = 1.0
 TAIL_ENTRIES = 500
+TAIL_IDENTIFIED_SECONDS = 5.0
+"""After how long whoever follows is looked at again: what is revoked ends soon here, too."""
+
 TAIL_MINUTES_MAX = 5
 NDJSON_TYPE = "application/x-ndjson"
 
@@ -213,7 +216,7 @@ async def tail(
     """
     query = parse(filter)
     after = await begin_following(request, services, viewer, after)
-    return following(services, viewer, query, after, render_entry)
+    return following(request, viewer, query, after, render_entry)
 
 
 async def begin_following(
@@ -228,22 +231,29 @@ async def begin_following(
 
 
 def following(
-    services: Services, viewer: Viewer, query: asked.Query, after: int, shown: Shown
+    request: Request, viewer: Viewer, query: asked.Query, after: int, shown: Shown
 ) -> StreamingResponse:
     """Return the stream of what is new, each entry as it is shown."""
-    events = _tail(services, viewer, query, after, shown)
+    events = _tail(request, viewer, query, after, shown)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 async def _tail(
-    services: Services, viewer: Viewer, query: asked.Query, after: int, shown: Shown
+    request: Request, viewer: Viewer, query: asked.Query, after: int, shown: Shown
 ) -> AsyncIterator[bytes]:
     """Yield events until the token ends, or for a while; the client comes back by itself."""
     yield b"retry: 2000\n\n"
+    services, clock = services_of(request), asyncio.get_running_loop().time
     seconds = min(TAIL_MINUTES_MAX * 60, viewer.valid_until - time.time())
-    deadline = asyncio.get_running_loop().time() + seconds
-    while asyncio.get_running_loop().time() < deadline:
+    deadline, identified_at = clock() + seconds, clock()
+    while clock() < deadline:
+        if clock() - identified_at > TAIL_IDENTIFIED_SECONDS:
+            try:
+                await identified(request)
+            except Problem:
+                return  # what it is, it is told when it comes back
+            identified_at = clock()
         now = await services.reader.now()
         found, after = await search.newer(
             services.reader, viewer.org_id, query.at(now), after_seq=after, limit=TAIL_ENTRIES

@@ -65,7 +65,7 @@ async def live(
         """Return an entry as a row."""
         return html.fragment("row.html", row=view.row(query, entry)).encode()
 
-    return entries.following(services, viewer, query, after, shown)
+    return entries.following(request, viewer, query, after, shown)
 
 
 @router.get("/log/{entry_id}")

@@ -105,4 +105,5 @@ class Services:
             role="service",
             permissions=frozenset({VIEW}),
             type="service",
+            valid_until=found.expires_at.timestamp(),
         )
