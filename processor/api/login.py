@@ -25,6 +25,9 @@ FLOW_COOKIE = "hub_audit_login"
 FLOW_SECONDS = 600
 FLOW_PARTS = 4
 AFTER_CHARACTERS_MAX = 3_000
+SESSION_BYTES_MAX = 3_900
+"""Of the session's cookie: a browser drops one of more than 4,096 bytes with its attributes."""
+
 EXCHANGE_SECONDS_MAX = 10.0
 
 SEE_OTHER = 303
@@ -89,6 +92,12 @@ async def callback(
     claims = await services.verifier.verify(token)
     await services.verifier.verify_login(id_token, nonce=nonce, subject=claims["sub"])
     viewer_of(claims)
+    if len(COOKIE) + len(token) > SESSION_BYTES_MAX:
+        raise Problem(
+            "token_invalid",
+            f"the issuer's token has {len(token):,} characters, which is too long for a browser's "
+            "session: have the issuer put less into it",
+        )
     answer = RedirectResponse(_inside(unquote(after)), SEE_OTHER)
     _set_cookie(answer, services.settings, COOKIE, token, max(0, claims["exp"] - claims["iat"]))
     answer.delete_cookie(FLOW_COOKIE)

@@ -6,10 +6,12 @@ import pytest
 from pydantic import SecretStr
 
 from processor.api import serve
+from processor.api.access import COOKIE
+from processor.demo import issuer
 from processor.demo.issuer import PEOPLE
 from processor.errors import DatabaseOutage, StartRefused
 from processor.local.port import free_port
-from tests.integration.access import beside, followed, logged_in
+from tests.integration.access import beside, chosen, followed, logged_in
 from tests.integration.serving import Place
 
 OLIVIA = PEOPLE[0]
@@ -59,3 +61,18 @@ async def test_page_that_cannot_start_says_so_to_whoever_started_it(place: Place
         with pytest.raises(StartRefused) as refused:
             await serve.run(place.settings, asyncio.Event())  # where another serves
     assert str(place.settings.serve.port) in refused.value.problems[0]
+
+
+async def test_token_that_no_browser_keeps_is_said_to_be(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token too long for a cookie would be dropped, and the login begun again, for ever."""
+    for length, status in ((2_000, 303), (3_000, 401)):
+        monkeypatch.setattr(issuer, "PEOPLE", [OLIVIA._replace(name="O" * length)])
+        async with place.browser() as client:
+            client.headers["accept"] = "text/html"
+            at_issuer = await followed(client, await client.get("/log"))
+            landed = await client.get(await chosen(client, at_issuer, OLIVIA))
+            assert landed.status_code == status
+            assert (COOKIE in client.cookies) == (status == 303)
+    assert "too long for a browser" in landed.text
