@@ -75,7 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    problems.install(app, html.refused)
+    problems.install(app, html.refused, _finished)
     app.middleware("http")(_answered)
     for module in (
         *(export, entries, login, page, saved, tokens_page),
@@ -88,22 +88,25 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 async def _answered(request: Request, call_next: Next) -> Response:
-    """Answer, whatever happens; count it by route, never by what was asked."""
-    began = time.perf_counter()
+    """Answer whatever can be foreseen."""
+    request.state.began = time.perf_counter()
     try:
         with metrics.IN_FLIGHT.track_inprogress():
             answer = await call_next(request)
     except problems.HANDLED as error:
         answer = problems.response(problems.of(error))
-    route = request.scope.get("route")
-    if route is None and answer.status_code == HTTPStatus.NOT_FOUND and _is_for_people(request):
-        answer = html.missing()
+    missing = request.scope.get("route") is None and answer.status_code == HTTPStatus.NOT_FOUND
+    return _finished(request, html.missing() if missing and _is_for_people(request) else answer)
+
+
+def _finished(request: Request, answer: Response) -> Response:
+    """Give an answer its headers; count it by route, never by what was asked."""
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
     static = request.url.path.startswith("/static/")
     answer.headers.setdefault("Cache-Control", "no-cache" if static else "no-store")
-    template = getattr(route, "path", "none")
-    metrics.requested(template, answer.status_code, time.perf_counter() - began)
+    template = getattr(request.scope.get("route"), "path", "none")
+    metrics.requested(template, answer.status_code, time.perf_counter() - request.state.began)
     return answer
 
 

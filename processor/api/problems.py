@@ -132,6 +132,7 @@ def response(problem: Problem) -> Response:
 
 
 Page = Callable[[Request, None, Exception], Awaitable[Response]]
+Finish = Callable[[Request, Response], Response]
 
 HANDLED = (
     Problem,
@@ -143,8 +144,8 @@ HANDLED = (
 )
 
 
-def install(app: FastAPI, page: Page) -> None:
-    """Have every exception that can be foreseen answered: people by a page, programs by JSON."""
+def install(app: FastAPI, page: Page, finish: Finish) -> None:
+    """Have every exception answered: people by a page, programs by JSON."""
 
     async def answer(request: Request, error: Exception) -> Response:
         """Answer with the problem."""
@@ -153,5 +154,10 @@ def install(app: FastAPI, page: Page) -> None:
             return await page(request, None, error)
         return response(of(error))
 
-    for kind in (*HANDLED, Exception):  # the last is a bug: logged, and answered all the same
+    async def failed(request: Request, error: Exception) -> Response:
+        """Answer a bug of ours, outside of all that finishes other answers; the server logs it."""
+        return finish(request, await answer(request, error))
+
+    for kind in HANDLED:
         app.add_exception_handler(kind, answer)
+    app.add_exception_handler(Exception, failed)
