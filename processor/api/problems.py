@@ -149,8 +149,7 @@ def install(app: FastAPI, page: Page, finish: Finish) -> None:
 
     async def answer(request: Request, error: Exception) -> Response:
         """Answer with the problem."""
-        program = request.url.path.startswith("/v1/")
-        if "text/html" in request.headers.get("accept", "") and not program:
+        if _is_for_people(request):
             return await page(request, None, error)
         return response(of(error))
 
@@ -161,3 +160,10 @@ def install(app: FastAPI, page: Page, finish: Finish) -> None:
     for kind in HANDLED:
         app.add_exception_handler(kind, answer)
     app.add_exception_handler(Exception, failed)
+
+
+def _is_for_people(request: Request) -> bool:
+    """Tell whether a browser waits: for a page, or for a file that a link of ours leads to."""
+    path, headers = request.url.path, request.headers
+    file = path.endswith((".csv", ".ndjson")) and "authorization" not in headers
+    return "text/html" in headers.get("accept", "") and (file or not path.startswith("/v1/"))

@@ -53,6 +53,26 @@ async def test_session_that_ended_is_renewed_without_a_click(place: Place) -> No
         assert (page.status_code, page.url.path) == (200, "/log")
 
 
+async def test_download_leads_by_the_login_and_programs_are_told(place: Place) -> None:
+    """Whose session has ended gets the file by the login; a program gets a problem document."""
+    async with place.browser() as client:
+        refused = await client.get(
+            CSV, headers={"Authorization": "Bearer x", "Accept": "text/html"}
+        )
+        assert (refused.status_code, refused.json()["code"]) == (401, "token_invalid")
+        assert (await client.get(CSV)).json()["code"] == "token_missing"
+        client.headers["accept"] = "text/html,*/*;q=0.8"
+        assert (await client.get(LOG)).json()["code"] == "token_missing"
+        file = await logged_in(client, OLIVIA, f"{CSV}?filter=created:1d")
+        assert file.url.params["filter"] == "created:1d"
+        assert file.headers["content-disposition"].startswith("attachment")
+    async with place.browser() as client:
+        client.headers["accept"] = "text/html,*/*;q=0.8"
+        denied = await logged_in(client, MIA, CSV)
+        assert denied.status_code == 403
+        assert "Owners and Admins" in denied.text
+
+
 async def test_logout_ends_the_session(place: Place) -> None:
     """After a logout the page asks who it is, and another one may log in."""
     async with place.browser() as client:
