@@ -10,7 +10,9 @@ from tests.integration.serving import Place
 from tests.integration.store import an_entry, query
 
 
-async def followed(place: Place, until: str, last_id: int | None = None, **given: str) -> str:
+async def followed(
+    place: Place, until: str, given: dict[str, str], last_id: int | None = None
+) -> str:
     """Follow the log until something comes; return all that came."""
     headers = {"Authorization": f"Bearer {place.issuer.token(OLIVIA)}"}
     if last_id is not None:
@@ -33,10 +35,10 @@ async def test_what_was_looked_through_in_vain_is_not_looked_through_again(place
     """Where nothing matches the place moves on all the same, for a client that comes back too."""
     stored(place.dsn, [an_entry("acme", f"e{n}") for n in range(3)])
     wanted = {"filter": "action:user.updated", "after": "0"}
-    assert "data:" not in await followed(place, "id: 3\n\n", **wanted)
+    assert "data:" not in await followed(place, "id: 3\n\n", wanted)
     query(place.dsn, "UPDATE audit_entries SET action = 'user.updated' WHERE seq = 2")
-    assert "data:" not in await followed(place, "id: 3\n\n", last_id=3, **wanted)
-    assert "id: 2\ndata:" in await followed(place, "id: 3\n\n", last_id=1, **wanted)
+    assert "data:" not in await followed(place, "id: 3\n\n", wanted, last_id=3)
+    assert "id: 2\ndata:" in await followed(place, "id: 3\n\n", wanted, last_id=1)
 
 
 async def test_who_is_behind_catches_up_without_a_pause(
@@ -46,5 +48,5 @@ async def test_who_is_behind_catches_up_without_a_pause(
     monkeypatch.setattr(entries, "TAIL_ENTRIES", 2)
     monkeypatch.setattr(entries, "TAIL_SECONDS", 3_600)
     stored(place.dsn, [an_entry("acme", f"e{n}") for n in range(5)])
-    text = await followed(place, "nothing more\nid: 5\n\n", after="0")
+    text = await followed(place, "nothing more\nid: 5\n\n", {"after": "0"})
     assert [f"id: {n}\ndata:" in text for n in range(1, 6)] == [True] * 5
