@@ -102,6 +102,30 @@ def test_new_entries_come_in_as_rows_and_none_is_missed_in_a_pause(
     context.close()
 
 
+def test_what_comes_is_shown_in_the_chosen_zone_until_following_ends(
+    browser: Browser, the_site: Site
+) -> None:
+    """A new row has the zone of the others; a following that is refused does not seem to go on."""
+    context = browser.new_context(timezone_id="Asia/Kolkata")
+    page = Reader(context, the_site, LENA._replace(org_id="kolkata")).page
+    page.goto(f"{the_site.url}/log?q=created:24h")
+    page.get_by_role("button", name="UTC", exact=True).click()
+    with page.expect_request("**/log/live?*"):
+        page.get_by_role("button", name="Follow live").click()
+    at = NOW - timedelta(minutes=3)
+    stored(the_site.dsn, [an_entry("kolkata", "one", at=at)])
+    shown = f"{at + timedelta(hours=5, minutes=30):%Y-%m-%d %H:%M:%S}.000"
+    expect(page.locator(".rows td time")).to_have_text(shown, timeout=10_000)
+    page.get_by_role("button", name="Pause").click()
+    context.clear_cookies()
+    page.get_by_role("button", name="Follow live").click()
+    expect(page.locator(".live [role=status]")).to_contain_text("reload the page")
+    expect(page.get_by_role("button", name="Follow live")).to_have_attribute(
+        "aria-pressed", "false"
+    )
+    context.close()
+
+
 def test_period_that_is_over_is_not_followed(reader: Reader) -> None:
     """Nothing new can come into a search of the past, so there is nothing to follow."""
     reader.open("/log?q=created:2026-01-01..2026-02-01")

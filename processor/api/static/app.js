@@ -2,20 +2,24 @@
 document.documentElement.classList.add("scripted");
 
 // Times in the reader's own zone, with the offset in sight.
+let local = false;
+const offset = -new Date().getTimezoneOffset();
+const inZone = (part) => {
+  for (const time of part.querySelectorAll("td time[datetime]")) {
+    const at = new Date(time.dateTime);
+    const shown = local ? new Date(at.getTime() + offset * 60000) : at;
+    time.textContent = shown.toISOString().replace("T", " ").replace("Z", "");
+  }
+};
 for (const button of document.querySelectorAll("[data-zone]")) {
   button.addEventListener("click", () => {
-    const local = button.getAttribute("aria-pressed") !== "true";
+    local = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(local));
-    const offset = -new Date().getTimezoneOffset();
     const two = (number) => String(Math.floor(Math.abs(number))).padStart(2, "0");
     const name = local ? `UTC${offset < 0 ? "−" : "+"}${two(offset / 60)}:${two(offset % 60)}` : "UTC";
     button.textContent = name;
     for (const zone of document.querySelectorAll(".zone")) zone.textContent = name;
-    for (const time of document.querySelectorAll("td time[datetime]")) {
-      const at = new Date(time.dateTime);
-      const shown = local ? new Date(at.getTime() + offset * 60000) : at;
-      time.textContent = shown.toISOString().replace("T", " ").replace("Z", "");
-    }
+    inZone(document);
   });
 }
 
@@ -64,16 +68,27 @@ for (const live of document.querySelectorAll("[data-live]")) {
     document.querySelector(".empty")?.remove();
     rows.insertAdjacentHTML("afterbegin", event.data);
     rows.firstElementChild.classList.add("new");
+    if (local) inZone(rows.firstElementChild);
     while (rows.children.length > ROWS_MAX) rows.lastElementChild.remove();
     count += 1;
     said.textContent = `${count} new ${count === 1 ? "entry" : "entries"}`;
   };
+  const show = () => {
+    button.setAttribute("aria-pressed", String(source !== null));
+    button.textContent = source ? "Pause" : "Follow live";
+  };
+  // A connection that broke comes back by itself; one that was refused, as after the session, never.
+  const end = (event) => {
+    if (event.target.readyState !== EventSource.CLOSED) return;
+    source = null;
+    show();
+    said.textContent = "Following has stopped: reload the page to go on";
+  };
   button.addEventListener("click", () => {
     source?.close();
     source = source ? null : new EventSource(address);
-    if (source) source.onmessage = add;
-    button.setAttribute("aria-pressed", String(source !== null));
-    button.textContent = source ? "Pause" : "Follow live";
+    if (source) [source.onmessage, source.onerror] = [add, end];
+    show();
   });
 }
 
