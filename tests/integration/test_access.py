@@ -7,10 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import psycopg
-import pytest
 from click.testing import CliRunner
 
-from processor.api import entries
 from processor.api.access import COOKIE
 from processor.api.login import FLOW_COOKIE
 from processor.cli import main
@@ -18,7 +16,6 @@ from processor.demo.issuer import PEOPLE, PERSON_GRANT
 from processor.local.port import free_port
 from tests.integration.access import chosen, followed, logged_in
 from tests.integration.serving import Place
-from tests.integration.store import query
 
 OLIVIA, ADAM, AUDREY, MIA, GUS, GRETA = PEOPLE
 LOG = "/v1/audit-entries"
@@ -173,40 +170,6 @@ async def test_lost_role_is_lost_with_the_next_token(place: Place) -> None:
         page = await client.get("/log")
         assert page.status_code == 403
         assert "Ask" in page.text
-
-
-async def test_what_is_followed_ends_with_the_token(place: Place) -> None:
-    """Who follows the log does so no longer than the token is valid."""
-    now = int(time.time())
-    headers = {"Authorization": f"Bearer {place.issuer.token(OLIVIA, iat=now, exp=now + 2)}"}
-    async with place.browser() as client, asyncio.timeout(20):
-        async with client.stream("GET", "/v1/tail", headers=headers) as following:
-            assert following.status_code == 200
-            async for _ in following.aiter_bytes():
-                pass
-        assert time.time() >= now + 1
-
-
-@pytest.mark.parametrize("end", ["revoked", "expired"])
-async def test_what_a_program_follows_ends_with_its_token(
-    place: Place, monkeypatch: pytest.MonkeyPatch, end: str
-) -> None:
-    """A service token that is revoked or runs out ends what it follows within seconds."""
-    monkeypatch.setattr(entries, "TAIL_IDENTIFIED_SECONDS", 0.1 if end == "revoked" else 3_600)
-    made = await place.ordered("create", "acme", "tail")
-    if end == "expired":
-        query(place.dsn, "UPDATE service_tokens SET expires_at = now() + interval '3 s'")
-    headers = {"Authorization": f"Bearer {made['token']}"}
-    async with (
-        asyncio.timeout(20),
-        place.browser() as client,
-        client.stream("GET", "/v1/tail", headers=headers) as following,
-    ):
-        assert following.status_code == 200
-        if end == "revoked":
-            query(place.dsn, "UPDATE service_tokens SET revoked_at = now()")
-        async for _ in following.aiter_bytes():
-            pass
 
 
 async def test_nobody_is_let_in_without_a_token(place: Place) -> None:

@@ -1,6 +1,7 @@
-"""What is new as it comes: each entry once, and where to go on from."""
+"""What is new as it comes: each entry once, where to go on from, and when it ends."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -50,3 +51,37 @@ async def test_who_is_behind_catches_up_without_a_pause(
     stored(place.dsn, [an_entry("acme", f"e{n}") for n in range(5)])
     text = await followed(place, "nothing more\nid: 5\n\n", {"after": "0"})
     assert [f"id: {n}\ndata:" in text for n in range(1, 6)] == [True] * 5
+
+
+async def test_what_is_followed_ends_with_the_token(place: Place) -> None:
+    """Who follows the log does so no longer than the token is valid."""
+    now = int(time.time())
+    headers = {"Authorization": f"Bearer {place.issuer.token(OLIVIA, iat=now, exp=now + 2)}"}
+    async with place.browser() as client, asyncio.timeout(20):
+        async with client.stream("GET", "/v1/tail", headers=headers) as following:
+            assert following.status_code == 200
+            async for _ in following.aiter_bytes():
+                pass
+        assert time.time() >= now + 1
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+async def test_what_a_program_follows_ends_with_its_token(
+    place: Place, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """A service token that is revoked or runs out ends what it follows within seconds."""
+    monkeypatch.setattr(entries, "TAIL_IDENTIFIED_SECONDS", 0.1 if end == "revoked" else 3_600)
+    made = await place.ordered("create", "acme", "tail")
+    if end == "expired":
+        query(place.dsn, "UPDATE service_tokens SET expires_at = now() + interval '3 s'")
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    async with (
+        asyncio.timeout(20),
+        place.browser() as client,
+        client.stream("GET", "/v1/tail", headers=headers) as following,
+    ):
+        assert following.status_code == 200
+        if end == "revoked":
+            query(place.dsn, "UPDATE service_tokens SET revoked_at = now()")
+        async for _ in following.aiter_bytes():
+            pass
