@@ -59,9 +59,13 @@ class Round:
 
 @dataclass
 class Plan:
-    """What a round would do: days to create, to purge with about how many rows, and to seal."""
+    """What a round would do: days to create, put back, purge with about how many rows, and seal.
+
+    A day to be put back is not there, and so among those to be created as well.
+    """
 
     create: list[date]
+    put_back: Mapping[str, list[date]]
     purge: Mapping[str, Mapping[str, int]]
     seal: list[date]
 
@@ -73,6 +77,7 @@ async def plan(settings: Settings) -> Plan:
         oldest = oldest_kept(at.date(), settings.retention_days)
         return Plan(
             await missing(db, settings.retention_days),
+            {table: await retention.taken_too_early(session, table, oldest) for table in TABLES},
             {table: await _overdue(session, table, oldest) for table in TABLES},
             await _unsealed(settings, session, at),
         )

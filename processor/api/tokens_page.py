@@ -180,7 +180,11 @@ async def _rotated(
         overlap=timedelta(hours=overlap_hours),
     )
     if made is None:
-        raise Problem("not_found", "your organization has no such token in force")
+        raise Problem(
+            "not_found",
+            "your organization has no such token in force, or "
+            f"{service_tokens.IN_FORCE_MAX} others: without an overlap these do not matter",
+        )
     _note("service_token_rotated", viewer, made[1].id)
     return made
 

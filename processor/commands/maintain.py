@@ -49,6 +49,8 @@ def _planned(planned: "Plan") -> Iterator[str]:
     """Yield what the next round would do."""
     if planned.create:
         yield f"would create {len(planned.create)} days, {planned.create[0]} the first"
+    for table, back in planned.put_back.items():
+        yield from (f"would put {day} of {table} back, whose purge had begun" for day in back)
     for table, days in planned.purge.items():
         for day, rows in days.items():
             yield f"would drop {day} of {table}, about {rows} rows"

@@ -14,13 +14,26 @@ from processor.store import survey
 from processor.store.books import Book, books, claim
 from processor.store.dead_letters import count_dead_letters
 from processor.store.migrations import pending
-from processor.store.partitions import DEAD_LETTERS, ENTRIES, days, oldest_day, oldest_kept
+from processor.store.partitions import (
+    DAYS_AHEAD,
+    DEAD_LETTERS,
+    ENTRIES,
+    days,
+    oldest_day,
+    oldest_kept,
+)
 from processor.store.pool import Database
 from schemas.rejection import Reason
 
 POSTGRES_VERSION_MIN = 150_000
 DAYS_AHEAD_MIN = 2
 """Fewer than that and there is no night left in which to mend it."""
+
+LOCKS_PER_DAY = 11
+"""Of who looks through all days: a sealed day's table and its ten indexes."""
+
+LOOKS_AT_ONCE = 32
+"""By the connections of a few pages and forwarders; where the room ends, writers fail as well."""
 
 SAMPLE_ENTRIES = 5_000
 APART_SECONDS_MAX = 2.0
@@ -133,7 +146,7 @@ async def _database(settings: Settings, findings: list[Finding]) -> AsyncIterato
 
 async def _foundation(settings: Settings, db: Database) -> list[Finding]:
     """Check what a worker cannot start without."""
-    findings = list(_server(await survey.server(db)))
+    findings = list(_server(await survey.server(db), settings.retention_days))
     try:
         missing = await pending(db)
     except StartRefused as refused:
@@ -149,7 +162,8 @@ async def _foundation(settings: Settings, db: Database) -> list[Finding]:
     ]
 
 
-def _server(server: survey.Server) -> Iterator[Finding]:
+def _server(server: survey.Server, retention_days: int) -> Iterator[Finding]:
+    wanted = LOOKS_AT_ONCE * LOCKS_PER_DAY * (retention_days + DAYS_AHEAD)
     version = f"Postgres {server.version // 10_000}.{server.version % 10_000}"
     if server.version < POSTGRES_VERSION_MIN:
         yield problem("postgres", f"{version} is too old", "upgrade to 15 or newer")
@@ -159,6 +173,10 @@ def _server(server: survey.Server) -> Iterator[Finding]:
     elif "off" in (server.fsync, server.full_page_writes):
         said = f"{version} may lose what it acknowledged: fsync or full_page_writes is off"
         yield warning("postgres", said, "turn both on")
+    elif server.locks < wanted:
+        said = f"{version} has room for {server.locks:,} locks; {LOOKS_AT_ONCE} looks through all"
+        fix = "raise max_locks_per_transaction"
+        yield warning("postgres", f"{said} days at once take {wanted:,}", fix)
     else:
         yield ok("postgres", f"{version} answers")
 

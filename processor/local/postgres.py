@@ -46,6 +46,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     "shared_buffers": "256MB",
     "max_connections": "200",
+    "max_locks_per_transaction": "256",
     # Few checkpoints inside a test or a benchmark, and their writes spread.
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",

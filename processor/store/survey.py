@@ -29,12 +29,13 @@ class Origin(NamedTuple):
 
 
 class Server(NamedTuple):
-    """The server's version as a number, and the settings on which durability rests."""
+    """The server's version as a number, the settings on which durability rests, its lock table."""
 
     version: int
     fsync: str
     full_page_writes: str
     encoding: str
+    locks: int
 
 
 class Vitals(NamedTuple):

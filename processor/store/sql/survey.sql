@@ -27,7 +27,12 @@ SELECT (now() AT TIME ZONE 'UTC')::date;
 SELECT current_setting('server_version_num')::integer AS version,
     current_setting('fsync') AS fsync,
     current_setting('full_page_writes') AS full_page_writes,
-    current_setting('server_encoding') AS encoding;
+    current_setting('server_encoding') AS encoding,
+    current_setting('max_locks_per_transaction')::integer
+    * (
+        current_setting('max_connections')::integer
+        + current_setting('max_prepared_transactions')::integer
+    ) AS locks;
 
 -- name: gaps
 -- Offsets that the bus lost before they were stored.
