@@ -137,10 +137,5 @@ async def _backwards(
         stop = start
 
 
-def is_named(headers: Iterable[Header]) -> bool:
-    """Tell whether a record has headers that tell it from every other one."""
-    return bool(_name(headers))
-
-
 def _name(headers: Iterable[Header]) -> list[Header]:
     return [(name, value) for name, value in headers if name in NAMING]

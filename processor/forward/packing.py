@@ -44,6 +44,18 @@ class Parcel(NamedTuple):
     place: Place
     entries: bool
 
+    def last_of_chains(self) -> list[Outgoing]:
+        """Return the last entry of the live chain, that of the replay's, and the test event.
+
+        Heartbeats are none of these: each is as good as another.
+        """
+        last = {
+            next((name for name in ("hub_replay", "hub_test") if name in headers), ""): record
+            for record in self.records
+            if "hub_entry_id" in (headers := dict(record.headers))
+        }
+        return list(last.values())
+
     def delivered(self) -> Delivered:
         """Return what is to be noted of it."""
         place = self.place

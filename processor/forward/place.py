@@ -6,6 +6,7 @@ from uuid import UUID
 
 import orjson
 
+from processor.emit.route import Header
 from processor.forward.messages import Chain
 from processor.store.subscriptions import Subscription
 
@@ -58,6 +59,22 @@ def furthest(subscription: Subscription, places: Iterable[Place]) -> Place:
     if any(each.test_id == subscription.test_id for each in several):
         last = last._replace(test_id=subscription.test_id)
     return last._replace(live=live)
+
+
+def reached(subscription: Subscription, place: Place, headers: Iterable[Header]) -> Place:
+    """Return the place as it is for somebody who has got a record with an entry."""
+    said = {name: value.decode() for name, value in headers if value is not None}
+    through = int(said["hub_through_seq"])
+    if "hub_test" in said:
+        return place._replace(test_id=UUID(said["hub_test"]))
+    if "hub_replay" not in said:
+        live = Chain(max(through, place.live.through), max(through, place.live.told))
+        return place._replace(live=live)
+    replay = UUID(said["hub_replay"])
+    before = replay_chain(subscription, place)
+    if subscription.replay is None or subscription.replay.id != replay or before.through >= through:
+        return place
+    return place._replace(replay_id=replay, replay=Chain(through, through))
 
 
 def _read(subscription: UUID, text: str | None) -> Place | None:

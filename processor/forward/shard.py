@@ -20,13 +20,13 @@ from uuid import UUID
 
 from processor import metrics
 from processor.emit import topics
-from processor.emit.lookup import holds, is_named
+from processor.emit.lookup import holds
 from processor.emit.producer import Position, TransactionalProducer
 from processor.emit.route import Outgoing
 from processor.errors import BusOutage, Doubt, Fenced, Outage, TopicRefused
 from processor.forward.packing import Parcel, packed
-from processor.forward.place import Place, furthest, place_of
-from processor.forward.standing import Standing
+from processor.forward.place import Place, furthest, place_of, reached
+from processor.forward.standing import Standing, keep_only
 from processor.ingest.group import metadata
 from processor.settings import Settings
 from processor.store import subscriptions as store
@@ -42,18 +42,18 @@ POLL_SECONDS = 0.2
 TOPICS_SECONDS = 15.0
 MISSING = "topic {topic} does not exist: create it with one partition, or delete the subscription"
 NOT_TAKEN = "the bus refuses its records ({said}): look at the topic's replicas and options"
+UNSURE = "whether its last records arrived is not known yet: {said}"
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.5, 10.0
 
 
 class Doubted(NamedTuple):
-    """A transaction whose outcome is not known: a record of it for each topic, and where it led.
+    """A transaction whose outcome is not known: when it began, in UNIX ms, and its last records.
 
-    Heartbeats are none of these: each is as good as another.
+    By subscription, and of its live chain, its replay's and its test event.
     """
 
-    records: Sequence[Outgoing]
     made_ms: int
-    places: dict[UUID, Place]
+    records: dict[UUID, list[Outgoing]]
 
 
 class Shard:
@@ -70,7 +70,7 @@ class Shard:
             settings.forward.heartbeat_seconds, asyncio.get_running_loop().time
         )
         self._known: dict[UUID, Place] = {}  # facts from before the start
-        self._doubted: Doubted | None = None
+        self._doubted: list[Doubted] = []
         self._topics: frozenset[str] = frozenset()
         self._topics_at = float("-inf")
 
@@ -118,6 +118,7 @@ class Shard:
             looked_at = time.time()
             served = await self._served()  # another may have carried out orders we read before
         await self._find_places(served)
+        served = [each for each in served if each.id in self._standing.places]
         metrics.forward_lag(self._shard, self._standing.behind(served))
         due = self._standing.due(served)
         for together in self._standing.apart_from_suspects(due):
@@ -135,7 +136,10 @@ class Shard:
         subscriptions = await store.of_shard(self._db, self._shard)
         ids = {each.id for each in subscriptions}
         standing.keep_only(ids)
-        self._known = {each: place for each, place in self._known.items() if each in ids}
+        keep_only(self._known, ids)
+        for doubted in self._doubted:
+            keep_only(doubted.records, ids)
+        self._doubted = [doubted for doubted in self._doubted if doubted.records]
         ready = [each for each in subscriptions if not standing.is_put_off(each)]
         present = await self._present_topics(ready)
         served = []
@@ -171,21 +175,36 @@ class Shard:
             return
         wanted = [(self._topic(each), 0) for each in new]
         committed = await metadata(self._settings, self._group, wanted)
-        await self._settle_doubt()
         for each, topic in zip(new, wanted, strict=True):
             place = place_of(each, committed.get(topic))
-            known = self._known.pop(each.id, place)
-            self._standing.places[each.id] = furthest(each, (place, known))
+            known = furthest(each, (place, self._known.get(each.id, place)))
+            try:
+                self._standing.places[each.id] = await self._proved(each, known)
+            except BusOutage as error:
+                await self._fail(each, UNSURE.format(said=error))
+            else:
+                self._known.pop(each.id, None)
 
-    async def _settle_doubt(self) -> None:
-        """Know where a transaction in doubt led, if it is on the bus: in full, or not at all."""
-        if self._doubted is None:
-            return
-        records, made_ms, places = self._doubted
-        there = [each for each in records if self._settings.topic(each.topic) in self._topics]
-        if there and await holds(self._settings, there[0], made_ms):
-            self._known |= places
-        self._doubted = None
+    async def _proved(self, each: Subscription, place: Place) -> Place:
+        """Return where a subscription stands if what is in doubt of it is on its topic.
+
+        A record that is there says so for its own chain alone: another forwarder may have sent it,
+        in a transaction that was composed otherwise. One that is not there says of its whole
+        transaction that it never was.
+        """
+        for doubted in self._doubted:
+            for record in doubted.records.get(each.id, ()):
+                led = reached(each, place, record.headers)
+                if led == place:
+                    continue
+                found = await holds(self._settings, record, doubted.made_ms)
+                if found is False:
+                    doubted.records.clear()
+                    break
+                if found:
+                    place = led
+            doubted.records.pop(each.id, None)
+        return place
 
     # --- sending ------------------------------------------------------------------------------
 
@@ -230,9 +249,8 @@ class Shard:
         try:
             await self._producer.transact(records, positions)
         except Doubt:
-            named = {each.topic: each for each in records if is_named(each.headers)}
-            places = {each.subscription.id: each.place for each in parcels}
-            self._doubted = Doubted(list(named.values()), began_ms, places)
+            last = {each.subscription.id: each.last_of_chains() for each in parcels}
+            self._doubted.append(Doubted(began_ms, last))
             raise
         metrics.forwarded(len(records))
 

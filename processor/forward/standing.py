@@ -47,10 +47,10 @@ class Standing:
 
     def keep_only(self, ids: set[UUID]) -> None:
         """Forget what was paused or ended."""
-        _keep_only(self.places, ids)
-        _keep_only(self._heard, ids)
-        _keep_only(self._put_off, ids)
-        _keep_only(self.suspects, ids)
+        keep_only(self.places, ids)
+        keep_only(self._heard, ids)
+        keep_only(self._put_off, ids)
+        keep_only(self.suspects, ids)
 
     def due(self, known: Sequence[Subscription]) -> list[Due]:
         """Return the subscriptions for which there is something to be done."""
@@ -129,6 +129,7 @@ def _orders(each: Subscription) -> tuple[UUID | None, UUID | None]:
     return each.test_id, each.replay.id if each.replay else None
 
 
-def _keep_only(known: dict[UUID, Known], ids: set[UUID]) -> None:
+def keep_only(known: dict[UUID, Known], ids: set[UUID]) -> None:
+    """Forget what is known of other subscriptions."""
     for gone in known.keys() - ids:
         del known[gone]
