@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from importlib.metadata import version
@@ -92,12 +92,15 @@ async def once(settings: Settings) -> Round:
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Do a round every interval until ``stop`` is set; an outage is waited out."""
     keeper = Keeper(settings)
-    async with _store(settings) as db, serve(settings.http, keeper.readiness):
+    async with AsyncExitStack() as stack:
+        db = await stack.enter_async_context(_store(settings))
         metrics.started("maintain", version("hub-audit"), NORMALIZER)
         metrics.kept(settings.retention_days)
         metrics.watch_connections(db.occupation)
+        # Before anybody can ask: zeros would say that there is nothing to be done.
         metrics.store_seen(**(await vitals(db))._asdict())
-        metrics.went_on()
+        metrics.days_unsealed(len((await plan(settings)).seal))
+        await stack.enter_async_context(serve(settings.http, keeper.readiness))
         working = asyncio.create_task(keeper.keep(db))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -132,7 +135,7 @@ class Keeper:
         while True:
             try:
                 done = await _round(self._settings, db, self._went_on)
-                self._went_on()
+                self._went_well_at = time.monotonic()
                 self._why = "another maintainer is at work" if done.standing_by else "maintained"
             except Outage as error:
                 self._why = str(error)
@@ -149,7 +152,7 @@ class Keeper:
 async def _round(
     settings: Settings, db: Database, went_on: Callable[[], None] = lambda: None
 ) -> Round:
-    """Do one round, and tell after each day of it."""
+    """Do one round, and tell when a step of it that may take long begins or is over."""
     done = Round(created=await ensure_window(db, settings.retention_days))
     async with alone(db) as session:
         if session is None:
@@ -162,6 +165,7 @@ async def _round(
             await _put_back(session, table, oldest, done)
             await _purge(session, table, oldest, done)
         await _announce(settings, session, done)
+        went_on()
         waiting = await _unsealed(settings, session, at)
         for sealed, day in enumerate(waiting):
             metrics.days_unsealed(len(waiting) - sealed)
@@ -252,6 +256,7 @@ async def _note(db: Database, done: Round) -> None:
         unsealed=len(done.unsealed),
         unannounced=done.unannounced,
     )
+    metrics.went_on()
     metrics.store_seen(**(await vitals(db))._asdict())
     counted = await count_dead_letters(db)
     metrics.dead_letters_waiting(

@@ -105,8 +105,11 @@ def _finished(request: Request, answer: Response) -> Response:
         answer.headers.setdefault(name, value)
     static = request.url.path.startswith("/static/")
     answer.headers.setdefault("Cache-Control", "no-cache" if static else "no-store")
-    template = getattr(request.scope.get("route"), "path", "none")
-    metrics.requested(template, answer.status_code, time.perf_counter() - request.state.began)
+    # A stream that breaks off comes here a second time, with an answer that nobody gets.
+    if not getattr(request.state, "counted", False):
+        request.state.counted = True
+        template = getattr(request.scope.get("route"), "path", "none")
+        metrics.requested(template, answer.status_code, time.perf_counter() - request.state.began)
     return answer
 
 

@@ -9,7 +9,7 @@ _of = Of("maintain")
 
 MAINTAINED = _of.gauge(
     "maintained_timestamp_seconds",
-    "When maintenance last went on: a round, a day that it sealed, or its start.",
+    "When maintenance last went on: with a round, or with a day that it seals.",
 )
 PURGED = _of.counter("purged_days_total", "Days dropped by retention.", "table")
 PURGED_ROWS = _of.counter(
