@@ -39,7 +39,7 @@ def served(kafka: str, postgres_admin_dsn: str, postgres_template: str) -> Itera
         dsn = dsn_of(postgres_admin_dsn, name)
         stored(dsn, [without_address("none"), without_address("raw", ip_raw=ADDRESS_AS_SENT)])
         prefix = f"ops{token_hex(4)}."
-        with site(kafka, dsn, prefix, HUB_AUDIT_SERVE_SEARCH_SECONDS="0.3") as running:
+        with site(kafka, dsn, prefix, HUB_AUDIT_SERVE_SEARCH_SECONDS="1.0") as running:
             yield running
 
 

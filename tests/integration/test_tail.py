@@ -56,7 +56,7 @@ async def test_who_is_behind_catches_up_without_a_pause(
 async def test_what_is_followed_ends_with_the_token(place: Place) -> None:
     """Who follows the log does so no longer than the token is valid."""
     now = int(time.time())
-    headers = {"Authorization": f"Bearer {place.issuer.token(OLIVIA, iat=now, exp=now + 2)}"}
+    headers = {"Authorization": f"Bearer {place.issuer.token(OLIVIA, iat=now, exp=now + 4)}"}
     async with place.browser() as client, asyncio.timeout(20):
         async with client.stream("GET", "/v1/tail", headers=headers) as following:
             assert following.status_code == 200
@@ -73,7 +73,7 @@ async def test_what_a_program_follows_ends_with_its_token(
     monkeypatch.setattr(entries, "TAIL_IDENTIFIED_SECONDS", 0.1 if end == "revoked" else 3_600)
     made = await place.ordered("create", "acme", "tail")
     if end == "expired":
-        query(place.dsn, "UPDATE service_tokens SET expires_at = now() + interval '3 s'")
+        query(place.dsn, "UPDATE service_tokens SET expires_at = now() + interval '6 s'")
     headers = {"Authorization": f"Bearer {made['token']}"}
     async with (
         asyncio.timeout(20),
