@@ -56,7 +56,7 @@ class Siem:
         """Return the lines that it has written so far, ended ones alone."""
         if not self._file.exists():
             return []
-        return self._file.read_bytes().decode().split("\n")[:-1]
+        return [line.decode() for line in self._file.read_bytes().split(b"\n")[:-1]]
 
     def await_lines(self, wanted: int) -> None:
         """Wait until so many different lines are there."""

@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 
-from tests.simulation.plan import LATE, SLEEPY
+from tests.simulation.plan import LATE, REFUSING, SLEEPY
 from tests.simulation.plants import PLANTS
 from tests.simulation.runs import play_all, replay
 
-KINDS = (0, 0, 0, 0, LATE, SLEEPY)
+KINDS = (0, 0, 0, REFUSING, LATE, SLEEPY)
 """One seed of each, in turn."""
 
 

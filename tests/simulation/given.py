@@ -45,11 +45,11 @@ def settings(lanes: int) -> Settings:
 
 
 @cache
-def stream(number: int) -> list[Shot]:
-    """Return a stream of records with repeats, conflicts, discards, poison and refused rows."""
+def stream(number: int, *, refusing: bool = False) -> list[Shot]:
+    """Return a stream of records with repeats, conflicts, discards, poison, and refused rows."""
     mix = Mix(seed=number, now_ms=NOW_MS, organizations=4, repeats=0.15, conflicts=0.04, strays=0.2)
     shots = list(islice(Generator(mix).shots(), STREAM_RECORDS))
-    refused = _to_be_refused(shots)
+    refused = _to_be_refused(shots) if refusing else set()
     return [_refused(shot) if _identity(shot) in refused else shot for shot in shots]
 
 

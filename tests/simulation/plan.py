@@ -30,6 +30,9 @@ LATE = 1_000_000
 SLEEPY = 2_000_000
 """The first seed of those that are about slow answers, and workers that sleep among them."""
 
+REFUSING = 3_000_000
+"""The first seed of those in which the database refuses rows, mixed otherwise."""
+
 FREEZE_SECONDS = (0.2, 1.0, 3.0, 5.0, 5.0, 9.0)
 AWAY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 
@@ -60,16 +63,20 @@ class Plan:
     bus: Chances
     store: Chances
     blows: list[Blow] = field(default_factory=list)
+    refusing: bool = False
 
     @classmethod
     def drawn(cls, seed: int) -> "Plan":
         """Draw a run: small enough to be quick, mixed enough to be nasty.
 
         From ``LATE`` on a run is about late copies of requests, and workers that die among them;
-        from ``SLEEPY`` on about slow answers, and workers that freeze and wake among them.
+        from ``SLEEPY`` on about slow answers, and workers that freeze and wake among them; from
+        ``REFUSING`` on some rows are refused.
         """
         plan = cls._mixed(seed % LATE)
-        if seed >= SLEEPY:
+        if seed >= REFUSING:
+            plan.refusing = True
+        elif seed >= SLEEPY:
             rng = Random(f"sleepy {seed}")
             plan.bus, plan.store, plan.workers = Chances(slow=0.1), Chances(), 2
             plan.blows = [

@@ -123,7 +123,7 @@ class Scene:
     async def _load(self) -> None:
         """Put the records of a stream on the bus, in bursts; some in transactions of upstream."""
         rng, plan = self.rng, self.plan
-        shots = stream(plan.seed % STREAMS)
+        shots = stream(plan.seed % STREAMS, refusing=plan.refusing)
         start = rng.randrange(STREAM_RECORDS - plan.records)
         at, end = start, start + plan.records
         while at < end:
