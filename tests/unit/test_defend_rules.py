@@ -111,6 +111,16 @@ def test_travel_needs_a_new_device_elsewhere(
     assert severities(signals) == expected
 
 
+@pytest.mark.parametrize(("before", "after"), [("", "192.0.2.1"), ("192.0.2.1", "")])
+def test_no_address_is_no_other_network(before: str, after: str) -> None:
+    """Of a login without an address nobody knows where it was: it is no travel, to or from."""
+    signals = [
+        signal(NOON, 1, ENTERED, address=before),
+        signal(NOON + MINUTE, 2, ENTERED, address=after, marks=frozenset({"new_device"})),
+    ]
+    assert severities(signals) == []
+
+
 @pytest.mark.parametrize(
     ("minutes", "found"), [(2, False), (3, True), (30, True), (31, False)], ids=str
 )

@@ -58,14 +58,18 @@ def password_spray(signals: Sequence[Signal], span: Span) -> Verdict | None:
 
 
 def impossible_travel(signals: Sequence[Signal], span: Span) -> Verdict | None:
-    """Judge the logins of an account: a new device, no second factor, and another network."""
+    """Judge the logins of an account: a new device, no second factor, and another network.
+
+    A login without an address is nowhere: neither here nor elsewhere.
+    """
     evidence: dict[str, Signal] = {}
-    for each in signals:
+    somewhere = [each for each in signals if each.address]
+    for each in somewhere:
         if not span.holds(each) or "new_device" not in each.marks or "mfa" in each.marks:
             continue
         elsewhere = [
             other
-            for other in signals
+            for other in somewhere
             if 0 <= each.at_ms - other.at_ms <= span.window_ms
             and _network(other.address) != _network(each.address)
         ]
@@ -203,8 +207,6 @@ def _privileged(signal: Signal) -> bool:
 
 def _network(text: str) -> str:
     """Return the network that an address is taken to be in."""
-    if not text:
-        return ""
     address = ip_address(text)
     bits = V4_NETWORK_BITS if address.version == 4 else V6_NETWORK_BITS  # noqa: PLR2004
     return f"{address.version}/{int(address) >> (address.max_prefixlen - bits)}"
