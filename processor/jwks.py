@@ -29,9 +29,16 @@ async def fetched(url: str) -> Keys:
             text += chunk
             if len(text) > JWKS_BYTES_MAX:
                 raise ValueError("too long for a set of keys")
-    keys = jwt.PyJWKSet.from_json(text.decode()).keys
+    try:
+        return _usable(jwt.PyJWKSet.from_json(text.decode()))
+    except (AttributeError, TypeError, RecursionError) as error:
+        # The library takes for granted that it is given an object, and none that is too deep.
+        raise ValueError("no set of keys") from error
+
+
+def _usable(found: jwt.PyJWKSet) -> Keys:
     return {
         key.key_id: key
-        for key in keys
+        for key in found.keys
         if key.key_id and key.public_key_use != "enc" and key.algorithm_name in ALGORITHMS
     }
