@@ -6,12 +6,11 @@ tests, and what is judged after the faults is that nothing but the events has de
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from heapq import nsmallest
 
 from processor.defend.detector import Observation
 from processor.defend.records import of_canonical
 from processor.defend.rules import ACTIONS, RULES, Signal, hours_of
-from processor.defend.rules.hours import NAMES_MAX, SIGNALS_KEPT_MAX
+from processor.defend.rules.hours import NAMES_MAX, fair_share
 from processor.defend.rules.judge import Span
 from schemas.finding import HOUR_MS, SEVERITIES
 from tests.faults.catalog import ACTIONS as CATALOG
@@ -39,7 +38,7 @@ def _of(org: str, records: Iterable[Seen]) -> Iterator[Due]:
     for (number, subject, hour_ms), signals in sets.items():
         most = _judged(org, number, subject, hour_ms, signals)
         if most is not None:
-            kept = _kept(signals)
+            kept = _kept(signals, RULES[number].window_ms)
             whole = len(kept) == len(signals)
             yield Due(most if whole else _judged(org, number, subject, hour_ms, kept), most)
 
@@ -51,14 +50,12 @@ def _collect(signal: Signal, sets: dict[tuple[int, str, int], list[Signal]]) -> 
                 sets[number, subject, hour_ms].append(signal)
 
 
-def _kept(signals: Iterable[Signal]) -> list[Signal]:
-    """Return what Defend is sure to keep of an hour: of each action the earliest."""
-    by_action: dict[str, list[Signal]] = defaultdict(list)
+def _kept(signals: Iterable[Signal], window_ms: int) -> list[Signal]:
+    """Return what Defend is sure to keep of an hour: its share of each action in each slice."""
+    slices: dict[tuple[str, int], list[Signal]] = defaultdict(list)
     for signal in signals:
-        by_action[signal.action].append(signal)
-    return [
-        signal for several in by_action.values() for signal in nsmallest(SIGNALS_KEPT_MAX, several)
-    ]
+        slices[signal.action, signal.at_ms // window_ms].append(signal)
+    return [signal for several in slices.values() for signal in fair_share(several)]
 
 
 def _judged(

@@ -2,10 +2,11 @@
 
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from processor.defend.rules import ACTIONS, Found, Signal
+from processor.defend.rules import ACTIONS, Found, Signal, hours
 from processor.defend.rules.signals import ALERT
 from tests.unit.defend_signals import MINUTE, NOON, SECOND, Reading, found_in
 
@@ -116,3 +117,18 @@ def test_two_workers_find_what_one_finds(signals: list[Signal], seed: int) -> No
         one.read([each])
     two.read(half)
     assert one.kept == found_in(signals)
+
+
+@settings(max_examples=80, deadline=None)
+@given(lives(), st.integers(0, 2**32))
+def test_what_is_kept_of_a_flood_is_the_same_in_any_order(signals: list[Signal], seed: int) -> None:
+    """Part by part, in whatever parts, the same share is left as of everything at once."""
+    chance = Random(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hours, "SIGNALS_KEPT_MAX", chance.choice((1, 3, 10)))
+        kept: list[Signal] = []
+        for each in chance.sample(signals, len(signals)):
+            kept.append(each)
+            if chance.random() < 0.3:
+                kept = [*hours.fair_share(kept)]
+        assert sorted(hours.fair_share(kept)) == sorted(hours.fair_share(signals))

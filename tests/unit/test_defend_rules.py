@@ -146,13 +146,40 @@ def test_a_finding_has_its_own_id_for_ever() -> None:
     assert list(found_in(failures(10))) == ["019e830e-1a00-837e-afd8-66472e50b77e"]
 
 
-def test_only_the_earliest_signals_are_kept() -> None:
+def test_only_the_earliest_signals_of_a_slice_are_kept() -> None:
     """Of a flood the earliest signals are kept, in whatever order they come."""
     flood = failures(2 * SIGNALS_KEPT_MAX + 500, 10)
     forwards, backwards = found_in(flood), found_in(flood[::-1])
     assert forwards == backwards
     (found,) = forwards.values()
     assert found.seqs == tuple(range(SIGNALS_KEPT_MAX))
+
+
+def test_a_long_attack_is_found_in_each_hour_and_so_is_the_login_it_gets() -> None:
+    """Four failures a second for two hours, and a success after half of the first."""
+    attack = failures(2 * 3_600 * 4, 250)
+    entered = signal(NOON + 30 * MINUTE, 99_999, ENTERED)
+    found = {each.hour_ms: each for each in found_in([*attack, entered]).values()}
+    assert {at: each.severity for at, each in found.items()} == {
+        NOON: "critical", NOON + HOUR: "high"
+    }  # fmt: skip
+    assert entered.seq in found[NOON].seqs
+    slices = HOUR // (10 * MINUTE)
+    assert slices * SIGNALS_KEPT_MAX <= len(found[NOON].seqs) <= (slices + 1) * SIGNALS_KEPT_MAX + 1
+
+
+def test_a_flood_on_few_accounts_does_not_hide_the_others() -> None:
+    """Nine accounts that are tried all the time, and a tenth that is tried once and entered."""
+    flood = [
+        signal(NOON + n * 100, n, FAILED, account=f"u{n % 9}@acme.example") for n in range(4_500)
+    ]
+    late = [
+        signal(NOON + 8 * MINUTE, 8_000, FAILED, account=ADA),
+        signal(NOON + 9 * MINUTE, 8_001, ENTERED, account=ADA),
+    ]
+    sprays = [each for each in found_in([*flood, *late]).values() if each.rule == "password_spray"]
+    assert [(each.subject, each.severity) for each in sprays] == [("192.0.2.1", "critical")]
+    assert {8_000, 8_001} <= {*sprays[0].seqs}
 
 
 def test_hours_are_let_go_when_there_are_too_many_signals() -> None:
@@ -226,8 +253,8 @@ def test_every_rule_is_described() -> None:
     assert {rule.name for rule in RULES} == set(RULE_TEXTS)
 
 
-def test_the_earliest_signals_are_enough_to_tell() -> None:
-    """Of so many signals in an hour and its windows, some window holds enough of them."""
+def test_what_is_kept_of_a_slice_is_enough_to_tell() -> None:
+    """A slice lies within one hour and fits into a window, and enough of it is kept for a burst."""
     for rule in RULES:
-        windows = -(-(HOUR_MS + 2 * rule.window_ms) // rule.window_ms)
-        assert windows * rule.least < SIGNALS_KEPT_MAX, rule.name
+        assert HOUR_MS % rule.window_ms == 0, rule.name
+        assert rule.least <= SIGNALS_KEPT_MAX, rule.name

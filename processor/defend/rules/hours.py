@@ -7,9 +7,8 @@ Alerts are rare, and what they are compared with is most of what happens: for th
 an hour holds nothing until it has one, and is then begun again.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from heapq import nsmallest
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from processor.defend.rules.judge import Span
@@ -19,8 +18,11 @@ from processor.normalize.entry_id import entry_id
 from schemas.finding import HOUR_MS, RuleName, Severity, SubjectType
 from schemas.signal import Signal
 
-SIGNALS_KEPT_MAX = 2_000
-"""Of one action and subject in one hour: the earliest. No rule needs 100 to see that it is met."""
+SIGNALS_KEPT_MAX = 1_000
+"""Of one action and subject in a slice of time, which is as long as the rule's window.
+
+No rule needs more than a few to see that it is met, and a flood in one slice hides no other.
+"""
 
 NAMES_MAX = 20
 """Of actors and of addresses in a finding, in alphabetical order."""
@@ -56,33 +58,6 @@ class Found(NamedTuple):
     alerts: tuple[str, ...]
 
 
-class _Kept:
-    """The earliest signals of one action and subject, each once."""
-
-    __slots__ = ("by_id", "latest")
-
-    def __init__(self) -> None:
-        self.by_id: dict[str, Signal] = {}
-        self.latest: Signal | None = None
-
-    def add(self, signal: Signal) -> int:
-        """Keep a signal unless enough earlier ones are there; return by how many there are more."""
-        if self.latest is not None and signal > self.latest:
-            return 0
-        before = len(self.by_id)
-        self.by_id[signal.id] = signal
-        if before >= 2 * SIGNALS_KEPT_MAX:
-            kept = nsmallest(SIGNALS_KEPT_MAX, self.by_id.values())
-            self.by_id, self.latest = {each.id: each for each in kept}, kept[-1]
-        return len(self.by_id) - before
-
-    def earliest(self) -> list[Signal]:
-        """Return what counts."""
-        if len(self.by_id) <= SIGNALS_KEPT_MAX:
-            return list(self.by_id.values())
-        return nsmallest(SIGNALS_KEPT_MAX, self.by_id.values())
-
-
 class _Hour:
     """What is kept of one organization's hour, and what was found in it already."""
 
@@ -90,7 +65,7 @@ class _Hour:
 
     def __init__(self, *, alerted: bool) -> None:
         self.alerted = alerted
-        self.kept: dict[tuple[int, str, str], _Kept] = {}
+        self.kept: dict[tuple[int, str, str, int], dict[str, Signal]] = {}
         self.told: dict[tuple[int, str], Found] = {}
         self.size = 0
 
@@ -151,9 +126,9 @@ class Hours:
                 if hour.takes(number) and (subject := _add(hour, number, signal)):
                     self.held += hour.size - before
                     self._hours.move_to_end((org_id, hour_ms))
-                    kept = hour.kept.get((number, subject, rule.trigger))
-                    if not rule.trigger or (kept and len(kept.by_id) >= rule.least):
-                        yield Key(org_id, hour_ms, number, subject)
+                    key = Key(org_id, hour_ms, number, subject)
+                    if not rule.trigger or _count(hour, key, rule.trigger) >= rule.least:
+                        yield key
 
     def judged(self, keys: Iterable[Key]) -> list[Found]:
         """Return what is found that was not yet known to be found."""
@@ -210,22 +185,58 @@ def hours_of(at_ms: int, window_ms: int) -> tuple[int, ...]:
     return (own,)
 
 
+def fair_share(signals: Collection[Signal]) -> Collection[Signal]:
+    """Return what counts of a slice: everybody's first signal, then everybody's second, and so on.
+
+    Each account, address and kind of signal has its turns, so that no flood hides what is beside
+    it. What is left out of some signals is left out of more as well, so that no order matters.
+    """
+    if len(signals) <= SIGNALS_KEPT_MAX:
+        return signals
+    turns: Counter[object] = Counter()
+
+    def turn(signal: Signal) -> int:
+        """Return the how many-th of its kind a signal is."""
+        kind = signal.account, signal.address, signal.marks
+        turns[kind] += 1
+        return turns[kind]
+
+    return sorted(sorted(signals), key=turn)[:SIGNALS_KEPT_MAX]
+
+
 def _add(hour: _Hour, number: int, signal: Signal) -> str:
     """Add a signal to a rule's subject, and return that; empty if it is not for the rule."""
-    subject = RULES[number].subject(signal)
+    rule = RULES[number]
+    subject = rule.subject(signal)
     if subject:
-        at = number, subject, signal.action
-        kept = hour.kept.get(at)
-        if kept is None:
-            kept = hour.kept[at] = _Kept()
-        hour.size += kept.add(signal)
+        at = number, subject, signal.action, signal.at_ms // rule.window_ms
+        kept = hour.kept.setdefault(at, {})
+        before = len(kept)
+        kept[signal.id] = signal
+        if len(kept) > 2 * SIGNALS_KEPT_MAX:
+            kept = hour.kept[at] = {each.id: each for each in fair_share(kept.values())}
+        hour.size += len(kept) - before
     return subject
+
+
+def _slices(hour: _Hour, key: Key, action: str) -> Iterator[dict[str, Signal]]:
+    """Yield what is kept of an action, from one window before the hour to one after it."""
+    window_ms = RULES[key.rule].window_ms
+    first = key.hour_ms // window_ms
+    for number in range(first - 1, first + HOUR_MS // window_ms + 1):
+        kept = hour.kept.get((key.rule, key.subject, action, number))
+        if kept:
+            yield kept
+
+
+def _count(hour: _Hour, key: Key, action: str) -> int:
+    return sum(map(len, _slices(hour, key, action)))
 
 
 def _judged(hour: _Hour, key: Key) -> Found | None:
     rule = RULES[key.rule]
-    kept = (hour.kept.get((key.rule, key.subject, action)) for action in rule.actions)
-    signals = sorted(signal for each in kept if each for signal in each.earliest())
+    kept = (part.values() for action in rule.actions for part in _slices(hour, key, action))
+    signals = sorted(signal for part in kept for signal in fair_share(part))
     if len(signals) < rule.least:
         return None
     span = Span(key.hour_ms, key.hour_ms + HOUR_MS, rule.window_ms)
