@@ -24,7 +24,7 @@ class Signal(NamedTuple):
 
 
 @cache
-def marks_of(outcome: str, *, new_device: bool, mfa: bool) -> frozenset[str]:
-    """Return a signal's marks."""
-    named = {"new_device": new_device, "mfa": mfa}
+def marks_of(outcome: str, *, new_device: bool, mfa: bool, given: bool) -> frozenset[str]:
+    """Return a signal's marks; ``given`` is whether there are permissions that were not before."""
+    named = {"new_device": new_device, "mfa": mfa, "given": given}
     return frozenset((outcome, *(name for name, marked in named.items() if marked)))

@@ -140,7 +140,9 @@ async def told(
 
 
 def _signal(row: Any) -> Signal:
-    marks = marks_of(row["outcome"], new_device=row["new_device"], mfa=row["mfa"])
+    marks = marks_of(
+        row["outcome"], new_device=row["new_device"], mfa=row["mfa"], given=row["given"]
+    )
     return Signal._make((*row[_TOLD], marks))
 
 

@@ -14,13 +14,14 @@ from processor.demo.generator import Mix, traffic
 from processor.errors import DatabaseOutage
 from processor.ingest.decode import decode
 from processor.normalize import normalize
+from processor.normalize.fit import TRUNCATED
 from processor.normalize.instant import render
 from processor.store import findings
 from processor.store.findings import Alert, NewFinding, Span, Wanted
 from processor.store.load import load
 from processor.store.pool import FORWARDER, Database
 from processor.store.reader import Reader
-from schemas.entry import Entry
+from schemas.entry import Details, Entry
 from schemas.finding import HOUR_MS
 from schemas.record import RawRecord
 from schemas.rejection import Rejection
@@ -158,6 +159,13 @@ async def test_a_row_tells_what_its_entry_tells(db: Database, postgres_dsn: str)
     entries = [*_traffic(3_000)]
     late, by_job, *_ = (entry for entry in entries if entry["action"] in ACTIONS)
     by_job["actor"] = {"type": "system", "name": "Nightly job"}
+    bulk = [entry for entry in entries if entry["action"] == "permission.bulk_updated"]
+    none: list[Details] = [
+        {}, {"new": {}}, {"new": {"permissions": []}}, {"new": {"permissions": None}}
+    ]  # fmt: skip
+    cut: Details = {"new": {"permissions": TRUNCATED}}
+    for entry, details in zip(bulk, (*none, cut), strict=False):
+        entry["details"] = details
     late["recorded_at"] = render(NOW + LATE_MS_MAX + 2 * HOUR_MS)
     async with opened(postgres_dsn) as writer:
         await load(writer, entries)
@@ -176,6 +184,9 @@ async def test_a_row_tells_what_its_entry_tells(db: Database, postgres_dsn: str)
     assert late["entry_id"] not in from_bus
     assert {signal.action for signal in from_bus.values()} == {*ACTIONS} - NOT_IN_TRAFFIC
     assert len({signal.marks for signal in from_bus.values()}) > 4
+    given = ["given" in from_bus[entry["entry_id"]].marks for entry in bulk]
+    assert given == [False] * len(none) + [True] * (len(bulk) - len(none))
+    assert len(given) > len(none)
     assert any(signal.thing.split(" ")[2] for signal in from_bus.values())
 
 

@@ -14,6 +14,7 @@ from tests.unit.defend_signals import MINUTE, NOON, SECOND, Reading, found_in
 TIMES = st.integers(-60, 60).map(lambda n: NOON + n * 20 * SECOND) | st.integers(-180, 180).map(
     lambda n: NOON + n * MINUTE
 )
+MARKS = ("success", "new_device", "mfa", "given", "malicious")
 COMMON = ("auth.login_failed", "auth.login_failed", "auth.login_success", "role.assigned")
 
 
@@ -37,9 +38,7 @@ def lives(draw: st.DrawFn) -> list[Signal]:
             account=chance.choice(people),
             address=chance.choice(("192.0.2.1", "203.0.113.9", "")),
             thing=chance.choice(("atlas", "beacon")),
-            marks=frozenset(
-                chance.sample(("success", "new_device", "mfa", "malicious"), chance.randint(0, 4))
-            ),
+            marks=frozenset(chance.sample(MARKS, chance.randint(0, len(MARKS)))),
         )
         for number, at_ms in enumerate(times)
     ]

@@ -5,6 +5,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from processor.defend.rules import Signal, of_alert, of_entry
+from processor.normalize.fit import TRUNCATED
 from processor.normalize.instant import render
 from schemas.telemetry import Telemetry, Verdict
 from tests.unit.defend_signals import HOUR, MINUTE, NOON, SECOND, Log
@@ -93,6 +94,14 @@ def _grants(told: Told, count: int, every_ms: int, **fields: Any) -> None:
         told.log.add(NOON + number * every_ms, "role.assigned", ADA, target=target, **fields)
 
 
+def _in_bulk(told: Told, **details: Any) -> None:
+    for number in range(12):
+        target = {"type": "user", "id": STAFF[number], "email": STAFF[number]}
+        told.log.add(
+            NOON + number * SECOND, "permission.bulk_updated", ADA, target=target, details=details
+        )
+
+
 def _access(told: Told, *steps: tuple[int, str]) -> None:
     for at_ms, action in steps:
         target = {"type": "product", "id": "prd-1", "name": "Atlas"}
@@ -148,6 +157,14 @@ def _grant_burst(told: Told) -> None:
     _grants(told, 12, 20 * SECOND)
 
 
+def _bulk_grants(told: Told) -> None:
+    _in_bulk(told, old={"permissions": ["b"]}, new={"permissions": ["a"]})
+
+
+def _large_bulk_grants(told: Told) -> None:
+    _in_bulk(told, old={"permissions": []}, new={"permissions": TRUNCATED})
+
+
 def _brief(told: Told) -> None:
     _access(told, (NOON, "product_access.granted"), (NOON + 9 * MINUTE, "product_access.revoked"))
 
@@ -187,6 +204,8 @@ ATTACKS = (
     Scenario("password spray over IPv6", _spray_v6, {("password_spray", "2001:db8::66")}),
     Scenario("a login from elsewhere", _travel, {("impossible_travel", ADA)}),
     Scenario("a dozen grants at once", _grant_burst, {("grant_burst", ADA)}),
+    Scenario("a dozen grants in bulk", _bulk_grants, {("grant_burst", ADA)}),
+    Scenario("more in bulk than an entry holds", _large_bulk_grants, {("grant_burst", ADA)}),
     Scenario("access for nine minutes", _brief, {("brief_access", ADA)}),
     Scenario("half the company leaves", _mass_deactivation, {("mass_deactivation", ADA)}),
     Scenario("six exports", _export_burst, {("export_burst", EVE)}),
@@ -232,6 +251,10 @@ def _half_a_day(told: Told) -> None:
 
 def _refused_grants(told: Told) -> None:
     _grants(told, 15, SECOND, outcome="failure")
+
+
+def _bulk_revocation(told: Told) -> None:
+    _in_bulk(told, old={"permissions": ["b"]}, new={"permissions": []})
 
 
 def _new_phone(told: Told) -> None:
@@ -291,6 +314,7 @@ QUIET_DAYS = (
     Scenario("access given by mistake, taken back at once", _slip, set()),
     Scenario("access for half a day", _half_a_day, set()),
     Scenario("grants that were refused", _refused_grants, set()),
+    Scenario("permissions taken away in bulk", _bulk_revocation, set()),
     Scenario("a new phone with a second factor", _new_phone, set()),
     Scenario("a new laptop in the same network", _new_laptop, set()),
     Scenario("a program logs in from several networks", _program, set()),

@@ -39,6 +39,7 @@ def of_entry(entry: Entry) -> Signal | None:
             entry["outcome"],
             new_device=extra.get("new_device") is True,
             mfa=extra.get("mfa") is True,
+            given=(details.get("new") or {}).get("permissions") not in (None, []),
         ),
     )
 

@@ -45,6 +45,12 @@ def _person(signal: Signal) -> str:
     return signal.actor if by_person and "success" in signal.marks else ""
 
 
+def _giver(signal: Signal) -> str:
+    """Return the person who gave something; an update in bulk may have only taken away."""
+    taken = signal.action == "permission.bulk_updated" and "given" not in signal.marks
+    return "" if taken else _person(signal)
+
+
 def _whose(signal: Signal) -> str:
     return signal.actor if signal.action == ALERT else _person(signal)
 
@@ -72,7 +78,7 @@ RULES: tuple[Rule, ...] = (
          "auth.login_failed", judge.SPRAYED_ACCOUNTS, judge.password_spray),
     Rule("impossible_travel", "account", ("auth.login_success",), _account_of_person,
          15 * MINUTE_MS, "auth.login_success", 2, judge.impossible_travel),
-    Rule("grant_burst", "actor", _GRANTS, _person, 10 * MINUTE_MS,
+    Rule("grant_burst", "actor", _GRANTS, _giver, 10 * MINUTE_MS,
          "", judge.GRANTS, judge.grant_burst),
     Rule("brief_access", "actor", _ACCESS, _person, 30 * MINUTE_MS,
          "product_access.revoked", 1, judge.brief_access),

@@ -20,7 +20,8 @@ SELECT
     ) AS thing,
     e.outcome,
     coalesce((e.details #> '{extra,new_device}')::text = 'true', FALSE) AS new_device,
-    coalesce((e.details #> '{extra,mfa}')::text = 'true', FALSE) AS mfa
+    coalesce((e.details #> '{extra,mfa}')::text = 'true', FALSE) AS mfa,
+    coalesce((e.details #> '{new,permissions}')::text NOT IN ('null', '[]'), FALSE) AS given
 FROM unnest($1::integer[], $2::text[], $3::timestamptz[], $4::uuid[], $5::timestamptz[])
     AS w (number, org_id, since, after_id, until)
 CROSS JOIN LATERAL (
