@@ -158,7 +158,7 @@ async def alerts(db: Database, spans: Sequence[Span]) -> list[list[tuple[Any, in
 
 
 async def keep_alerts(db: Database, kept: Sequence[Alert]) -> None:
-    """Keep endpoint alerts, each once."""
+    """Keep endpoint alerts, each once, and with the worst verdict that it is sent with."""
     rows = [
         (each.org_id, _at(each.occurred_ms), each.id, _at(each.told_ms), _json(each.report))
         for each in kept

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from random import Random
 from uuid import UUID
 
@@ -210,6 +211,24 @@ async def test_alerts_are_kept_once(db: Database) -> None:
         db, [Span("acme", BEGIN, BEGIN + 1), Span("acme", BEGIN + 1, NOW), Span("x", BEGIN, NOW)]
     )
     assert kept == [[({"id": "rep-1", "verdict": "malicious"}, BEGIN + 7)], [], []]
+
+
+async def test_of_an_alert_that_is_sent_twice_the_worse_is_kept(db: Database) -> None:
+    """One after the other or at once, in whatever order; at another time it is another."""
+    bad = {"id": "rep", "verdict": "malicious", "note": "a"}
+    reports = [bad, {"id": "rep", "verdict": "suspicious"}, bad | {"note": "b"}]
+    for number, order in enumerate(permutations(reports)):
+        one_by_one = [Alert("acme", f"{number}", BEGIN, BEGIN + 7, report) for report in order]
+        for alert in one_by_one:
+            await findings.keep_alerts(db, [alert])
+        await findings.keep_alerts(db, [each._replace(org_id="globex") for each in one_by_one])
+    later = Alert("acme", "0", BEGIN + 1, BEGIN + 7, reports[1])
+    await findings.keep_alerts(db, [later])
+    kept = await findings.alerts(
+        db, [Span(org, BEGIN, BEGIN + 1) for org in ("acme", "globex")]
+        + [Span("acme", BEGIN + 1, BEGIN + 2)]
+    )  # fmt: skip
+    assert kept == [[(bad, BEGIN + 7)] * 6, [(bad, BEGIN + 7)] * 6, [(reports[1], BEGIN + 7)]]
 
 
 async def test_what_is_old_is_forgotten(db: Database, postgres_dsn: str) -> None:

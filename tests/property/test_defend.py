@@ -1,5 +1,6 @@
 """The law of Defend: the same signals give the same findings, in whatever way they are read."""
 
+from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -27,7 +28,7 @@ def lives(draw: st.DrawFn) -> list[Signal]:
     often = chance.choice(actions)
     people = [f"u{n}@x" for n in range(chance.choice((1, 2, 12)))]
     times = draw(st.lists(TIMES, min_size=count, max_size=count))
-    return [
+    signals = [
         Signal(
             at_ms=at_ms,
             id=f"{number:03d}",
@@ -42,6 +43,16 @@ def lives(draw: st.DrawFn) -> list[Signal]:
         )
         for number, at_ms in enumerate(times)
     ]
+    return [*signals, *sent_again(signals, chance)]
+
+
+def sent_again(signals: list[Signal], chance: Random) -> Iterator[Signal]:
+    """Yield some of the alerts again, with another verdict and perhaps another time."""
+    for each in signals:
+        if each.action == ALERT and chance.random() < 0.5:
+            at_ms = each.at_ms + chance.choice((0, 0, MINUTE, 20 * MINUTE))
+            marks = each.marks ^ {"malicious"}
+            yield each._replace(at_ms=at_ms, marks=marks)
 
 
 def burst(count: int) -> list[Signal]:

@@ -248,6 +248,26 @@ def test_what_is_told_a_day_late_is_no_signal() -> None:
     assert of_alert(report, NOON + 24 * HOUR + 1) is None
 
 
+@pytest.mark.parametrize("later_ms", [0, SECOND, 20 * MINUTE])
+@pytest.mark.parametrize("verdicts", [("malicious", "suspicious"), ("suspicious", "malicious")])
+def test_of_an_alert_that_is_sent_twice_the_worse_counts(
+    verdicts: tuple[str, str], later_ms: int
+) -> None:
+    """With the same id, another verdict and perhaps another time, in whatever order it comes."""
+    act = signal(NOON + 12 * MINUTE, 1, "role.assigned")
+    first, second = (signal(NOON, 2, ALERT, marks=frozenset({each})) for each in verdicts)
+    second = second._replace(at_ms=NOON + later_ms)
+    for order in ([first, second, act], [second, first, act], [act, second, first]):
+        reading = Reading()
+        for each in order:
+            reading.store([each])
+            reading.read([each])
+        assert reading.kept == found_in(order)
+        (found,) = (each for each in reading.kept.values() if each.subject_type == "account")
+        assert found.severity == "critical"
+        assert (found.first_ms, found.last_ms) == (NOON, max(act.at_ms, second.at_ms))
+
+
 def test_every_rule_is_described() -> None:
     """The rules are those that the contract names, and no others."""
     assert {rule.name for rule in RULES} == set(RULE_TEXTS)

@@ -65,7 +65,7 @@ class _Hour:
 
     def __init__(self, *, alerted: bool) -> None:
         self.alerted = alerted
-        self.kept: dict[tuple[int, str, str, int], dict[str, Signal]] = {}
+        self.kept: dict[tuple[int, str, str, int], set[Signal]] = {}
         self.told: dict[tuple[int, str], Found] = {}
         self.size = 0
 
@@ -195,11 +195,11 @@ def fair_share(signals: Collection[Signal]) -> Collection[Signal]:
         return signals
     turns: Counter[object] = Counter()
 
-    def turn(signal: Signal) -> int:
-        """Return the how many-th of its kind a signal is."""
+    def turn(signal: Signal) -> tuple[int, bool]:
+        """Return the how many-th of its kind a signal is; marks are sets, which have no order."""
         kind = signal.account, signal.address, signal.marks
         turns[kind] += 1
-        return turns[kind]
+        return turns[kind], "malicious" not in signal.marks
 
     return sorted(sorted(signals), key=turn)[:SIGNALS_KEPT_MAX]
 
@@ -210,16 +210,16 @@ def _add(hour: _Hour, number: int, signal: Signal) -> str:
     subject = rule.subject(signal)
     if subject:
         at = number, subject, signal.action, signal.at_ms // rule.window_ms
-        kept = hour.kept.setdefault(at, {})
+        kept = hour.kept.setdefault(at, set())
         before = len(kept)
-        kept[signal.id] = signal
+        kept.add(signal)  # whole: an alert may be sent again with another verdict or time
         if len(kept) > 2 * SIGNALS_KEPT_MAX:
-            kept = hour.kept[at] = {each.id: each for each in fair_share(kept.values())}
+            kept = hour.kept[at] = set(fair_share(kept))
         hour.size += len(kept) - before
     return subject
 
 
-def _slices(hour: _Hour, key: Key, action: str) -> Iterator[dict[str, Signal]]:
+def _slices(hour: _Hour, key: Key, action: str) -> Iterator[set[Signal]]:
     """Yield what is kept of an action, from one window before the hour to one after it."""
     window_ms = RULES[key.rule].window_ms
     first = key.hour_ms // window_ms
@@ -235,7 +235,7 @@ def _count(hour: _Hour, key: Key, action: str) -> int:
 
 def _judged(hour: _Hour, key: Key) -> Found | None:
     rule = RULES[key.rule]
-    kept = (part.values() for action in rule.actions for part in _slices(hour, key, action))
+    kept = (part for action in rule.actions for part in _slices(hour, key, action))
     signals = sorted(signal for part in kept for signal in fair_share(part))
     if len(signals) < rule.least:
         return None

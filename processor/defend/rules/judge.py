@@ -133,7 +133,7 @@ def _near_alerts(
     signals: Sequence[Signal], span: Span, tied: Callable[[Signal, Signal], bool]
 ) -> Verdict | None:
     acts = [each for each in signals if each.action != ALERT and _privileged(each)]
-    evidence: dict[str, Signal] = {}
+    evidence: set[Signal] = set()
     for alert in signals:
         if alert.action != ALERT or not span.holds(alert):
             continue
@@ -143,11 +143,11 @@ def _near_alerts(
             if abs(act.at_ms - alert.at_ms) <= span.window_ms and tied(alert, act)
         ]
         if near:
-            evidence |= {each.id: each for each in (*near, alert)}
+            evidence |= {*near, alert}
     if not evidence:
         return None
-    malicious = any("malicious" in each.marks for each in evidence.values())
-    return Verdict("critical" if malicious else "high", sorted(evidence.values()))
+    malicious = any("malicious" in each.marks for each in evidence)
+    return Verdict("critical" if malicious else "high", sorted(evidence))
 
 
 def _many(

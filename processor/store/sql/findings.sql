@@ -42,10 +42,21 @@ INNER JOIN endpoint_alerts AS a
     ON a.org_id = w.org_id AND a.occurred_at >= w.since AND a.occurred_at < w.until;
 
 -- name: keep_alerts
--- Keep alerts; the same one again changes nothing.
-INSERT INTO endpoint_alerts (org_id, occurred_at, alert_id, told_at, report)
-SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[], $5::json[])
-ON CONFLICT DO NOTHING;
+-- Keep alerts; the same one again changes nothing. Of one that is sent with different verdicts the
+-- worse stays, and of several as bad one of them, whichever comes first.
+INSERT INTO endpoint_alerts AS a (org_id, occurred_at, alert_id, told_at, report)
+SELECT DISTINCT ON (n.org_id, n.occurred_at, n.alert_id) n.*
+FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[], $5::json[])
+    AS n (org_id, occurred_at, alert_id, told_at, report)
+ORDER BY
+    n.org_id, n.occurred_at, n.alert_id,
+    (n.report ->> 'verdict') IS DISTINCT FROM 'malicious', n.report::text COLLATE "C"
+ON CONFLICT (org_id, occurred_at, alert_id) DO UPDATE SET
+    told_at = excluded.told_at,
+    report = excluded.report
+WHERE
+    ((excluded.report ->> 'verdict') IS DISTINCT FROM 'malicious', excluded.report::text COLLATE "C")
+    < ((a.report ->> 'verdict') IS DISTINCT FROM 'malicious', a.report::text COLLATE "C");
 
 -- name: keep
 -- Keep what was found. What is known of it already stays: it only ever grows, whoever finds it.
