@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,14 @@ class Addresses(NamedTuple):
             "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "HUB_AUDIT_POSTGRES_DSN": self.dsn,
         }
+
+    def exports(self) -> str:
+        """Return what a shell sources to work with them: the settings, and a folder with psql."""
+        settings = self.environment().items()
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in settings]
+        # Appended: what the shell finds already stays what it finds.
+        lines.append(f'export PATH="$PATH":{shlex.quote(str(postgres.find_binaries()))}\n')
+        return "".join(lines)
 
 
 class Stack:
@@ -81,16 +90,15 @@ class Stack:
         if not (self.broker.left_running() and self.server.left_running()):
             return None
         try:
-            lines = self.env_file.read_text().splitlines()
+            words = shlex.split(self.env_file.read_text())
         except FileNotFoundError:
             return None
-        values = dict(line.removeprefix("export ").split("=", 1) for line in lines)
-        return Addresses(*(values[name].strip("'") for name in Addresses("", "").environment()))
+        values = dict(word.split("=", 1) for word in words if "=" in word)
+        return Addresses(*(values[name] for name in Addresses("", "").environment()))
 
     def _write_env(self, addresses: Addresses) -> None:
         self.env_file.touch(mode=0o600)
-        settings = addresses.environment().items()
-        self.env_file.write_text("".join(f"export {name}='{value}'\n" for name, value in settings))
+        self.env_file.write_text(addresses.exports())
 
     def _postgres_directory(self) -> Path:
         account = postgres.server_account()

@@ -13,7 +13,7 @@ import pytest
 
 from processor.local.kafka import Broker
 from processor.local.port import free_port
-from processor.local.postgres import find_binaries
+from processor.local.stack import Addresses
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -32,14 +32,12 @@ def script(document: Path, heading: str, language: str) -> str:
     return "\n".join(line for line in lines if not line.startswith(SURROUNDINGS))
 
 
-def environment(kafka: str, dsn: str) -> dict[str, str]:
-    """Return what `. .local/env` and the virtual environment give to a shell."""
-    folders = (Path(sys.executable).parent, find_binaries(), os.environ["PATH"])
-    path = os.pathsep.join(map(str, folders))
-    servers = {"HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": kafka, "HUB_AUDIT_POSTGRES_DSN": dsn}
+def environment(servers: Addresses) -> dict[str, str]:
+    """Return the environment of a shell in the virtual environment, that knows the servers."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     # The usual port may be another test's.
     port = {"HUB_AUDIT_HTTP_PORT": str(free_port())}
-    return {"PATH": path, "HOME": os.environ.get("HOME", "/"), **servers, **port}
+    return {"PATH": path, "HOME": os.environ.get("HOME", "/"), **servers.environment(), **port}
 
 
 @pytest.fixture
@@ -55,9 +53,11 @@ def test_commands_of_the_readme_show_an_event_from_end_to_end(
     own_kafka: str, empty_postgres_dsn: str
 ) -> None:
     """What is published comes out on its canonical topic and in the store, as entry 1."""
-    given = environment(own_kafka, empty_postgres_dsn)
+    servers = Addresses(own_kafka, empty_postgres_dsn)
+    given = environment(servers)
+    commands = script(ROOT / "README.md", "Your first event", "sh")
     with subprocess.Popen(
-        ["bash", "-e", "-c", script(ROOT / "README.md", "Your first event", "sh")],
+        ["bash", "-e", "-c", f"{servers.exports()}{commands}"],
         env=given,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

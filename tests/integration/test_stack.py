@@ -1,0 +1,46 @@
+"""What `make up` and the demo leave for shells, and whose servers a later command takes."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from processor.local.postgres import find_binaries
+from processor.local.stack import Addresses, Stack
+
+
+@pytest.fixture(scope="module")
+def up(server_directory: Path) -> Iterator[tuple[Stack, Addresses]]:
+    """Give servers as `make up` leaves them."""
+    stack = Stack(server_directory / "up")
+    yield stack, stack.up(outlive=True)
+    stack.remove()
+
+
+def sourced(file: Path, command: str) -> str:
+    """Return what a command prints in a shell that has sourced a file and finds nothing else."""
+    return subprocess.run(
+        ["/bin/sh", "-c", f". '{file}'; {command}"],
+        env={"PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def test_shell_finds_the_servers_and_their_psql(up: tuple[Stack, Addresses]) -> None:
+    """Where only the server's folder has psql, a shell finds it there."""
+    stack, addresses = up
+    assert sourced(stack.env_file, "command -v psql") == str(find_binaries() / "psql")
+    dsn = sourced(stack.env_file, 'echo "$HUB_AUDIT_POSTGRES_DSN"')
+    assert dsn == addresses.dsn
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_servers_that_run_are_found(up: tuple[Stack, Addresses]) -> None:
+    """A later command takes them, whatever else the file of settings says."""
+    stack, addresses = up
+    assert Stack(stack.directory).left_running() == addresses
