@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from processor.local import postgres
 from processor.local.kafka import Broker
@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 # Beside the usual ports, on which a Kafka or Postgres of the machine's own may listen.
 KAFKA_PORT, POSTGRES_PORT = 19092, 15432
+# By this a shell remembers whose addresses it sourced. No setting of ours: those begin otherwise.
+LOCAL_SERVERS = "LOCAL_SERVERS"
 # Where root keeps the data of a server that runs as another user, who cannot look into /root.
 SYSTEM_DATA = Path("/var/lib/hub-audit")
 
@@ -36,9 +38,19 @@ class Addresses(NamedTuple):
             "HUB_AUDIT_POSTGRES_DSN": self.dsn,
         }
 
-    def exports(self) -> str:
+    @classmethod
+    def given(cls) -> Self | None:
+        """Return those of the environment, if it names both."""
+        values = [os.environ.get(name, "") for name in cls("", "").environment()]
+        return cls(*values) if all(values) else None
+
+    def mark(self, directory: Path) -> str:
+        """Return how a shell remembers that these, and no others, were those of the directory."""
+        return " ".join((str(directory), *self))
+
+    def exports(self, directory: Path) -> str:
         """Return what a shell sources to work with them: the settings, and a folder with psql."""
-        settings = self.environment().items()
+        settings = {LOCAL_SERVERS: self.mark(directory), **self.environment()}.items()
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in settings]
         # Appended: what the shell finds already stays what it finds.
         lines.append(f'export PATH="$PATH":{shlex.quote(str(postgres.find_binaries()))}\n')
@@ -98,7 +110,7 @@ class Stack:
 
     def _write_env(self, addresses: Addresses) -> None:
         self.env_file.touch(mode=0o600)
-        self.env_file.write_text(addresses.exports())
+        self.env_file.write_text(addresses.exports(self.directory))
 
     def _postgres_directory(self) -> Path:
         account = postgres.server_account()
@@ -117,9 +129,10 @@ def running(directory: Path) -> Iterator[Addresses]:
 
     Whatever this starts, it stops at the end.
     """
-    names = Addresses("", "").environment()
-    if all(os.environ.get(name) for name in names):
-        yield Addresses(*(os.environ[name] for name in names))
+    given = Addresses.given()
+    # What a shell sourced from this very directory may have ended since, or be elsewhere.
+    if given and os.environ.get(LOCAL_SERVERS) != given.mark(directory.resolve()):
+        yield given
         return
     stack = Stack(directory)
     if found := stack.left_running():

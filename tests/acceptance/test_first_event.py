@@ -57,7 +57,7 @@ def test_commands_of_the_readme_show_an_event_from_end_to_end(
     given = environment(servers)
     commands = script(ROOT / "README.md", "Your first event", "sh")
     with subprocess.Popen(
-        ["bash", "-e", "-c", f"{servers.exports()}{commands}"],
+        ["bash", "-e", "-c", f"{servers.exports(ROOT)}{commands}"],
         env=given,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

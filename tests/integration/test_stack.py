@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from processor.local.postgres import find_binaries
-from processor.local.stack import Addresses, Stack
+from processor.local.stack import LOCAL_SERVERS, Addresses, Stack, running
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,9 @@ def sourced(file: Path, command: str) -> str:
 
 
 def test_shell_finds_the_servers_and_their_psql(up: tuple[Stack, Addresses]) -> None:
-    """Where only the server's folder has psql, a shell finds it there."""
+    """Where only the server's folder has psql, a shell finds it there; it knows whose they are."""
     stack, addresses = up
+    assert sourced(stack.env_file, "echo $LOCAL_SERVERS") == addresses.mark(stack.directory)
     assert sourced(stack.env_file, "command -v psql") == str(find_binaries() / "psql")
     dsn = sourced(stack.env_file, 'echo "$HUB_AUDIT_POSTGRES_DSN"')
     assert dsn == addresses.dsn
@@ -44,3 +45,21 @@ def test_servers_that_run_are_found(up: tuple[Stack, Addresses]) -> None:
     """A later command takes them, whatever else the file of settings says."""
     stack, addresses = up
     assert Stack(stack.directory).left_running() == addresses
+
+
+def test_what_a_shell_sourced_here_is_not_taken_for_servers_of_others(
+    up: tuple[Stack, Addresses], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its addresses may be dead by now; those of others, set in the same shell, are taken."""
+    stack, addresses = up
+    dead = addresses._replace(bootstrap_servers="127.0.0.1:1")
+    monkeypatch.setenv(LOCAL_SERVERS, dead.mark(stack.directory))
+    for name, value in dead.environment().items():
+        monkeypatch.setenv(name, value)
+    with running(stack.directory) as found:
+        assert found == addresses
+    others = Addresses("kafka.example:9092", "postgresql://db.example/audit")
+    for name, value in others.environment().items():
+        monkeypatch.setenv(name, value)
+    with running(stack.directory) as found:
+        assert found == others
