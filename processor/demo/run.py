@@ -61,6 +61,8 @@ def run_demo(*, rate: float = 300.0, seconds: float | None = None, seed: int = 1
     """Show everything live until Ctrl-C, then end all that was started; return the exit code."""
     console = Console(highlight=False)
     announce(console)
+    # For the logs: servers that ran before have no need of it.
+    DIRECTORY.mkdir(exist_ok=True)
     # Another terminal's Ctrl-C or a supervisor's TERM may come before the view is there.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

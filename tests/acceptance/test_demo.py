@@ -1,5 +1,6 @@
 """``hub-audit demo``: a newcomer's first minute, from nothing to a live audit log and back."""
 
+import os
 import re
 import signal
 import socket
@@ -11,16 +12,24 @@ from pathlib import Path
 
 import pytest
 
+from processor.local.kafka import Broker
+from processor.local.stack import Addresses
+
 HUB_AUDIT = Path(sys.executable).with_name("hub-audit")
 
 
 @contextmanager
-def demo(directory: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run the demo with its servers' data in a directory."""
+def demo(directory: Path, servers: Addresses | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Run the demo with its data in a directory, on servers of its own or on those given."""
     directory.mkdir()
     command = [str(HUB_AUDIT), "demo", "--rate", "200"]
     with subprocess.Popen(
-        command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=directory,
+        env=os.environ | (servers.environment() if servers else {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         try:
             yield process
@@ -59,3 +68,22 @@ def test_demo_shows_entries_and_dead_letters_and_ends_all_it_started(
         until(process, "ending what was started")
         assert process.wait() == 0
         assert [listens(port) for port in ports] == [False, False]
+
+
+@pytest.mark.timeout(120)
+def test_demo_runs_on_servers_that_are_not_its_own(
+    server_directory: Path, empty_postgres_dsn: str
+) -> None:
+    """In a fresh checkout too, and they stay when it ends."""
+    broker = Broker(server_directory / "kafka-of-others")
+    broker.start()
+    try:
+        servers = Addresses(broker.bootstrap_servers, empty_postgres_dsn)
+        with demo(server_directory / "guest", servers) as process:
+            until(process, r"entries [1-9]")
+            process.send_signal(signal.SIGINT)
+            until(process, "ending what was started")
+            assert process.wait() == 0
+        assert broker.answers()
+    finally:
+        broker.kill()
