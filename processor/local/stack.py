@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from processor.local import postgres
+from processor.local.child import NotStarted
 from processor.local.kafka import Broker
 from processor.local.port import bindable
 from processor.local.postgres import Server
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 KAFKA_PORT, POSTGRES_PORT = 19092, 15432
 # By this a shell remembers whose addresses it sourced. No setting of ours: those begin otherwise.
 LOCAL_SERVERS = "LOCAL_SERVERS"
+PASSING = "# These end with the demo that started them.\n"
 # Where root keeps the data of a server that runs as another user, who cannot look into /root.
 SYSTEM_DATA = Path("/var/lib/hub-audit")
 
@@ -73,8 +75,13 @@ class Stack:
         return self.directory / "env"
 
     def up(self, *, outlive: bool) -> Addresses:
-        """Start both, unless an earlier command left them running."""
+        """Start both, unless they run already; those of a demo are none that ``outlive`` it."""
         if found := self.left_running():
+            if outlive and self.passing:
+                raise NotStarted(
+                    "a demo runs here, and its Kafka and Postgres end with it:"
+                    f" use them by `. {self.env_file}`, or end it and run this again"
+                )
             return found
         self.down()
         log.info("starting Postgres on port %d", self.server.port)
@@ -82,7 +89,7 @@ class Stack:
         log.info("starting Apache Kafka on port %d", self.broker.port)
         self.broker.start(outlive=outlive)
         addresses = Addresses(self.broker.bootstrap_servers, self.server.dsn())
-        self._write_env(addresses)
+        self._write_env(("" if outlive else PASSING) + addresses.exports(self.directory))
         return addresses
 
     def down(self) -> None:
@@ -98,19 +105,24 @@ class Stack:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def left_running(self) -> Addresses | None:
-        """Return the addresses of what an earlier ``make up`` left running, if both are there."""
+        """Return the addresses of what an earlier command has running here, if both are there."""
         if not (self.broker.left_running() and self.server.left_running()):
             return None
         try:
-            words = shlex.split(self.env_file.read_text())
+            words = shlex.split(self.env_file.read_text(), comments=True)
         except FileNotFoundError:
             return None
         values = dict(word.split("=", 1) for word in words if "=" in word)
         return Addresses(*(values[name] for name in Addresses("", "").environment()))
 
-    def _write_env(self, addresses: Addresses) -> None:
+    @property
+    def passing(self) -> bool:
+        """Whether those that run end with the demo that started them."""
+        return self.env_file.read_text().startswith(PASSING)
+
+    def _write_env(self, text: str) -> None:
         self.env_file.touch(mode=0o600)
-        self.env_file.write_text(addresses.exports(self.directory))
+        self.env_file.write_text(text)
 
     def _postgres_directory(self) -> Path:
         account = postgres.server_account()
@@ -125,7 +137,7 @@ class Stack:
 
 @contextmanager
 def running(directory: Path) -> Iterator[Addresses]:
-    """Give a running Kafka and Postgres: those of the environment, of ``make up``, or our own.
+    """Give a running Kafka and Postgres: those of the environment, those that run here, or our own.
 
     Whatever this starts, it stops at the end.
     """
@@ -136,7 +148,8 @@ def running(directory: Path) -> Iterator[Addresses]:
         return
     stack = Stack(directory)
     if found := stack.left_running():
-        log.info("using the Kafka and Postgres of `make up`")
+        whose = "another demo: they end with it" if stack.passing else "`make up`"
+        log.info("using the Kafka and Postgres of %s", whose)
         yield found
         return
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from processor.local.child import NotStarted
 from processor.local.postgres import find_binaries
 from processor.local.stack import LOCAL_SERVERS, Addresses, Stack, running
 
@@ -41,10 +42,35 @@ def test_shell_finds_the_servers_and_their_psql(up: tuple[Stack, Addresses]) -> 
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_servers_that_run_are_found(up: tuple[Stack, Addresses]) -> None:
-    """A later command takes them, whatever else the file of settings says."""
+def test_servers_of_make_up_are_taken(
+    up: tuple[Stack, Addresses], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A second `make up`, and a demo, take them and leave them running."""
     stack, addresses = up
-    assert Stack(stack.directory).left_running() == addresses
+    assert Stack(stack.directory).up(outlive=True) == addresses
+    caplog.set_level("INFO")
+    with running(stack.directory) as found:
+        assert found == addresses
+    assert caplog.messages == ["using the Kafka and Postgres of `make up`"]
+    assert stack.left_running() == addresses
+
+
+def test_servers_of_a_demo_are_not_taken_for_those_of_make_up(
+    server_directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They end with it: a second demo says so, and `make up` refuses to pass them on."""
+    directory = server_directory / "demos"
+    with running(directory) as addresses:
+        with pytest.raises(NotStarted, match="a demo runs here"):
+            Stack(directory).up(outlive=True)
+        caplog.set_level("INFO")
+        caplog.clear()
+        with running(directory) as found:
+            assert found == addresses
+        assert caplog.messages == ["using the Kafka and Postgres of another demo: they end with it"]
+        assert Stack(directory).left_running() == addresses
+    assert Stack(directory).left_running() is None
+    Stack(directory).remove()
 
 
 def test_what_a_shell_sourced_here_is_not_taken_for_servers_of_others(
