@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 LOCK = ROOT / "deploy" / "requirements-dev.lock"
 POSTGRES_LOCK = ROOT / "deploy" / "requirements-postgres.lock"
-STAMP = VENV / ".complete"
+STAMP = ".complete"
 OLDEST_JAVA = 17
 # What tests run against and can do without, by name: where it is, its Debian packages, what tests.
 PROGRAMS = {
@@ -69,7 +69,7 @@ def prepare() -> None:
 def missing_packages() -> dict[str, str]:
     """Return what is missing by its name for people, with the Debian package it comes in."""
     missing = {}
-    if not VENV.exists() and not can_make_venv():
+    if not is_complete(VENV) and not can_go_on(VENV) and not can_make_venv():
         missing["Python's venv"] = "python3-venv"
     if java_major() < OLDEST_JAVA:
         missing[f"Java {OLDEST_JAVA} or newer"] = "openjdk-17-jre-headless"
@@ -121,12 +121,10 @@ def install_packages(missing: dict[str, str]) -> None:
 
 def make_venv() -> None:
     """Make the virtual environment with exactly the locked versions, unless it is there."""
-    wanted = fingerprint()
-    if STAMP.exists() and STAMP.read_text() == wanted:
+    if is_complete(VENV):
         return
     log.info("making the virtual environment in .venv from %s (once, about a minute)", LOCK.name)
-    if not (VENV / "bin" / "python").exists():
-        venv.create(VENV, with_pip=True, clear=True)
+    begin_venv(VENV)
     pip = [
         str(VENV / "bin" / "python"),
         "-m",
@@ -137,7 +135,38 @@ def make_venv() -> None:
     ]
     run([*pip, "--require-hashes", "-r", str(LOCK)])
     run([*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)])
-    STAMP.write_text(wanted)
+    (VENV / STAMP).write_text(fingerprint())
+
+
+def is_complete(directory: Path) -> bool:
+    """Return whether a virtual environment has all it should have, and its Python still exists."""
+    stamp = directory / STAMP
+    there = (directory / "bin" / "python").exists() and stamp.exists()
+    return there and stamp.read_text() == fingerprint()
+
+
+def begin_venv(directory: Path) -> None:
+    """Make a virtual environment with nothing but pip, unless one is there to go on with."""
+    if can_go_on(directory):
+        return
+    if directory.is_symlink():
+        # What it leads to may be another checkout's.
+        directory.unlink()
+    venv.create(directory, with_pip=True, clear=True)
+
+
+def can_go_on(directory: Path) -> bool:
+    """Return whether a virtual environment was made in this place, and to its end.
+
+    Commands in it name the Python of the place where they were installed, for ever.
+    """
+    try:
+        command = (directory / "bin" / "pip").read_text()
+        asked = [str(directory / "bin" / "python"), "-m", "pip", "--version"]
+        done = subprocess.run(asked, capture_output=True, check=False)
+    except OSError:
+        return False
+    return done.returncode == 0 and f"{directory}/bin/python" in command
 
 
 def fingerprint() -> str:
