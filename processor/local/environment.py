@@ -26,6 +26,7 @@ LOCK = ROOT / "deploy" / "requirements-dev.lock"
 POSTGRES_LOCK = ROOT / "deploy" / "requirements-postgres.lock"
 STAMP = ".complete"
 OLDEST_JAVA = 17
+JAVA_PACKAGE = f"openjdk-{OLDEST_JAVA}-jre-headless"
 # What tests run against and can do without, by name: where it is, its Debian packages, what tests.
 PROGRAMS = {
     "Chromium": (
@@ -72,7 +73,7 @@ def missing_packages() -> dict[str, str]:
     if not is_complete(VENV) and not can_go_on(VENV) and not can_make_venv():
         missing["Python's venv"] = "python3-venv"
     if java_major() < OLDEST_JAVA:
-        missing[f"Java {OLDEST_JAVA} or newer"] = "openjdk-17-jre-headless"
+        missing[f"Java {OLDEST_JAVA} or newer"] = JAVA_PACKAGE
     if shutil.which("mvn") is None and not kafka.jars_directory().is_dir():
         missing["Maven"] = "maven"
     return missing
@@ -106,17 +107,23 @@ def install_packages(missing: dict[str, str]) -> None:
     """Install what is missing by apt where we are root, else say in one message what to install."""
     if not missing:
         return
-    packages = " ".join(missing.values()).split()
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         names = " and ".join(missing)
-        raise NotStarted(BY_HAND.format(missing=names, packages=" ".join(packages)))
-    log.info("installing %s by apt-get (once, some minutes)", ", ".join(packages))
+        raise NotStarted(BY_HAND.format(missing=names, packages=" ".join(debian(missing))))
+    log.info("installing %s by apt-get (once, some minutes)", ", ".join(missing))
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     run(["apt-get", "update", "-qq"], extra_environment=quiet)
-    if not known_to_apt("openjdk-17-jre-headless"):
-        packages = [name.replace("openjdk-17-jre", "default-jre") for name in packages]
-    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *debian(missing)]
     run(command, extra_environment=quiet)
+
+
+def debian(missing: dict[str, str]) -> list[str]:
+    """Return the packages to ask apt for: of Java the one that each release has."""
+    packages = " ".join(missing.values()).split()
+    # The default of an old release may be too old, and a new one has no 17.
+    if known_to_apt(JAVA_PACKAGE):
+        return packages
+    return [name.replace(JAVA_PACKAGE, "default-jre-headless") for name in packages]
 
 
 def make_venv() -> None:
@@ -221,7 +228,10 @@ def java_major() -> int:
 
 def known_to_apt(package: str) -> bool:
     """Return whether apt could install the package."""
-    asked = subprocess.run(["apt-cache", "show", package], capture_output=True, check=False)  # noqa: S607
+    cache = shutil.which("apt-cache")
+    if cache is None:
+        return False
+    asked = subprocess.run([cache, "show", package], capture_output=True, check=False)
     return asked.returncode == 0
 
 

@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from processor.local.cache import cache_directory
@@ -39,6 +39,8 @@ CLUSTER_ID = "aHViLWF1ZGl0LWxvY2FsLQ"
 START_SECONDS = 60
 STOP_SECONDS = 20
 RESOLVE_SECONDS = 600
+HOMEBREW = (Path("/opt/homebrew/opt"), Path("/usr/local/opt"))
+MACOS_JAVA = "/usr/bin/java"
 # ApiVersions, version 0, correlation id 1, no client id: the smallest request a broker answers.
 API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
@@ -176,11 +178,17 @@ LOGGING = (
 )
 
 
-def java() -> str:
-    """Return the path of the Java machine."""
+def java(homebrew: Sequence[Path] = HOMEBREW) -> str:
+    """Return the path of the Java machine: Homebrew puts its own on no path."""
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=f"{home}/bin") if home else None
-    if found := found or shutil.which("java"):
+    on_path = shutil.which("java")
+    kegs = [keg for root in homebrew for keg in root.glob("openjdk*")]
+    newest_first = sorted(kegs, key=lambda keg: -int(keg.name.partition("@")[2] or 99))
+    brewed = shutil.which("java", path=os.pathsep.join(f"{keg}/bin" for keg in newest_first))
+    # macOS has a java on the path even where there is none: it says where to get one.
+    first, second = (brewed, on_path) if on_path == MACOS_JAVA else (on_path, brewed)
+    if found := found or first or second:
         return found
     raise NotStarted("Apache Kafka needs Java 17 or newer: install it, or set JAVA_HOME")
 

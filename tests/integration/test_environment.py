@@ -5,7 +5,27 @@ import subprocess
 import venv
 from pathlib import Path
 
-from processor.local.environment import STAMP, begin_venv, can_go_on, fingerprint, is_complete
+import pytest
+
+from processor.local.child import NotStarted
+from processor.local.environment import (
+    JAVA_PACKAGE,
+    STAMP,
+    begin_venv,
+    can_go_on,
+    fingerprint,
+    install_packages,
+    is_complete,
+)
+from processor.local.kafka import java
+
+
+def program(path: Path, exit_code: int = 0) -> str:
+    """Make a program that does nothing, and return its path."""
+    path.parent.mkdir(parents=True)
+    path.write_text(f"#!/bin/sh\nexit {exit_code}\n")
+    path.chmod(0o755)
+    return str(path)
 
 
 def pip_of(directory: Path) -> str:
@@ -46,3 +66,31 @@ def test_venv_without_its_python_is_not_complete(tmp_path: Path) -> None:
     python.symlink_to("nowhere")
     assert not is_complete(tmp_path)
     assert not can_go_on(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "named"), [(0, JAVA_PACKAGE), (100, "default-jre-headless")], ids=["12", "13"]
+)
+def test_who_may_not_install_is_told_what_the_release_has(
+    exit_code: int, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian 13 has no Java 17 any more."""
+    program(tmp_path / "bin" / "apt-cache", exit_code)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(NotStarted, match=f"apt-get install {named} maven\n"):
+        install_packages({"Java": JAVA_PACKAGE, "Maven": "maven"})
+
+
+def test_java_of_homebrew_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On no path, the newest of them; one on the path or in JAVA_HOME is somebody's choice."""
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    program(tmp_path / "opt" / "openjdk@8" / "bin" / "java")
+    seventeen = program(tmp_path / "opt" / "openjdk@17" / "bin" / "java")
+    assert java([tmp_path / "opt"]) == seventeen
+    newest = program(tmp_path / "opt" / "openjdk" / "bin" / "java")
+    assert java([tmp_path / "opt"]) == newest
+    on_path = program(tmp_path / "bin" / "java")
+    assert java([tmp_path / "opt"]) == on_path
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "opt" / "openjdk@17"))
+    assert java([tmp_path / "opt"]) == seventeen
