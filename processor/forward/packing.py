@@ -9,6 +9,7 @@ from processor.emit.route import Outgoing
 from processor.forward import messages
 from processor.forward.messages import Chain
 from processor.forward.place import Place, ended_replay, open_replay, replay_chain
+from processor.siem import FORMATS
 from processor.siem.heartbeat import Gap
 from processor.store import subscriptions as store
 from processor.store.pool import Database
@@ -20,9 +21,6 @@ ENTRIES_MAX, ENTRIES_MIN = 4_000, 20
 
 BYTES_MAX, BYTES_MIN = 8 * 1024 * 1024, 256 * 1024
 """The same for the size of what is sent: others wait for its transaction."""
-
-GAPS_MAX = 1_000
-"""In one heartbeat: a purged day may have left holes without number."""
 
 
 class Due(NamedTuple):
@@ -151,16 +149,16 @@ class _Packer:
         if chain.through - first + 1 > seen:
             gone = await store.gaps(self._db, each.org_id, first, chain.through)
             gaps = [Gap(*gap) for gap in gone]
-            for some in _chunks(gaps):
+            for some in _chunks(gaps, FORMATS[each.format].gaps_max):
                 beat, chain = messages.heartbeat(each, chain, some, _now(), replay)
                 records.append(beat)
         return records, chain
 
 
-def _chunks(gaps: Sequence[Gap]) -> Iterator[Sequence[Gap]]:
-    """Yield the gaps in parts of GAPS_MAX; one empty part when there are none."""
-    for begin in range(0, max(1, len(gaps)), GAPS_MAX):
-        yield gaps[begin : begin + GAPS_MAX]
+def _chunks(gaps: Sequence[Gap], size: int) -> Iterator[Sequence[Gap]]:
+    """Yield the gaps in parts of a size; one empty part when there are none."""
+    for begin in range(0, max(1, len(gaps)), size):
+        yield gaps[begin : begin + size]
 
 
 def _now() -> str:

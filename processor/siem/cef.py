@@ -12,6 +12,9 @@ from schemas.entry import Entry
 DEVICE = ("Hub", "Hub Audit", "1")
 """Vendor, product and version: the version of the entry's schema."""
 
+GAPS_MAX = 30
+"""In one heartbeat: as text they stand in ``cs4``, whose limit is 4,000 bytes."""
+
 
 class Extension(NamedTuple):
     """One key of the extension; ``limit`` is in bytes of UTF-8, before anything is escaped."""
@@ -110,12 +113,12 @@ def heartbeat(beat: Heartbeat) -> bytes:
     parts = (
         f"rt={epoch_ms(beat.at)}",
         # The organization stands in cs1: with it, an id could be longer than its 40 bytes.
-        f"externalId=heartbeat-{beat.through_seq}",
+        f"externalId={cut(f'heartbeat-{beat.number}', 40)}",
         f"cn1={beat.through_seq} cn1Label=Through Sequence",
         f"cn2={beat.previous_seq} cn2Label=Previous Sequence",
         f"act={ACTION}",
         f"cs1={_value(beat.org_id)} cs1Label=Organization",
-        f"cs4={_value(cut(beat.gaps_text, 4000))} cs4Label=Gaps",
+        f"cs4={_value(beat.gaps_text)} cs4Label=Gaps",
     )
     data = {"org": beat.org_id, "through": str(beat.through_seq)}
     text = f"{_header(ACTION, LABEL, 0)}{' '.join(parts)}"

@@ -9,6 +9,8 @@ from schemas.entry import Entry, render
 
 VERSION = "8.17.0"
 DATASET = "hub.audit"
+GAPS_MAX = 60
+"""In one heartbeat: as text they are a keyword, which a mapping ignores above 8,191 characters."""
 
 
 def _user(reading: Reading) -> Party:

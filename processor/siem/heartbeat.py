@@ -29,9 +29,15 @@ class Heartbeat(NamedTuple):
     at: str
 
     @property
+    def number(self) -> str:
+        """How far it reaches; of several that reach as far, each has its first gap's number too."""
+        repeats = self.gaps and self.previous_seq == self.through_seq
+        return f"{self.through_seq}-{self.gaps[0].first_seq}" if repeats else f"{self.through_seq}"
+
+    @property
     def identifier(self) -> str:
         """What it is known by to those who keep one document per id: the newest of its kind."""
-        return f"heartbeat-{self.org_id}-{self.through_seq}"
+        return f"heartbeat-{self.org_id}-{self.number}"
 
     @property
     def said(self) -> dict[str, Any]:

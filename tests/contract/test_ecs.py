@@ -1,19 +1,23 @@
 """ECS: categories and types that belong together, and fields of the types that ECS gives them."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
 from processor.forward.messages import sample
-from processor.siem.ecs import FIELDS, document, heartbeat
+from processor.siem.ecs import FIELDS, GAPS_MAX, document, heartbeat
+from processor.siem.heartbeat import Gap
+from processor.store.recovery import LOST_COMMITS
 from schemas.catalogue import CATALOGUE
 from schemas.entry import Entry, render
 from tests.contract.siem_examples import HEARTBEAT, entries
 from tests.property.siem_entries import WAYS, entry_of, full
 from tests.property.siem_entries import entries as any_entries
 
+SIEM = Path(__file__).parents[2] / "deploy" / "siem"
 # The types that ECS expects of an event in a category (its page on event.category).
 ALLOWED = {
     "authentication": {"start", "end", "info"},
@@ -159,3 +163,24 @@ def test_heartbeat_is_a_state() -> None:
     assert "category" not in made["event"]
     assert (made["event"]["id"], made["@timestamp"]) == ("heartbeat-acme-31", HEARTBEAT.at)
     assert made["labels"]["hub_previous_seq"] == "28"
+
+
+def test_gaps_of_a_heartbeat_are_found() -> None:
+    """As many as one may have are a keyword that the template indexes."""
+    gaps = [Gap(2**63 - 1, 2**63 - 1, LOST_COMMITS)] * GAPS_MAX
+    text = json.loads(heartbeat(HEARTBEAT._replace(gaps=gaps)))["labels"]["hub_gaps"]
+    assert json.loads(text) == [gap._asdict() for gap in gaps]
+    template = json.loads((SIEM / "elasticsearch-template.json").read_text())
+    (labels,) = [
+        each["labels"]["mapping"]
+        for each in template["template"]["mappings"]["dynamic_templates"]
+        if "labels" in each
+    ]
+    assert len(text) <= labels["ignore_above"]
+
+
+def test_heartbeats_that_tell_one_number_are_kept_apart() -> None:
+    """What did not fit into one comes in another; neither takes the other's place."""
+    one = HEARTBEAT._replace(through_seq=31, previous_seq=31)
+    kept = {beat.identifier for beat in (one, one._replace(gaps=[Gap(9, 9, "retention")]))}
+    assert kept == {"heartbeat-acme-31-30", "heartbeat-acme-31-9"}

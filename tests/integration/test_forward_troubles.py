@@ -1,6 +1,7 @@
 """SIEM subscriptions when something is wrong: topics that go, rows that rot, entries purged."""
 
 import asyncio
+import re
 import time
 from datetime import UTC, datetime
 
@@ -9,10 +10,10 @@ import pytest
 
 from processor.emit import topics
 from processor.emit.own_events import OwnEvents
-from processor.forward import packing
 from processor.forward.control import AlreadySubscribed, Control
 from processor.forward.shard import MISSING, NOT_TAKEN, Shard
 from processor.settings import Settings
+from processor.siem import FORMATS
 from processor.store import retention
 from processor.store import subscriptions as store
 from processor.store.maintenance import alone, maintenance
@@ -22,6 +23,8 @@ from tests.integration.forwarding import ORG, SHARD, World, lift_head
 from tests.integration.ops import configure
 
 pytestmark = pytest.mark.timeout(90)
+
+FIRST_SEQ = re.compile(r"first_seq\W+(\d+)")
 
 
 @pytest.mark.parametrize("taken_over", [False, True])
@@ -206,21 +209,22 @@ async def test_retention_that_passes_a_paused_subscription_is_explained(
     siem.assert_complete(6)
 
 
-async def test_many_gaps_are_told_in_several_heartbeats(
-    world: World, shard: Shard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However full of holes a purged day was, no record grows beyond what a topic takes."""
-    monkeypatch.setattr(packing, "GAPS_MAX", 2)
-    siem = await world.subscribe()
-    for _ in range(5):
+async def test_many_gaps_are_told_in_several_heartbeats(world: World, shard: Shard) -> None:
+    """However full of holes a purged day was, each has no more than its format takes, uncut."""
+    siems = [await world.subscribe(name="cef"), await world.subscribe(name="ecs")]
+    holes = FORMATS["ecs"].gaps_max + 1
+    for _ in range(holes):
         await world.happen(1)
         await lift_head(world, ORG, 1)
     await world.happen(1)
     await world.rounds(shard)
-    beats = [orjson.loads(each[""])["hub_heartbeat"] for each in siem.records()[-3:]]
-    assert [[gap["first_seq"] for gap in beat["gaps"]] for beat in beats] == [[2, 4], [6, 8], [10]]
-    assert siem.seqs() == [1, 3, 5, 7, 9, 11]
-    siem.assert_complete(11)
+    for siem, name in zip(siems, ("cef", "ecs"), strict=True):
+        beats = [each[""] for each in siem.records() if "hub_heartbeat" in each]
+        assert len(beats) == -(-holes // FORMATS[name].gaps_max)
+        found = [int(seq) for beat in beats for seq in FIRST_SEQ.findall(beat)]
+        assert found == list(range(2, 2 * holes + 1, 2))
+        assert siem.seqs() == list(range(1, 2 * holes + 2, 2))
+        siem.assert_complete(2 * holes + 1)
 
 
 async def test_of_two_creations_one_wins(world: World) -> None:

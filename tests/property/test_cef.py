@@ -1,5 +1,6 @@
 """CEF in RFC 5424: whatever is in an entry, independent parsers read it back."""
 
+import json
 import re
 from typing import NamedTuple
 
@@ -8,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.forward.messages import sample
-from processor.siem.cef import EXTENSION, cut, heartbeat, line
-from processor.siem.heartbeat import Heartbeat
+from processor.siem.cef import EXTENSION, GAPS_MAX, cut, heartbeat, line
+from processor.siem.heartbeat import Gap, Heartbeat
 from processor.siem.syslog import message
+from processor.store.recovery import LOST_COMMITS
 from schemas.catalogue import CATALOGUE
 from schemas.entry import Entry
 from tests.contract.siem_examples import HEARTBEAT
@@ -269,3 +271,11 @@ def test_heartbeat_is_a_line_like_others() -> None:
     assert len(longest["externalId"]) <= 40
     assert extension["cs4"] == '[{"first_seq":30,"last_seq":30,"reason":"retention"}]'
     assert "hub.heartbeat" not in CATALOGUE
+
+
+def test_gaps_of_a_heartbeat_are_whole() -> None:
+    """As many as one may have fit into what CEF lets a custom string hold."""
+    gaps = [Gap(2**63 - 1, 2**63 - 1, LOST_COMMITS)] * GAPS_MAX
+    text = line_of(HEARTBEAT._replace(gaps=gaps))["cs4"]
+    assert len(text.encode()) <= 4000
+    assert json.loads(text) == [gap._asdict() for gap in gaps]
