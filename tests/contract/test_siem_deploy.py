@@ -4,12 +4,14 @@ import contextlib
 import io
 import json
 import re
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
 import yaml
 
 from schemas.generate import ROOT
+from schemas.subscription import topic_of
 from tests.contract.siem_examples import SIEM as EXAMPLES
 
 SIEM = ROOT.parent / "deploy" / "siem"
@@ -94,6 +96,13 @@ def test_template_of_elasticsearch_has_the_types_of_ecs() -> None:
     for path in ("source.ip", "related.ip"):
         assert typed(properties, path) == "ip"
     assert typed(properties, "@timestamp") == typed(properties, "event.created") == "date"
+
+
+@pytest.mark.parametrize("index", ["hub-audit", topic_of("acme", "ecs")])
+def test_template_of_elasticsearch_is_for_every_index(index: str) -> None:
+    """For the one that most configurations write to, and Kafka Connect's, named as the topic."""
+    template = json.loads((SIEM / "elasticsearch-template.json").read_text())
+    assert any(fnmatch(index, pattern) for pattern in template["index_patterns"])
 
 
 def numbers(node: dict[str, Any], prefix: str = "") -> list[str]:
