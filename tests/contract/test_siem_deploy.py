@@ -4,7 +4,9 @@ import contextlib
 import io
 import json
 import re
+from configparser import ConfigParser
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,6 +87,29 @@ def test_connectors_filter_heartbeats_in_the_way_that_is_run() -> None:
     ]
     assert len(run) == 6
     assert [run, run] == others
+
+
+def test_splunk_takes_the_time_from_the_event() -> None:
+    """The connector sends events, of which Splunk takes fields but looks for no time by itself."""
+    sink = (SIEM / "splunk" / "hub-audit.properties").read_text()
+    props, transforms = (
+        read_conf(SIEM / "splunk" / name) for name in ("props.conf", "transforms.conf")
+    )
+    assert "\nsplunk.hec.raw=false\n" in sink
+    (sourcetype,) = re.findall(r"^splunk\.sourcetypes=(.+)$", sink, re.MULTILINE)
+    assert not [name for name in props[sourcetype] if name.startswith("TIME")]
+    evaluated = transforms[props[sourcetype]["TRANSFORMS-time"]]["INGEST_EVAL"]
+    (path,) = re.findall(r'_time=.*json_extract\(_raw, "(\w+)"\)\) / 1000', evaluated)
+    example = json.loads((EXAMPLES / "ocsf" / "auth.login_failed.json").read_text())
+    assert len(str(example[path])) == len("1795428120123")
+
+
+def read_conf(path: Path) -> ConfigParser:
+    """Return a file of Splunk's, whose names have capitals."""
+    parser = ConfigParser(delimiters=("=",), interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # as its page says
+    parser.read(path)
+    return parser
 
 
 def test_template_of_elasticsearch_has_the_types_of_ecs() -> None:
