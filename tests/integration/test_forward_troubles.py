@@ -17,6 +17,7 @@ from processor.siem import FORMATS
 from processor.store import retention
 from processor.store import subscriptions as store
 from processor.store.maintenance import alone, maintenance
+from schemas.catalogue import FormatName
 from schemas.subscription import Filter, topic_of
 from tests.integration import bus
 from tests.integration.forwarding import ORG, SHARD, World, lift_head
@@ -211,14 +212,15 @@ async def test_retention_that_passes_a_paused_subscription_is_explained(
 
 async def test_many_gaps_are_told_in_several_heartbeats(world: World, shard: Shard) -> None:
     """However full of holes a purged day was, each has no more than its format takes, uncut."""
-    siems = [await world.subscribe(name="cef"), await world.subscribe(name="ecs")]
+    names: tuple[FormatName, ...] = ("cef", "ecs")
+    siems = {name: await world.subscribe(name=name) for name in names}
     holes = FORMATS["ecs"].gaps_max + 1
     for _ in range(holes):
         await world.happen(1)
         await lift_head(world, ORG, 1)
     await world.happen(1)
     await world.rounds(shard)
-    for siem, name in zip(siems, ("cef", "ecs"), strict=True):
+    for name, siem in siems.items():
         beats = [each[""] for each in siem.records() if "hub_heartbeat" in each]
         assert len(beats) == -(-holes // FORMATS[name].gaps_max)
         found = [int(seq) for beat in beats for seq in FIRST_SEQ.findall(beat)]
