@@ -62,7 +62,7 @@ def test_demo_shows_entries_and_dead_letters_and_ends_all_it_started(
     with demo(directory) as process:
         until(process, r"entries [1-9].* discards [1-9].* dead letters [1-9].* p50 [\d,]+ ms")
         settings = (directory / ".local" / "env").read_text()
-        ports = [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", settings)]
+        ports = {int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", settings)}
         assert [listens(port) for port in ports] == [True, True]
         process.send_signal(signal.SIGINT)
         until(process, "ending what was started")
