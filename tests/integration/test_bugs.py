@@ -15,6 +15,7 @@ async def test_error_of_ours_is_answered_counted_and_logged(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     """People get a page and programs JSON, with all headers and nothing of the inside."""
+    caplog.set_level(logging.ERROR, logger="uvicorn.error")  # a command may have made it quiet
     query(place.dsn, "ALTER TABLE saved_views RENAME TO gone; ALTER TABLE seq_gaps RENAME TO lost")
     token = place.issuer.token(OLIVIA)
     accepted = {"Accept": "text/html"}
