@@ -89,6 +89,11 @@ def _content(entry: Entry) -> dict[str, Any]:
         content.pop(name, None)
     for name in _COORDINATES:
         del content["source"][name]
+    attributes = content["details"].get("attributes", {})
+    for name, value in attributes.items():
+        # In a header every attribute is text: the canonical one of CloudEvents' types.
+        if isinstance(value, bool | int):
+            attributes[name] = str(value).lower()
     return content
 
 

@@ -1,6 +1,6 @@
 """Topic ``raw.audit``: Hub Audit's own events, the log of the log."""
 
-from typing import NotRequired
+from typing import Any, NotRequired
 
 from pydantic import TypeAdapter, with_config
 from typing_extensions import TypedDict
@@ -12,7 +12,7 @@ from schemas.raw.shared import CONTRACT, Common, Contracts, Objekt, Text
 class Viewed(Common):
     """Somebody read the log; free text in the filter is hashed."""
 
-    filter: NotRequired[Objekt | None]
+    filter: NotRequired[Any]
     rows: NotRequired[int | None]
 
 
@@ -20,7 +20,7 @@ class Viewed(Common):
 class Exported(Common):
     """Somebody took the log away."""
 
-    filter: NotRequired[Objekt | None]
+    filter: NotRequired[Any]
     format: NotRequired[Text]
     rows: NotRequired[int | None]
 
