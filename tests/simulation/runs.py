@@ -22,9 +22,6 @@ ORACLE_EVERY = 10
 
 CHUNK = 50
 
-COLLECT_EVERY = 25
-"""The collector's round costs a tenth of a seed; a scene that waits for it takes some 50 KiB."""
-
 
 @dataclass
 class Tally:
@@ -80,10 +77,9 @@ def play_some(seeds: Sequence[int], plant: str = "") -> Tally:
     """Play some seeds in this process."""
     tally = Tally()
     with _silence(), _collecting_when_told():
-        for played, seed in enumerate(seeds, start=1):
+        for seed in seeds:
             tally.add(_play_one(seed, plant))
-            if played % COLLECT_EVERY == 0:
-                gc.collect()
+            gc.collect()
     return tally
 
 
