@@ -99,7 +99,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         metrics.watch_connections(db.occupation)
         # Before anybody can ask: zeros would say that there is nothing to be done.
         metrics.store_seen(**(await vitals(db))._asdict())
-        metrics.days_unsealed(len((await plan(settings)).seal))
+        async with db.connection() as session:
+            unsealed = await _unsealed(settings, session, await now(session))
+        metrics.days_unsealed(len(unsealed))
         await stack.enter_async_context(serve(settings.http, keeper.readiness))
         working = asyncio.create_task(keeper.keep(db))
         stopping = asyncio.create_task(stop.wait())
