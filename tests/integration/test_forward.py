@@ -3,6 +3,8 @@
 import asyncio
 import time
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -283,36 +285,38 @@ async def test_forwarder_delivers_live_until_it_is_told_to_stop(world: World) ->
         assert await connection.fetchval("SELECT count(owner) FROM forward_shards") == 0
 
 
+@asynccontextmanager
+async def leasing(world: World, lease_seconds: float) -> AsyncIterator[asyncio.Task[None]]:
+    """Have a whole forwarder with leases of a length, for the length of a block."""
+    stop = asyncio.Event()
+    forward = world.settings.forward.model_copy(update={"lease_seconds": lease_seconds})
+    settings = world.settings.model_copy(update={"forward": forward})
+    running = asyncio.create_task(Forwarder(settings, world.db, uuid.UUID(int=7)).run(stop))
+    yield running
+    stop.set()
+    await running
+
+
 async def test_forwarder_with_a_long_lease_is_seen_all_the_same(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever asks whether one is there does not wait for as long as a lease may be."""
     monkeypatch.setattr(store, "FORWARDING_SECONDS", 1.5)
-    stop = asyncio.Event()
-    forward = world.settings.forward.model_copy(update={"lease_seconds": 300.0})
-    settings = world.settings.model_copy(update={"forward": forward})
-    running = asyncio.create_task(Forwarder(settings, world.db, uuid.UUID(int=7)).run(stop))
-    dsn = world.settings.postgres.dsn.get_secret_value()
-    await until(dsn, "SELECT count(*) = 1 FROM forwarders")
-    query(dsn, "UPDATE forwarders SET seen_at = now() - interval '1 minute'")
-    await until(dsn, "SELECT seen_at > now() - interval '30 s' FROM forwarders")
-    stop.set()
-    await running
+    async with leasing(world, 300.0):
+        dsn = world.settings.postgres.dsn.get_secret_value()
+        await until(dsn, "SELECT count(*) = 1 FROM forwarders")
+        query(dsn, "UPDATE forwarders SET seen_at = now() - interval '1 minute'")
+        await until(dsn, "SELECT seen_at > now() - interval '30 s' FROM forwarders")
 
 
 async def test_forwarder_outlives_an_outage_while_it_gives_shards_back(world: World) -> None:
     """What could not be given back is another one's when its lease ends; the rest goes on."""
-    stop = asyncio.Event()
-    forward = world.settings.forward.model_copy(update={"lease_seconds": 2.0})
-    settings = world.settings.model_copy(update={"forward": forward})
-    running = asyncio.create_task(Forwarder(settings, world.db, uuid.UUID(int=7)).run(stop))
-    dsn = world.settings.postgres.dsn.get_secret_value()
-    await until(dsn, "SELECT count(owner) = 8 FROM forward_shards")
-    query(dsn, OUTAGE_AT_RELEASE)
-    other = Leases(world.db, uuid.UUID(int=8), 2.0)
-    async with asyncio.timeout(30):
-        while len(await other.refresh()) < 4:  # noqa: ASYNC110 - in Postgres
-            await asyncio.sleep(0.2)
-    assert not running.done()
-    stop.set()
-    await running
+    async with leasing(world, 2.0) as running:
+        dsn = world.settings.postgres.dsn.get_secret_value()
+        await until(dsn, "SELECT count(owner) = 8 FROM forward_shards")
+        query(dsn, OUTAGE_AT_RELEASE)
+        other = Leases(world.db, uuid.UUID(int=8), 2.0)
+        async with asyncio.timeout(30):
+            while len(await other.refresh()) < 4:  # noqa: ASYNC110 - in Postgres
+                await asyncio.sleep(0.2)
+        assert not running.done()
