@@ -316,9 +316,9 @@ class Lane:
             return  # a position counts what waits in the queue, and what was thrown out of it
         positions = {topic: at for topic, at in reached.items() if at is not None}
         if all(positions.get(topic, -1) >= end for topic, end in ends.items()):
-            _, epoch, _, batch = self._holding
-            await store.caught_up(self._db, self.lane, epoch, positions, asked_at, batch)
-            self._holding = self._holding._replace(positions=positions)
+            held = self._holding
+            await store.caught_up(self._db, self.lane, held.epoch, positions, asked_at, held.batch)
+            self._holding = held._replace(positions=positions)
             self.progress.moved(positions)
             self.trouble.over(self.lane)
 

@@ -42,13 +42,15 @@ Also what stays in the processor's cache between the two steps: slices of 1,000 
 class Holding(NamedTuple):
     """What a worker holds of a lane: its fencing epoch, the next offset of each topic, its batch.
 
-    ``batch`` is the number of the last one stored; None leaves it unchecked.
+    ``batch`` is the number of the last one stored; None leaves it unchecked. ``repeats``: it held
+    duplicates. Who sends twice does so many times over.
     """
 
     lane: int
     epoch: int
     positions: Mapping[str, int]
     batch: int | None = None
+    repeats: bool = False
 
 
 class Ready(NamedTuple):
@@ -129,7 +131,9 @@ class Pipeline:
                 "dead_letters": len(stored.dead_letters),
             }
         )
-        return holding._replace(positions=positions, batch=stored.batch)
+        return holding._replace(
+            positions=positions, batch=stored.batch, repeats=stored.duplicates > 0
+        )
 
     async def _sort_out(self, records: Sequence[Record]) -> Sorted:
         """Decode and normalize, a slice at a time."""
@@ -195,6 +199,7 @@ def _batch(outcome: Sorted, holding: Holding, advances: Mapping[str, Advance]) -
         advances=dict(advances),
         redriven=outcome.redriven,
         after=holding.batch,
+        repeats=holding.repeats,
     )
 
 

@@ -73,17 +73,24 @@ def encoded(entry: Entry, record: Record) -> Candidate | DeadLetter:
         return DeadLetter(record, rejection, entry["org_id"])
 
 
-async def insert(connection: asyncpg.Connection, candidates: Sequence[Candidate]) -> Outcome:
-    """Insert what is new, within the caller's transaction."""
+async def insert(
+    connection: asyncpg.Connection, candidates: Sequence[Candidate], *, repeats: bool = False
+) -> Outcome:
+    """Insert what is new, within the caller's transaction.
+
+    Where there are likely to be ``repeats`` the straight way is not tried: a copy that is undone
+    has cost its time under the heads' locks and leaves dead rows behind.
+    """
     if not candidates:
         return Outcome([], {})
-    await connection.execute("SAVEPOINT straight")
-    try:
-        return await _straight(connection, candidates)
-    except asyncpg.PostgresError as error:
-        if not (_repeats_key(error) or _lacks_partition(error) or _refuses_row(error)):
-            raise
-    await connection.execute("ROLLBACK TO SAVEPOINT straight")
+    if not repeats:
+        await connection.execute("SAVEPOINT straight")
+        try:
+            return await _straight(connection, candidates)
+        except asyncpg.PostgresError as error:
+            if not (_repeats_key(error) or _lacks_partition(error) or _refuses_row(error)):
+                raise
+        await connection.execute("ROLLBACK TO SAVEPOINT straight")
     return await _carefully(connection, candidates)
 
 

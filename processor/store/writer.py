@@ -46,6 +46,7 @@ class Batch(NamedTuple):
 
     ``redriven``: of the records that came in by the redrive topic, the coordinates of the dead
     letters they were. ``after``: the number of the lane's last batch, as its owner knows it.
+    ``repeats``: the lane's last batch held duplicates, so this one is likely to.
     """
 
     lane: int
@@ -55,6 +56,7 @@ class Batch(NamedTuple):
     advances: Mapping[str, Advance]
     redriven: Sequence[Coordinates] = ()
     after: int | None = None
+    repeats: bool = False
 
 
 class Stored(NamedTuple):
@@ -93,7 +95,7 @@ async def _write(connection: asyncpg.Connection, batch: Batch) -> Stored:
     if batch.after is not None and number != batch.after + 1:
         # A failover lost commits, the take-over's not among them: to go on would hide it.
         raise Fenced(f"lane {batch.lane}: after batch {batch.after} the store gives {number}")
-    outcome = await insert(connection, batch.entries)
+    outcome = await insert(connection, batch.entries, repeats=batch.repeats)
     dead_letters = [*batch.dead_letters, *outcome.rejected]
     if dead_letters:
         await _write_dead_letters(connection, dead_letters)

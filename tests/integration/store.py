@@ -117,7 +117,9 @@ class StoringLane:
         rejection = Rejection(Stage.DECODE, Reason.INVALID_JSON, "expected a value")
         return DeadLetter(record._replace(**fields), rejection)
 
-    async def store(self, *entries: Entry, dead_letters: int = 0, discards: int = 0) -> Outcome:
+    async def store(
+        self, *entries: Entry, dead_letters: int = 0, discards: int = 0, repeats: bool = False
+    ) -> Outcome:
         """Store a batch: entries, then dead letters, then discards, offset by offset."""
         through = self.offset + len(entries) + dead_letters + discards
         first_dead = self.offset + len(entries)
@@ -131,6 +133,7 @@ class StoringLane:
                 *[self.dead_letter(first_dead + n) for n in range(dead_letters)],
             ],
             {TOPIC: Advance(through, offset_holes=0, discards=discards)},
+            repeats=repeats,
         )
         stored = await write(self.db, batch)
         self.offset = through

@@ -115,6 +115,20 @@ async def test_repetition_of_a_stored_entry_is_a_duplicate(
     assert (await lane.store(an_entry("beta", "b"))).entries[0]["seq"] == 2
 
 
+@pytest.mark.parametrize(("repeats", "places"), [(True, 1), (False, 4)])
+async def test_where_repeats_are_likely_nothing_is_copied_to_be_undone(
+    postgres_dsn: str, lane: StoringLane, *, repeats: bool, places: int
+) -> None:
+    """The new row stands right behind those before it, where else dead ones would lie between."""
+    await lane.store(an_entry("acme", "a"))
+    batch = [an_entry("acme", "b"), an_entry("acme", "c"), an_entry("acme", "a")]
+    stored = await lane.store(*batch, repeats=repeats)
+    assert ([entry["seq"] for entry in stored.entries], stored.duplicates) == ([2, 3], 1)
+    found = query(postgres_dsn, "SELECT ctid::text FROM audit_entries WHERE seq IN (1, 2)")
+    first, second = (int(place.strip("()").split(",")[1]) for (place,) in sorted(found))
+    assert second - first == places
+
+
 @pytest.mark.parametrize(
     ("change", "duplicate"),
     [
