@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -56,7 +56,17 @@ async def _following(viewer: Reading, services: Serving) -> AsyncIterator[None]:
 
 
 Following = Depends(_following, scope="request")
-Shown = Callable[[Entry], bytes]
+
+
+class Shown(NamedTuple):
+    """How what is followed is shown: an entry, and the ``seq`` up to which there is no other."""
+
+    entry: Callable[[Entry], bytes]
+    place: bytes
+
+
+# Without data it is no event, but a client that comes back goes on from here.
+_PLACE = b": nothing more\nid: %d\n\n"
 
 
 @router.get("/v1/audit-entries")
@@ -216,7 +226,7 @@ async def tail(
     """
     query = parse(filter)
     after = await begin_following(request, services, viewer, after)
-    return following(request, viewer, query, after, render_entry)
+    return following(request, viewer, query, after, Shown(render_entry, _PLACE))
 
 
 async def begin_following(
@@ -233,7 +243,7 @@ async def begin_following(
 def following(
     request: Request, viewer: Viewer, query: asked.Query, after: int, shown: Shown
 ) -> StreamingResponse:
-    """Return the stream of what is new, each entry as it is shown."""
+    """Return the stream of what is new, each entry and each place as it is shown."""
     events = _tail(request, viewer, query, after, shown)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
@@ -255,15 +265,14 @@ async def _tail(
                 return  # what it is, it is told when it comes back
             identified_at = clock()
         now = await services.reader.now()
-        found, after = await search.newer(
+        found, after, head = await search.newer(
             services.reader, viewer.org_id, query.at(now), after_seq=after, limit=TAIL_ENTRIES
         )
         for each in found:
-            lines = b"".join(b"data: %b\n" % line for line in shown(each).splitlines())
+            lines = b"".join(b"data: %b\n" % line for line in shown.entry(each).splitlines())
             yield b"id: %d\n%b\n" % (each["seq"], lines)
-        if len(found) < TAIL_ENTRIES:
-            # Without data it is no event, but a client that comes back goes on from here.
-            yield b": nothing more\nid: %d\n\n" % after
+        yield shown.place % after
+        if after >= head:
             await asyncio.sleep(TAIL_SECONDS)
 
 

@@ -23,6 +23,9 @@ from schemas.query import Field, Term
 
 ROWS = 50
 DELAYED_SECONDS = 60
+LIVE_PLACE = b"event: place\ndata\nid: %d\n\n"
+"""An event of its own: a script gets to see no other."""
+
 FORM_FIELDS = (Field.ACTION, Field.ACTOR, Field.TARGET, Field.TEXT)
 
 router = APIRouter(include_in_schema=False)
@@ -65,7 +68,7 @@ async def live(
         """Return an entry as a row."""
         return html.fragment("row.html", row=view.row(query, entry)).encode()
 
-    return entries.following(request, viewer, query, after, shown)
+    return entries.following(request, viewer, query, after, entries.Shown(shown, LIVE_PLACE))
 
 
 @router.get("/log/{entry_id}")

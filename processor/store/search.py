@@ -24,6 +24,9 @@ _HEAD = reading("feed.sql")["head"]
 _WHERE = "/*where*/"
 _OLDEST_ID = UUID(int=0)
 
+SEQS_AT_ONCE = 20_000
+"""Looked through for what is new in one statement: it ends in time however rare that is."""
+
 
 class Key(NamedTuple):
     """A place in the newest-first order: that of an entry, or one between two."""
@@ -91,24 +94,30 @@ def _found(rows: list[Any], limit: int, searched_back_to: datetime | None) -> Fo
 
 
 class News(NamedTuple):
-    """Entries in the order of their numbers; up to ``through_seq`` there is none besides them."""
+    """Entries in the order of their numbers; up to ``through_seq`` there is none besides them.
+
+    ``head_seq`` is the number of the organization's last one: beyond ``through_seq`` there may be
+    more.
+    """
 
     entries: list[Entry]
     through_seq: int
+    head_seq: int
 
 
 async def newer(reader: Reader, org_id: str, query: Query, *, after_seq: int, limit: int) -> News:
-    """Return what was stored after a sequence number and is asked for."""
-    condition = where(query, org_id, first=3)
+    """Return what was stored after a sequence number and is asked for, as far as one look goes."""
+    condition = where(query, org_id, first=4)
     statement = _SQL["newer"].replace(_WHERE, condition.sql)
     async with reader.of(org_id) as connection:
         # Mostly nothing has come; to find that out in all partitions would cost a hundred times.
         head = await connection.fetchval(_HEAD, org_id) or 0
         if head <= after_seq:
-            return News([], after_seq)
-        rows = await connection.fetch(statement, after_seq, limit, *condition.parameters)
-    last = rows[-1]["seq"] if rows else after_seq
-    return News([decode(row) for row in rows], last if len(rows) == limit else max(head, last))
+            return News([], after_seq, head)
+        through = min(head, after_seq + SEQS_AT_ONCE)
+        rows = await connection.fetch(statement, after_seq, through, limit, *condition.parameters)
+    found = [decode(row) for row in rows]
+    return News(found, found[-1]["seq"] if len(rows) == limit else through, head)
 
 
 async def entry(reader: Reader, org_id: str, entry_id: UUID) -> Entry | None:

@@ -9,6 +9,7 @@ from processor.demo.issuer import Person
 from tests.acceptance.browser import Reader
 from tests.acceptance.site import NOW, Site, stored
 from tests.integration.store import an_entry
+from tests.integration.test_process import until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -123,6 +124,42 @@ def test_what_comes_is_shown_in_the_chosen_zone_until_following_ends(
     expect(page.get_by_role("button", name="Follow live")).to_have_attribute(
         "aria-pressed", "false"
     )
+    context.close()
+
+
+def test_following_goes_on_behind_what_did_not_match(browser: Browser, the_site: Site) -> None:
+    """What was looked through in vain is not looked through again after a pause."""
+    context = browser.new_context()
+    page = Reader(context, the_site, LENA._replace(org_id="onward")).page
+    page.goto(f"{the_site.url}/log?q=action:user.removed")
+    stored(the_site.dsn, [an_entry("onward", f"e{number}") for number in range(3)])
+
+    def followed_on_from() -> str:
+        """Return what the page asks for when it follows for a moment."""
+        with page.expect_response("**/log/live?*") as answered:
+            page.get_by_role("button", name="Follow live").click()
+        page.get_by_role("button", name="Pause").click()
+        return answered.value.url
+
+    assert "after=0" in followed_on_from()
+    until(lambda: "after=3" in followed_on_from(), "the place has moved")
+    context.close()
+
+
+def test_row_that_is_shown_already_does_not_come_in_again(browser: Browser, the_site: Site) -> None:
+    """What was stored while the page was being made is on it, and is sent once more."""
+    context = browser.new_context()
+    page = Reader(context, the_site, LENA._replace(org_id="twice")).page
+    stored(the_site.dsn, [an_entry("twice", "one")])
+    page.route(
+        "**/log/live?*",
+        lambda route: route.continue_(url=route.request.url.replace("after=1", "after=0")),
+    )
+    page.goto(f"{the_site.url}/log?q=created:30d")
+    page.get_by_role("button", name="Follow live").click()
+    stored(the_site.dsn, [an_entry("twice", "two")])
+    expect(page.locator(".live [role=status]")).to_have_text("1 new entry", timeout=10_000)
+    expect(page.locator(".rows tr")).to_have_count(2)
     context.close()
 
 

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from processor.api import entries
+from processor.store import search
 from tests.acceptance.site import OLIVIA, stored
 from tests.integration.serving import Place
 from tests.integration.store import an_entry, query
@@ -51,6 +52,22 @@ async def test_who_is_behind_catches_up_without_a_pause(
     stored(place.dsn, [an_entry("acme", f"e{n}") for n in range(5)])
     text = await followed(place, "nothing more\nid: 5\n\n", {"after": "0"})
     assert [f"id: {n}\ndata:" in text for n in range(1, 6)] == [True] * 5
+
+
+async def test_what_is_rare_is_looked_for_a_little_at_a_time(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look says how far it came, so that no statement is long and a client goes on there."""
+    monkeypatch.setattr(search, "SEQS_AT_ONCE", 2)
+    monkeypatch.setattr(entries, "TAIL_SECONDS", 3_600)
+    stored(place.dsn, [an_entry("acme", f"e{n}") for n in range(7)])
+    query(place.dsn, "UPDATE audit_entries SET action = 'user.updated' WHERE seq = 7")
+    text = await followed(place, "more\nid: 7\n\n", {"filter": "action:user.updated", "after": "0"})
+    assert [line for line in text.splitlines() if line.startswith(("id", "data: {"))][:4] == [
+        *("id: 2", "id: 4", "id: 6"),
+        "id: 7",
+    ]
+    assert text.count("data:") == 1
 
 
 async def test_what_is_followed_ends_with_the_token(place: Place) -> None:

@@ -62,8 +62,12 @@ for (const live of document.querySelectorAll("[data-live]")) {
   const address = new URL(live.dataset.live, location.href);
   let source = null;
   let count = 0;
+  const goOn = (event) => address.searchParams.set("after", event.lastEventId);
   const add = (event) => {
-    address.searchParams.set("after", event.lastEventId);
+    goOn(event);
+    // What was stored while the page was made may be on it already.
+    const id = /id="(e-[0-9a-f-]{36})"/.exec(event.data)?.[1];
+    if (id && document.getElementById(id)) return;
     rows.closest("[hidden]")?.removeAttribute("hidden");
     document.querySelector(".empty")?.remove();
     rows.insertAdjacentHTML("afterbegin", event.data);
@@ -88,6 +92,7 @@ for (const live of document.querySelectorAll("[data-live]")) {
     source?.close();
     source = source ? null : new EventSource(address);
     if (source) [source.onmessage, source.onerror] = [add, end];
+    source?.addEventListener("place", goOn);
     show();
   });
 }

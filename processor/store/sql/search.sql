@@ -24,12 +24,12 @@ ORDER BY e.occurred_at DESC, e.entry_id DESC
 LIMIT $5;
 
 -- name: newer
--- What was stored after a sequence number, in the order in which it was.
+-- What was stored after a sequence number, up to another, in the order in which it was.
 SELECT /*columns*/
 FROM audit_entries AS e
-WHERE e.seq > $1 AND /*where*/
+WHERE e.seq > $1 AND e.seq <= $2 AND /*where*/
 ORDER BY e.seq
-LIMIT $2;
+LIMIT $3;
 
 -- name: entry
 -- One entry by its key.
