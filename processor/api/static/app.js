@@ -2,21 +2,26 @@
 document.documentElement.classList.add("scripted");
 
 // Times in the reader's own zone, with the offset in sight.
+// A row of the other half of the year has another offset, and says so.
 let local = false;
-const offset = -new Date().getTimezoneOffset();
+const two = (number) => String(Math.floor(Math.abs(number))).padStart(2, "0");
+const ahead = (at) => -at.getTimezoneOffset();
+const named = (minutes) => `UTC${minutes < 0 ? "−" : "+"}${two(minutes / 60)}:${two(minutes % 60)}`;
 const inZone = (part) => {
+  const usual = ahead(new Date());
   for (const time of part.querySelectorAll("td time[datetime]")) {
     const at = new Date(time.dateTime);
-    const shown = local ? new Date(at.getTime() + offset * 60000) : at;
-    time.textContent = shown.toISOString().replace("T", " ").replace("Z", "");
+    const minutes = local ? ahead(at) : 0;
+    const moved = new Date(at.getTime() + minutes * 60000);
+    const shown = moved.toISOString().replace("T", " ").replace("Z", "");
+    time.textContent = local && minutes !== usual ? `${shown} ${named(minutes)}` : shown;
   }
 };
 for (const button of document.querySelectorAll("[data-zone]")) {
   button.addEventListener("click", () => {
     local = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(local));
-    const two = (number) => String(Math.floor(Math.abs(number))).padStart(2, "0");
-    const name = local ? `UTC${offset < 0 ? "−" : "+"}${two(offset / 60)}:${two(offset % 60)}` : "UTC";
+    const name = local ? named(ahead(new Date())) : "UTC";
     button.textContent = name;
     for (const zone of document.querySelectorAll(".zone")) zone.textContent = name;
     inZone(document);
