@@ -33,7 +33,7 @@ SPECVERSION = "1.0"
 
 _Headers = Sequence[tuple[str, bytes | None]]
 
-# Attributes that have to be strings if they are there: name, required, shortest, longest.
+# Attributes that are strings if they are there: name, required, shortest, longest.
 _STRINGS = (
     ("specversion", True, 0, VALUE_BYTES_MAX),
     ("source", True, 1, NAME_CHARACTERS_MAX),
@@ -42,6 +42,9 @@ _STRINGS = (
     ("subject", False, 0, VALUE_BYTES_MAX),
     ("datacontenttype", False, 0, VALUE_BYTES_MAX),
 )
+
+# Of these, something that is no string is as wrong as another string, and has the same reason.
+_JUDGED_BY_VALUE = frozenset({"specversion", "datacontenttype"})
 
 _LETTER_NUMBERS = (("partition", 2**31 - 1), ("offset", 2**63 - 1))
 _ORIGINAL_NUMBERS = (
@@ -243,7 +246,7 @@ def _judge(attributes: dict[str, Any]) -> Rejection | None:
         if type(value) is str:
             if not shortest <= len(value) <= longest:
                 return _invalid(f"{name}: expected {shortest} to {longest} characters")
-        elif value is not None or required:
+        elif required if value is None else name not in _JUDGED_BY_VALUE:
             return _invalid(f"{name}: expected a string")
     if attributes["specversion"] != SPECVERSION:
         return _SPECVERSION
@@ -253,8 +256,10 @@ def _judge(attributes: dict[str, Any]) -> Rejection | None:
     return None if attributes.get("data_base64") is None else _DATA_BASE64
 
 
-def _json(content_type: str) -> bool:
-    return content_type == JSON or content_type.partition(";")[0].strip().lower() == JSON
+def _json(content_type: Any) -> bool:
+    if content_type == JSON:
+        return True
+    return isinstance(content_type, str) and content_type.partition(";")[0].strip().lower() == JSON
 
 
 def _trace(given: Any) -> str | None:

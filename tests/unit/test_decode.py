@@ -202,7 +202,6 @@ def test_value_of_256_kib_passes_and_one_byte_more_does_not() -> None:
     [
         {"specversion": ...},
         {"specversion": None},
-        {"specversion": 1.0},
         {"source": ...},
         {"source": ""},
         {"source": "s" * 257},
@@ -216,7 +215,6 @@ def test_value_of_256_kib_passes_and_one_byte_more_does_not() -> None:
         {"id": 7},
         {"id": True},
         {"subject": {"a": 1}},
-        {"datacontenttype": 7},
         {"source": "/hub/\x01identity"},
         {"id": "a\0b"},
         {"type": "identity.login.succeeded.v1\x1f"},
@@ -230,6 +228,8 @@ def test_value_of_256_kib_passes_and_one_byte_more_does_not() -> None:
         # Decided before the two reasons that follow.
         {"id": "", "specversion": "0.3"},
         {"id": "", "datacontenttype": "text/plain"},
+        {"subject": 7, "specversion": 1.0, "datacontenttype": 7},
+        {"specversion": None, "datacontenttype": 7},
     ],
     ids=repr,
 )
@@ -269,12 +269,22 @@ def test_source_and_id_may_have_256_characters() -> None:
     assert (len(event.id or ""), len(event.source)) == (256, 256)
 
 
-@pytest.mark.parametrize("version", ["0.3", "1.1", "", "1"])
-def test_other_specversions_are_not_supported(version: str) -> None:
-    """Decided before the content type."""
-    value = bare(specversion=version, datacontenttype="text/plain")
-    assert reason_of(value) is Reason.UNSUPPORTED_SPECVERSION
-    assert reason_of(b"{}", *binary(specversion=version)) is Reason.UNSUPPORTED_SPECVERSION
+@pytest.mark.parametrize("version", ["0.3", "1.1", "", "1", 1.0, 1, 0, True, [], ["1.0"], {}])
+def test_other_specversions_are_not_supported(version: Any) -> None:
+    """Whatever it is that is no string; decided before the content type."""
+    for content_type in ("text/plain", 7):
+        value = bare(specversion=version, datacontenttype=content_type)
+        assert reason_of(value) is Reason.UNSUPPORTED_SPECVERSION
+    if isinstance(version, str):
+        assert reason_of(b"{}", *binary(specversion=version)) is Reason.UNSUPPORTED_SPECVERSION
+
+
+def test_no_attribute_is_longer_than_a_value_may_be() -> None:
+    """A header is no part of the value: what is too long is the envelope's matter."""
+    for name in ("specversion", "subject", "type", "datacontenttype"):
+        assert reason_of(b"{}", *binary(**{name: "x" * 262_145})) is Reason.INVALID_ENVELOPE
+    long = "application/json;" + "x" * (262_144 - len("application/json;"))
+    assert event_of(b"{}", *binary(datacontenttype=long))
 
 
 @pytest.mark.parametrize(
@@ -285,11 +295,16 @@ def test_other_specversions_are_not_supported(version: str) -> None:
         {"data_base64": "AAAA"},
         {"data_base64": 7},
         {"datacontenttype": "application/jsonx"},
+        {"datacontenttype": 7},
+        {"datacontenttype": False},
+        {"datacontenttype": []},
+        {"datacontenttype": ["application/json"]},
+        {"datacontenttype": {}},
     ],
     ids=repr,
 )
 def test_data_that_is_no_json_is_not_supported(changed: dict[str, Any]) -> None:
-    """Another declared type, or data in base64."""
+    """Another declared type, also one that is no string, or data in base64."""
     assert reason_of(bare(**changed)) is Reason.UNSUPPORTED_CONTENT_TYPE
 
 
