@@ -179,7 +179,8 @@ def _add_client(entry: dict[str, Any], data: Data, draft: Draft, cuts: list[str]
         _add_address(entry, text, cuts)
     if text := client.get("user_agent"):
         entry["user_agent"] = _cut(text, USER_AGENT_CHARACTERS_MAX, "$.user_agent", cuts)
-    if text := draft.session_id or client.get("session_id"):
+    own = draft.session_id
+    if text := client.get("session_id") if own is None else own:
         entry["session_id"] = _cut(text, REFERENCE_CHARACTERS_MAX, "$.session_id", cuts)
     if text := client.get("request_id"):
         entry["request_id"] = _cut(text, REFERENCE_CHARACTERS_MAX, "$.request_id", cuts)

@@ -19,7 +19,7 @@ class Draft(NamedTuple):
     """The action, its target, and what the details say.
 
     ``places`` are those of the target, of ``old`` and of ``new``. ``session_id`` is set where the
-    event itself is about a session.
+    event itself is about a session; where it is empty, about one that it does not name.
     """
 
     action: str

@@ -48,7 +48,7 @@ def session_ended(data: Data) -> Decision:
     cause, session_id = data["cause"], data["session_id"]
     return Draft(
         "auth.logout" if cause in LOGOUTS else "auth.session_expired",
-        {"type": "session", "id": session_id},
+        target_of("session", {"id": session_id}),
         _SESSION,
         reason=cause,
         session_id=session_id,

@@ -86,6 +86,20 @@ def test_nothing_of_an_ended_session_is_lost() -> None:
     assert details("identity.session.ended", same) == {"reason": "logout"}
 
 
+@pytest.mark.parametrize("outcome", ["success", "failure"])
+def test_a_session_without_a_name_is_nobody_else_s(outcome: str) -> None:
+    """An empty id is left out, and the session of whoever ended it does not stand in for it."""
+    told = {"session_id": "", "outcome": outcome, "client": {"session_id": "s-9", "ip": "::1"}}
+    made = entry("identity.session.ended", told)
+    assert made["target"] == {"type": "session"}
+    assert ("session_id" in made, made["ip"]) == (False, "::1")
+    assert made["details"] == {"reason": "logout", "extra": {"client": {"session_id": "s-9"}}}
+    for client in (..., None, {}, {"session_id": ""}, {"session_id": None}):
+        alone = entry("identity.session.ended", {"session_id": "", "client": client})
+        assert (alone["target"], "session_id" in alone) == ({"type": "session"}, False)
+        assert alone["details"] == {"reason": "logout"}
+
+
 def test_causes_are_closed() -> None:
     """An unknown cause could be either action."""
     assert reason("identity.session.ended", {"cause": "boredom"}) == "invalid_data"
