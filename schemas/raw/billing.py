@@ -1,11 +1,25 @@
 """Topic ``raw.billing``: plans, payment methods, invoices."""
 
-from typing import NotRequired
+from typing import Annotated, Any, NotRequired, TypeAlias
 
-from pydantic import TypeAdapter, with_config
+from pydantic import GetPydanticSchema, TypeAdapter, with_config
+from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
 from schemas.raw.shared import CONTRACT, Common, Contracts, Text
+
+
+def _integer_or_string(_source: Any, _handler: Any) -> core_schema.CoreSchema:
+    """Say once what is wrong; a plain union does so for each of its types, in a path of its own."""
+    return core_schema.union_schema(
+        [core_schema.int_schema(), core_schema.str_schema()],
+        custom_error_type="integer_or_string",
+        custom_error_message="Input should be a valid integer or string",
+    )
+
+
+Number: TypeAlias = Annotated[int | str, GetPydanticSchema(_integer_or_string)] | None
+"""An optional number, which some write as text."""
 
 
 @with_config(CONTRACT)
@@ -48,8 +62,8 @@ class PaymentMethod(TypedDict):
     id: str
     brand: NotRequired[Text]
     last4: NotRequired[Text]
-    exp_month: NotRequired[int | str | None]
-    exp_year: NotRequired[int | str | None]
+    exp_month: NotRequired[Number]
+    exp_year: NotRequired[Number]
 
 
 @with_config(CONTRACT)
@@ -58,8 +72,8 @@ class PreviousPaymentMethod(TypedDict, total=False):
 
     brand: Text
     last4: Text
-    exp_month: int | str | None
-    exp_year: int | str | None
+    exp_month: Number
+    exp_year: Number
 
 
 @with_config(CONTRACT)

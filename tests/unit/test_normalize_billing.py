@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.normalized import DATA, INVOICE, details, entry, reason, unchanged
+from tests.unit.normalized import DATA, INVOICE, details, end, entry, reason, unchanged
 
 PLAN = "billing.subscription.updated"
 CARD = "billing.payment_method.updated"
@@ -109,6 +109,23 @@ def test_an_invoice_is_told_whole() -> None:
 def test_missing_or_ill_typed_data_is_rejected(name: str, changed: Any) -> None:
     """Integers are integers, texts texts, objects objects."""
     assert reason(name, changed) == "invalid_data"
+
+
+@pytest.mark.parametrize("part", ["payment_method", "previous"])
+@pytest.mark.parametrize("month", [1.5, True, [], {}, {"int": 7}])
+def test_a_detail_has_the_path_of_the_event_alone(part: str, month: Any) -> None:
+    """Where one of two types is expected as well, and what is expected is said of both."""
+    rejection = end(CARD, {part: {"id": "pm-1", "exp_month": month}})
+    assert rejection.reason == "invalid_data"
+    expected = "Input should be a valid integer or string"
+    assert rejection.detail == f"$.data.{part}.exp_month: {expected}"
+
+
+@pytest.mark.parametrize("year", [2031, "31", "", None])
+def test_a_card_s_expiry_is_a_number_or_a_text(year: Any) -> None:
+    """As it was sent; null is absent."""
+    told = details(CARD, {"payment_method": {"id": "pm-1", "exp_year": year}})
+    assert told == {"new": {} if year is None else {"exp_year": year}}
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """Why normalize rejects or discards, and in which order it decides."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from processor.normalize import Limits
 from processor.normalize.event_types import NAMES
+from schemas.raw import audit, billing, identity, permission
 from schemas.rejection import Discard, Reason, Rejection, Rule
 from tests.unit.normalized import (
     ACTOR,
@@ -229,6 +230,28 @@ def test_a_detail_never_holds_the_value() -> None:
         assert secret not in rejection.detail
         assert rejection.detail.startswith("$.data.")
         assert len(rejection.detail) < 1_024
+
+
+def unions(schema: Any) -> Iterator[dict[str, Any]]:
+    """Yield what pydantic takes for a choice of types, at any depth; nullable is none."""
+    for part in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(part, dict | list | tuple):
+            yield from unions(part)
+    if isinstance(schema, dict) and schema.get("type") == "union":
+        yield schema
+
+
+def test_a_choice_of_types_says_itself_what_is_expected() -> None:
+    """Otherwise the name of each type would stand in a path, as if it were a member's."""
+    contracts = [family.CONTRACTS for family in (audit, billing, identity, permission)]
+    found = [
+        union
+        for family in contracts
+        for adapter in family.values()
+        for union in unions(adapter.core_schema)
+    ]
+    assert len(found) >= 4
+    assert [union for union in found if "custom_error_message" not in union] == []
 
 
 def spoiled(*steps: Callable[[dict[str, Any]], Any]) -> Any:
