@@ -221,9 +221,11 @@ def _details(
     """Return the details in canonical order, clean and within their bound."""
     given = None if failed else data.get("reason")
     details = _told(draft, draft.reason or given, cuts)
-    extra = extra_of(event_type, data, draft)
-    if draft.reason and given:
-        extra["reason"] = given  # the event's own cause stands in its place
+    extra = extra_of(event_type, data)
+    if draft.session_id is not None:
+        _add_other_session(extra, data, draft.session_id, cuts)
+    if draft.reason and given:  # the event's own cause stands in its place
+        extra["reason"] = _reason(given, "$.details.extra.reason", cuts)
     if extra:
         details["extra"] = cleaned(extra, "$.details.extra", cuts)
     if event.extensions or event.subject:
@@ -232,6 +234,15 @@ def _details(
         places = {**_PLACES, **draft.places}
         return fitted(details, [_sent_at(path, places) for path in cuts], event.sanitized)
     return details
+
+
+def _add_other_session(extra: dict[str, Any], data: Data, session_id: str, cuts: list[str]) -> None:
+    """Add the session in which another one was ended, within the bound it has elsewhere."""
+    other = (data.get("client") or _NOTHING).get("session_id")
+    if other and other != session_id:
+        path = "$.details.extra.client.session_id"
+        text = _cut(other, REFERENCE_CHARACTERS_MAX, path, cuts)
+        extra["client"] = {**extra.get("client", {}), "session_id": text}
 
 
 def _told(draft: Draft, reason: str | None, cuts: list[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from processor.normalize.draft import Data, Draft
+from processor.normalize.draft import Data
 from processor.normalize.event_types import EventType, Members
 
 _COMMON: dict[str, Members] = {
@@ -13,7 +13,7 @@ _COMMON: dict[str, Members] = {
 _ON_BEHALF_OF = frozenset({"id", "email"})
 
 
-def extra_of(event_type: EventType, data: Data, draft: Draft) -> dict[str, Any]:
+def extra_of(event_type: EventType, data: Data) -> dict[str, Any]:
     """Return known fields without a place of their own, then unknown ones, also those of objects.
 
     Those of an object stand under its name.
@@ -27,7 +27,9 @@ def extra_of(event_type: EventType, data: Data, draft: Draft) -> dict[str, Any]:
             part = data.get(name)
             if part and (beyond := _beyond(part, members)):
                 extra[name] = beyond
-    _add_nested(extra, data, draft)
+    other = data["actor"].get("on_behalf_of")
+    if other and (beyond := _beyond(other, _ON_BEHALF_OF)):
+        extra["actor"] = {**extra.get("actor", {}), "on_behalf_of": beyond}
     return extra
 
 
@@ -44,14 +46,3 @@ def _beyond(part: Data, members: Members) -> Data | None:
         if value is not None
         and (name not in members or (name == "name" and value.__class__ is not str))
     }
-
-
-def _add_nested(extra: dict[str, Any], data: Data, draft: Draft) -> None:
-    other = data["actor"].get("on_behalf_of")
-    if other and (beyond := _beyond(other, _ON_BEHALF_OF)):
-        extra["actor"] = {**extra.get("actor", {}), "on_behalf_of": beyond}
-    if draft.session_id is not None:
-        # Who ends a session of another does so in one of their own.
-        own = (data.get("client") or {}).get("session_id")
-        if own and own != draft.session_id:
-            extra["client"] = {**extra.get("client", {}), "session_id": own}

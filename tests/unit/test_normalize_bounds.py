@@ -192,6 +192,22 @@ def test_a_session_s_id_stays_one_reference() -> None:
     assert entry["target"]["id"] == entry["session_id"] == "x" * 128
 
 
+@pytest.mark.parametrize("session_id", ["s-1", ""])
+def test_what_gives_way_to_the_event_s_own_has_its_bound_all_the_same(session_id: str) -> None:
+    """A reason beside the cause and the session of whoever ended it stand in extra, as bounded."""
+    told = {"session_id": session_id, "client": {"session_id": "x" * 129, "x": 1}}
+    details = made("identity.session.ended", {**told, "reason": "y" * 257})["details"]
+    assert details == {
+        "reason": "logout",
+        "extra": {"client": {"x": 1, "session_id": "x" * 128}, "reason": "y" * 256},
+        "truncated": ["$.data.client.session_id", "$.data.reason"],
+    }
+    fits = {**told, "client": {"session_id": "x" * 128}, "reason": "y" * 256}
+    assert "truncated" not in made("identity.session.ended", fits)["details"]
+    secret = made("identity.session.ended", {"reason": "4242424242424242" + "y" * 250})["details"]
+    assert secret["extra"]["reason"] == "[redacted]" + "y" * 246
+
+
 def test_an_extension_is_cut_where_it_stands() -> None:
     """Attributes stand at the root of the raw event."""
     details = made("identity.login.succeeded", subject="x" * 5_000, hubx="x" * 5_000)["details"]
