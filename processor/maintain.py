@@ -98,10 +98,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         metrics.kept(settings.retention_days)
         metrics.watch_connections(db.occupation)
         # Before anybody can ask: zeros would say that there is nothing to be done.
-        metrics.store_seen(**(await vitals(db))._asdict())
-        async with db.connection() as session:
-            unsealed = await _unsealed(settings, session, await now(session))
-        metrics.days_unsealed(len(unsealed))
+        await _note(settings, db)
         await stack.enter_async_context(serve(settings.http, keeper.readiness))
         working = asyncio.create_task(keeper.keep(db))
         stopping = asyncio.create_task(stop.wait())
@@ -133,7 +130,7 @@ class Keeper:
         return True, self._why
 
     async def keep(self, db: Database) -> None:
-        """Do rounds for ever."""
+        """Do rounds for ever; after each, however it ended, tell what is there, whoever did it."""
         while True:
             try:
                 done = await _round(self._settings, db, self._went_on)
@@ -142,6 +139,9 @@ class Keeper:
             except Outage as error:
                 self._why = str(error)
                 log.warning("round_postponed", extra={"error": self._why})
+            with suppress(Outage):  # the next round says so
+                await _note(self._settings, db)
+                await _note_dead_letters(db)
             await asyncio.sleep(self._settings.maintain.interval_seconds)
 
     def _went_on(self) -> None:
@@ -173,7 +173,6 @@ async def _round(
             metrics.days_unsealed(len(waiting) - sealed)
             await _seal(session, day, settings.maintain.rest, done)
             went_on()
-    await _note(db, done)
     return done
 
 
@@ -251,15 +250,22 @@ async def _seal(session: Session, day: date, rest: float, done: Round) -> None:
     log.info("day_sealed", extra=sealed._asdict() | {"day": str(day)})
 
 
-async def _note(db: Database, done: Round) -> None:
-    """Leave the figures of the round."""
+async def _note(settings: Settings, db: Database) -> None:
+    """Leave the figures of the store: they are the same whichever maintainer is asked."""
+    async with db.connection() as session:
+        at = await now(session)
+        oldest = oldest_kept(at.date(), settings.retention_days)
+        overdue = [await retention.overdue(session, table, oldest) for table in TABLES]
+        unannounced = await retention.unannounced(session)
+        unsealed = await _unsealed(settings, session, at)
     metrics.maintained(
-        overdue=sum(len(days) for days in done.waiting.values()),
-        unsealed=len(done.unsealed),
-        unannounced=done.unannounced,
+        overdue=sum(map(len, overdue)), unsealed=len(unsealed), unannounced=len(unannounced)
     )
-    metrics.went_on()
     metrics.store_seen(**(await vitals(db))._asdict())
+
+
+async def _note_dead_letters(db: Database) -> None:
+    """Leave how many dead letters wait: to count very many takes longer than a start may."""
     counted = await count_dead_letters(db)
     metrics.dead_letters_waiting(
         {why: all_ - redriven for why, (all_, redriven) in counted.items()}

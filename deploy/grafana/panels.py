@@ -89,7 +89,11 @@ OVERVIEW = Dashboard(
         ),
         stat("Lanes that flow", "none", 'sum(hub_audit_lanes{lane_state="flowing"})'),
         stat("Lag", "s", "max(hub_audit_lag_seconds)", red=60),
-        stat("Dead letters that wait", "none", "sum(hub_audit_waiting_dead_letter_records)"),
+        stat(
+            "Dead letters that wait",
+            "none",
+            "sum(max by (reason) (hub_audit_waiting_dead_letter_records))",
+        ),
         stat(
             "Partitions whose books are off", "none", "max(hub_audit_unbalanced_partitions)", red=1
         ),
@@ -314,7 +318,7 @@ STORE = Dashboard(
             "Dead letters that wait, by reason",
             "none",
             (
-                "sum by (reason) (hub_audit_waiting_dead_letter_records > 0) or vector(0)",
+                "max by (reason) (hub_audit_waiting_dead_letter_records > 0) or vector(0)",
                 "{{reason}}",
             ),
         ),

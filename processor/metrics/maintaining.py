@@ -38,7 +38,7 @@ def day_purged(table: str, rows: int) -> None:
 
 
 def maintained(*, overdue: int, unsealed: int, unannounced: int) -> None:
-    """Note a round of maintenance."""
+    """Note what waits for a maintainer."""
     OVERDUE.set(overdue)
     UNSEALED.set(unsealed)
     UNANNOUNCED.set(unannounced)

@@ -18,8 +18,8 @@ Every process exposes its own at `/metrics`: `serve` beside the page (port 8080 
 others on `HUB_AUDIT_HTTP_PORT` (9464). Counters end in `_total`; a histogram `x` is read as
 `x_bucket`, `x_sum` and `x_count`. No label ever holds an organization, a user or an error's text.
 Beside these there are `process_*` and `python_*`, as every Python process has them. What several
-workers say of the same store (days ahead, the books) is the same figure: take its `max`, not its
-`sum`.
+processes say of the same store (days ahead, the books, dead letters that wait) is the same figure:
+take its `max`, not its `sum`.
 """
 
 

@@ -1,6 +1,7 @@
 """The dashboards: written from their description, and of nothing but what exists."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,13 @@ from typing import Any
 import pytest
 
 from processor import metrics
-from tests.contract.test_alerts import LABELS_OF_PROMETHEUS, MATCHER, METRIC, known_series
+from tests.contract.test_alerts import (
+    EXPRESSIONS,
+    LABELS_OF_PROMETHEUS,
+    MATCHER,
+    METRIC,
+    known_series,
+)
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
 FILES = sorted((GRAFANA / "dashboards").glob("*.json"))
@@ -21,6 +28,11 @@ def read(path: Path) -> dict[str, Any]:
     return document
 
 
+def queries(path: Path) -> list[str]:
+    """Return what the panels of a dashboard ask for."""
+    return [target["expr"] for panel in read(path)["panels"] for target in panel["targets"]]
+
+
 def test_files_are_what_would_be_written() -> None:
     """The JSON is what the description comes to (`make reference`)."""
     wanted: dict[str, str] = runpy.run_path(str(GRAFANA / "generate.py"))["documents"]()
@@ -30,15 +42,13 @@ def test_files_are_what_would_be_written() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_dashboard_names_what_exists(path: Path) -> None:
     """Every metric is declared and every label known; no two panels lie on each other."""
-    panels = read(path)["panels"]
-    for panel in panels:
-        for target in panel["targets"]:
-            assert set(METRIC.findall(target["expr"])) <= known_series()
-            labels = set(MATCHER.findall(target["expr"]))
-            assert labels <= set(metrics.LABELS) | LABELS_OF_PROMETHEUS | BESIDES
+    for query in queries(path):
+        assert set(METRIC.findall(query)) <= known_series()
+        labels = set(MATCHER.findall(query))
+        assert labels <= set(metrics.LABELS) | LABELS_OF_PROMETHEUS | BESIDES
     places = [
         (panel["gridPos"]["x"] + across, panel["gridPos"]["y"] + down)
-        for panel in panels
+        for panel in read(path)["panels"]
         for across in range(panel["gridPos"]["w"])
         for down in range(panel["gridPos"]["h"])
     ]
@@ -48,11 +58,7 @@ def test_dashboard_names_what_exists(path: Path) -> None:
 def test_every_metric_is_shown_or_judged() -> None:
     """What is measured and never looked at would only cost."""
     looked_at = {
-        name
-        for path in FILES
-        for panel in read(path)["panels"]
-        for target in panel["targets"]
-        for name in METRIC.findall(target["expr"])
+        name for path in FILES for query in queries(path) for name in METRIC.findall(query)
     }
     shown = {name for name in looked_at if ":" not in name}
     unseen = [
@@ -61,3 +67,17 @@ def test_every_metric_is_shown_or_judged() -> None:
         if not any(name.startswith(each.name) for name in shown)
     ]
     assert unseen == []
+
+
+def test_what_several_say_of_the_store_is_not_summed() -> None:
+    """Two maintainers see the same days and the same dead letters, not twice as many."""
+    several = {
+        each.name
+        for each in metrics.declared()
+        if each.kind == "gauge" and "maintain" in each.processes
+        if each.processes != metrics.PROCESSES
+    }
+    shown = [query for path in FILES for query in queries(path)]
+    summed = re.compile(r"\bsum(?: by \([^)]*\))? ?\((hub_audit\w+)")
+    found = {name for each in (*EXPRESSIONS, *shown) for name in summed.findall(each)}
+    assert not several & found

@@ -269,7 +269,7 @@ async def test_maintainer_goes_round_until_it_is_stopped(
     running = asyncio.create_task(maintain.run(settings, stop))
     await until(postgres_dsn, "SELECT count(*) = 1 FROM sealed_days")
     await until_ready(f"http://127.0.0.1:{http.port}/readyz")
-    assert sample("unsealed_partitions") == 0
+    await until_shown(0, 0, KEPT, 0)
     stop.set()
     async with asyncio.timeout(5):
         await running
@@ -297,6 +297,42 @@ async def test_long_round_is_no_standstill(
     await running
     assert [unsealed for unsealed, _, _ in seen] == [2, 1]
     assert all(oldest > 0 and went_on >= began for _, oldest, went_on in seen)
+
+
+async def test_standby_tells_what_another_maintainer_did(
+    settings: Settings, postgres_dsn: str, db: Database
+) -> None:
+    """What was sealed, dropped and rejected elsewhere shows here as well, so that alerts end."""
+    http = settings.http.model_copy(update={"port": free_port()})
+    often = settings.maintain.model_copy(update={"interval_seconds": 0.1})
+    mine = settings.model_copy(update={"http": http, "maintain": often})
+    stop = asyncio.Event()
+    async with maintenance(postgres_dsn) as store, alone(store) as session:
+        assert session is not None
+        running = asyncio.create_task(maintain.run(mine, stop))
+        await until_shown(1, 1, KEPT - timedelta(days=1), 0)
+        assert await retention.purge(session, ENTRIES, OLD_DAY)
+        await seal.seal(session, KEPT.date())
+        await (await StoringLane.take(db)).store(dead_letters=1)
+        await until_shown(0, 0, KEPT, 1)
+        stop.set()
+        await running
+
+
+async def until_shown(unsealed: int, overdue: int, oldest: datetime, dead_letters: int) -> None:
+    """Wait until a maintainer in this process says so of the store."""
+    wanted = (unsealed, overdue, oldest.timestamp(), dead_letters)
+    shown: tuple[float, ...] = ()
+    deadline = time.monotonic() + 20
+    while shown != wanted:
+        assert time.monotonic() < deadline, shown
+        await asyncio.sleep(0.05)
+        shown = (
+            sample("unsealed_partitions"),
+            sample("overdue_partitions"),
+            sample("oldest_day_timestamp_seconds"),
+            sample("waiting_dead_letter_records", reason="invalid_json"),
+        )
 
 
 async def until_ready(url: str) -> None:
