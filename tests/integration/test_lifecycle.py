@@ -116,6 +116,7 @@ async def test_health_and_metrics_are_served() -> None:
         assert status == 200
         assert 'hub_audit_build_info{normalizer="0",version="0.0.0"} 1.0' in text
         assert "process_resident_memory_bytes" in text
+        assert "process_start_time_seconds" in text
         assert (await asyncio.to_thread(get, port, "/elsewhere"))[0] == 404
 
 
