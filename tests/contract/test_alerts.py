@@ -15,8 +15,9 @@ PROMETHEUS = DEPLOY / "prometheus"
 TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 METRIC = re.compile(r"\bhub_audit[a-z0-9_:]+\b")
-LABELS_OF_PROMETHEUS = {"job", "instance", "le"}
-MATCHER = re.compile(r"\b([a-z_]+)\s*(?:=~|!~|!=|=)\s*\"")
+LABELS_OF_PROMETHEUS = {"job", "instance", "le", "alertname", "alertstate"}
+SELECTOR = re.compile(r"([a-zA-Z_][\w:]*)\{([^}]*)\}")
+MATCHER = re.compile(r"(\w+)\s*(=~|!~|!=|=)\s*\"([^\"]*)\"")
 QUESTIONS = ["**What it means.**", "**What to look at.**", "**What to do.**"]
 
 
@@ -33,11 +34,33 @@ RECORDED = {rule["record"] for rule in rules("rules.yml")}
 EXPRESSIONS = [rule["expr"] for rule in (*ALERTS, *rules("rules.yml"))]
 
 
-def known_series() -> set[str]:
-    """Return every name under which something declared can be asked for."""
-    return RECORDED | {
-        each.name + suffix for each in metrics.declared() for suffix in SUFFIXES[each.kind]
+@cache
+def labels_of() -> dict[str, tuple[str, ...]]:
+    """Return every name under which something declared can be asked for, with its labels."""
+    return dict.fromkeys(RECORDED, ()) | {
+        each.name + suffix: each.labels
+        for each in metrics.declared()
+        for suffix in SUFFIXES[each.kind]
     }
+
+
+def unknown(expression: str) -> list[str]:
+    """Return what it asks for and cannot be: metrics, labels they have not, values of none."""
+    return [name for name in METRIC.findall(expression) if name not in labels_of()] + [
+        f"{name}{{{label}{operator}{value!r}}}"
+        for name, matchers in SELECTOR.findall(expression)
+        for label, operator, value in MATCHER.findall(matchers)
+        if label not in LABELS_OF_PROMETHEUS
+        if label not in labels_of().get(name, ()) or not can_be(label, operator, value)
+    ]
+
+
+def can_be(label: str, operator: str, value: str) -> bool:
+    """Tell whether a label ever has a value, or one of a pattern."""
+    known = metrics.LABELS[label].known
+    if known is None:
+        return True
+    return any(map(re.compile(value).fullmatch, known)) if "~" in operator else value in known
 
 
 def section(heading: str) -> str:
@@ -78,7 +101,33 @@ def test_runbook_has_no_page_of_an_alert_that_is_gone() -> None:
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_rules_name_what_exists(expression: str) -> None:
-    """Every metric is declared, and every label that is matched is one it can have."""
-    named = set(METRIC.findall(expression))
-    assert named <= known_series()
-    assert set(MATCHER.findall(expression)) <= set(metrics.LABELS) | LABELS_OF_PROMETHEUS
+    """Every metric is declared, and has the labels and values by which it is chosen."""
+    assert unknown(expression) == []
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_rules_are_tested_with_what_exists(path: Path) -> None:
+    """So are the series on which the rules are tried."""
+    given = [
+        series["series"]
+        for case in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]
+        for series in case["input_series"]
+    ]
+    assert [each for each in given if unknown(each)] == []
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        'sum(hub_audit_lane{lane_state="stopped"})',
+        'sum(hub_audit_lanes{state="stopped"})',
+        'sum(hub_audit_lanes{lane_state="stoped"})',
+        'sum(hub_audit_lanes{lane_state!="flow"})',
+        'sum(rate(hub_audit_stage_seconds_bucket{le="1", stage=~"stored|emitted"}[5m]))',
+        'sum(hub_audit_lanes{cause="fenced"})',
+        'up{jobs="hub-audit-process"}',
+    ],
+)
+def test_what_does_not_exist_is_seen(expression: str) -> None:
+    """A wrong name, label or value would make an alert that never fires."""
+    assert unknown(expression)
