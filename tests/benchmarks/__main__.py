@@ -1,6 +1,7 @@
 """Measure P1 to P15, and write RESULTS.md and results.json beside this file.
 
-``python -m tests.benchmarks --events 2000000 --runs 3 --only P1 P4``
+``python -m tests.benchmarks --events 2000000 --runs 3 --only P1 P4``, and with ``--page-only`` the
+page is written anew of the results there are.
 
 Figures that belong together are measured together (P1, P3, P6, P7 are one measurement); what is not
 measured keeps its last result, with the day it is of. Kafka and Postgres are our own, unless
@@ -37,6 +38,9 @@ HERE = Path(__file__).parent
 ALARMS = 20
 """Attacks, each of them timed until its finding, for P13."""
 
+AS_IN_THE_IMAGE = {"copy", "one", "two", "latency", "take_over", "peers", "disturbed", "memory"}
+"""What is measured on workers that are compiled where that is possible; all else is the source."""
+
 
 @dataclass
 class Measurement:
@@ -50,8 +54,13 @@ class Measurement:
     def note(self, what: str, runs: Any, events_each: int = 0) -> None:
         """Keep the runs of a measurement and show them, so that a long session can be watched."""
         at = time.strftime("%Y-%m-%d %H:%MZ", time.gmtime())
-        self.results[what] = {"at": at, "events": events_each, "runs": runs}
-        self.results[what]["machine"] = self.machine
+        self.results[what] = {
+            "at": at,
+            "events": events_each,
+            "runs": runs,
+            "machine": self.machine,
+            "compiled": what in AS_IN_THE_IMAGE and compiled.packages() is not None,
+        }
         write(self.results)
         print(report.line(what, self.results[what]), flush=True)
 
@@ -178,6 +187,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--defend-events", type=int, default=200_000, help="of P13")
     parser.add_argument("--seconds", type=float, default=30, help="of sending, for P4")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument(
+        "--page-only", action="store_true", help="measure nothing, write the page anew"
+    )
     parser.add_argument("--only", nargs="+", default=names, choices=names, metavar="P")
     return parser.parse_args()
 
@@ -189,6 +201,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     file = HERE / "results.json"
     results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    if asked.page_only:
+        write(results)
+        return
     with Servers.running() as servers:
         machine = report.machine(servers)
         results.setdefault("machine", machine)
