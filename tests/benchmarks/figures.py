@@ -182,6 +182,14 @@ FIGURES = (
         (Limit(shown.slowest("text"), "{:,.0f}", "ms, p99 of free text", 2_000, 900, most=True),),
     ),
     Figure(
+        "-",
+        "ms for the values of every facet / the histogram, of 90 days",
+        "-",
+        "-",
+        "overview",
+        shown.overview,
+    ),
+    Figure(
         "P11",
         "rows/s as CSV; share of psql's COPY; growth of memory",
         "200,000, 64 MB",

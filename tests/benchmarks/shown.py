@@ -150,6 +150,12 @@ def texts(results: Results) -> str:
     return ", ".join(shown)
 
 
+def overview(results: Results) -> str:
+    """Show how long an overview takes."""
+    facets, histogram = (of(results, "overview", f"{name}_ms") for name in ("facets", "histogram"))
+    return f"**{facets:.0f} / {histogram:.0f}**"
+
+
 def exported(results: Results) -> str:
     """Show P11."""
     rate, share, growth = (

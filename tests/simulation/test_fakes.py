@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.simulation.database import Store
 from tests.simulation.group import Group
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.network import Chances, Network
+from tests.simulation.plants import PLANTS
 
 TODAY = datetime.now(UTC).date()
 NAMES = ("a", "b")
@@ -162,3 +164,12 @@ def test_fake_bus(scenario: Scenario, due: object) -> None:
     """The fake bus answers as Kafka does."""
     loop = VirtualLoop(Random(1))  # type: ignore[abstract] # what it lacks is for sockets
     assert loop.run(scenario(FakeBus(loop)), until_seconds=60) == due
+
+
+def test_architecture_counts_them() -> None:
+    """The page that says how many scenarios and planted bugs there are has counted them."""
+    text = " ".join((Path(__file__).parents[2] / "ARCHITECTURE.md").read_text().split())
+    scenarios = len(scripts_store.STORE) + len(scripts_bus.BUS)
+    planted = len(PLANTS.keys() - {""})
+    assert f"{scenarios} scenarios are asserted on Kafka, on Postgres" in text
+    assert f"{planted} planted bugs are each found" in text
