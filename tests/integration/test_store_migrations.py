@@ -15,12 +15,15 @@ from processor.errors import DatabaseOutage, StartRefused
 from processor.store import migrations, rows
 from processor.store.books import books, claim
 from processor.store.partitions import DEAD_LETTERS, days, ensure_days, ensure_window, oldest_day
-from processor.store.pool import MAINTENANCE, READER, WRITER, Database
+from processor.store.pool import FORWARDER, MAINTENANCE, READER, WRITER, Database
 from processor.store.sql import migrations as all_migrations
 from processor.store.sql import text
 from tests.integration.store import NOW, TOPIC, StoringLane, an_entry, opened, query
 
 LATEST = [name for name, _ in all_migrations()]
+OWNER = "hub_audit_owner"
+APART = (WRITER, READER, FORWARDER)
+"""The roles that the processes work as, but for the one that keeps the store in order."""
 
 # Everything that makes the schema, as text; leaves are made by function and left out.
 CATALOG = """
@@ -256,20 +259,30 @@ def test_roles_can_do_what_they_need_and_no_more(postgres_dsn: str) -> None:
     }  # fmt: skip
     assert rights["audit_entries", WRITER] == "INSERT SELECT"
     assert rights["dead_letters", WRITER] == "INSERT SELECT"
-    assert rights["audit_entries", READER] == "SELECT"
+    assert rights["audit_entries", READER] == rights["audit_entries", FORWARDER] == "SELECT"
     assert {rights for (_, role), rights in rights.items() if role == READER} == {"SELECT"}
     assert ("dead_letters", READER) not in rights
     sql = (
         "SELECT rolname, rolbypassrls, rolsuper, rolcanlogin FROM pg_roles WHERE rolname = ANY(%s)"
     )
-    assert sorted(query(postgres_dsn, sql, [[WRITER, READER, MAINTENANCE, "hub_audit_owner"]])) == [
+    assert sorted(query(postgres_dsn, sql, [[*APART, MAINTENANCE, OWNER]])) == [
+        (FORWARDER, True, False, False),
         (MAINTENANCE, True, False, False),
-        ("hub_audit_owner", False, False, False),
+        (OWNER, False, False, False),
         (READER, False, False, False),
         (WRITER, True, False, False),
     ]
 
 
+def test_owners_alone_may_change_entries(postgres_dsn: str) -> None:
+    """Of all roles those that own the tables may change and remove rows, and no others."""
+    sql = """SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)
+             AND has_table_privilege(oid, 'audit_entries', 'UPDATE, DELETE, TRUNCATE')"""
+    roles = [*APART, MAINTENANCE, OWNER]
+    assert {name for (name,) in query(postgres_dsn, sql, [roles])} == {MAINTENANCE, OWNER}
+
+
+@pytest.mark.parametrize("role", APART)
 @pytest.mark.parametrize(
     "statement",
     [
@@ -283,10 +296,10 @@ def test_roles_can_do_what_they_need_and_no_more(postgres_dsn: str) -> None:
         f"SELECT FROM audit_entries_{NOW:%Y%m%d}",
     ],
 )
-async def test_writer_can_only_append(postgres_dsn: str, statement: str) -> None:
-    """What has been written stays: the writer's role can neither change nor remove it."""
+def test_what_is_stored_stays(postgres_dsn: str, role: str, statement: str) -> None:
+    """What is written stays: who writes, reads or delivers can neither change nor remove it."""
     with psycopg.connect(postgres_dsn) as connection:
-        connection.execute(f"SET ROLE {WRITER}")
+        connection.execute(f"SET ROLE {role}")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(statement)
 
