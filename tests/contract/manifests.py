@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import click
 import yaml
@@ -61,6 +61,14 @@ def compose() -> Document:
     """Return the compose file."""
     document: Document = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     return document
+
+
+def documented(key: str) -> Document:
+    """Return the one block of YAML with such a key that the operators' page has to be copied."""
+    text = (DEPLOY / "README.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (document,) = (each for block in blocks if key in (each := yaml.safe_load(block)))
+    return cast("Document", document)
 
 
 def image_environment() -> dict[str, str]:

@@ -5,6 +5,7 @@ import re
 from types import ModuleType
 
 import pytest
+import yaml
 
 from processor.settings import Settings, variables
 from tests.contract.manifests import (
@@ -13,6 +14,7 @@ from tests.contract.manifests import (
     PROCESSES,
     command,
     compose,
+    documented,
     image_environment,
     steps,
 )
@@ -85,6 +87,22 @@ def test_prometheus_finds_every_process() -> None:
     ports = dict.fromkeys(PROCESSES, settings.http.port) | {"serve": settings.serve.port}
     targets = dict(re.findall(r'targets: \["(\w+):(\d+)"\]', text))
     assert targets == {name: str(port) for name, port in ports.items()}
+
+
+def test_alertmanager_is_one_comment_away() -> None:
+    """The block to be uncommented is one, and the page's route goes by the alerts' label."""
+    text = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
+    (block,) = re.findall(r"^# alerting:\n(?:# .*\n)+", text, re.MULTILINE)
+    given = yaml.safe_load(re.sub(r"^# ", "", block, flags=re.MULTILINE))
+    (manager,) = given["alerting"]["alertmanagers"]
+    assert manager == {"static_configs": [{"targets": ["alertmanager:9093"]}]}
+    given = documented("route")
+    names = {each["name"] for each in given["receivers"]}
+    (page,) = given["route"]["routes"]
+    assert {given["route"]["receiver"], page["receiver"]} == names
+    assert page["matchers"] == ['severity = "page"']
+    labelled = (DEPLOY / "prometheus" / "alerts.yml").read_text()
+    assert set(re.findall(r"severity: (\w+)", labelled)) == {"page", "ticket"}
 
 
 def test_image_is_pinned_and_drops_all_rights() -> None:

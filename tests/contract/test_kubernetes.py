@@ -18,6 +18,7 @@ from tests.contract.manifests import (
     PROCESSES,
     Workload,
     command,
+    documented,
     image_environment,
     of_kind,
     rendered,
@@ -138,6 +139,19 @@ def test_every_process_comes_in_as_itself() -> None:
         login = "operator" if each.name in JOBS | OPERATOR else each.name
         assert secrets["postgres"] == f"hub-audit-postgres-{login}"
         assert user == {"process": "processor", "forward": "forwarder"}.get(login, login)
+
+
+def test_ingress_of_the_page_leads_to_the_page() -> None:
+    """The example to be copied is valid, and names a service and a port that are there."""
+    ingress = documented("kind")
+    kubernetes_validate.validate(ingress, "1.34", strict=True)
+    services = {each["metadata"]["name"]: each for each in of_kind("production", "Service")}
+    ((path,),) = (rule["http"]["paths"] for rule in ingress["spec"]["rules"])
+    backend = path["backend"]["service"]
+    assert ingress["metadata"]["namespace"] == "hub-audit"
+    assert backend["port"] in [
+        {"name": port["name"]} for port in services[backend["name"]]["spec"]["ports"]
+    ]
 
 
 def test_logins_of_the_cluster_are_those_of_the_file() -> None:
