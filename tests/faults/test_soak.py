@@ -1,6 +1,7 @@
 """The judge of a soak finds nothing in a right world, and every bug the full run's judge finds."""
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -132,3 +133,15 @@ def test_lateness_is_counted() -> None:
         late.add(each)
     assert (late.quantile(0.5), late.quantile(0.99), late.quantile(1)) == (50, 99, 4_320)
     assert len(Late.of([late, late])) == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(-0.684, "held"), (0.0, "held"), (0.1, "held"), (0.101, "**missed**"), (None, "**missed**")],
+)
+def test_a_p99_that_fell_is_no_miss(change: float | None, said: str) -> None:
+    """Lateness may not have risen between the faults; that it fell is no failure."""
+    kept = json.loads(Path(soak_report.__file__).with_name("SOAK.json").read_text())
+    kept |= {"backlog": 0, "quiet": {**kept["quiet"], "p99_change": change}}
+    (line,) = (x for x in soak_report.page(kept).splitlines() if x.startswith("| p99 between"))
+    assert line.endswith(f"| {said} |")
