@@ -158,7 +158,7 @@ def page(said: dict[str, Any]) -> str:
         *judged(said),
         "Recovery is counted from the end of the fault until every lane has gone on or has nothing",
         "left to do, in seconds; for the two columns of subscribers, until every subscription and",
-        "every partition has. Rows are those of the fault matrix.",
+        "every partition has. Rows are those of the [fault matrix](MATRIX.md).",
         "",
         f"| fault | row | times | median | p95 | max |{''.join(f' {c}, max |' for c in crews)}",
         "|---|---|--:|--:|--:|--:|" + "--:|" * len(crews),

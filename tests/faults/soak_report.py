@@ -182,7 +182,7 @@ def _minutes(said: dict[str, Any]) -> list[str]:
         "left to do; caught up is a lag of less than a second of load, in seconds as well. From",
         "then on, less 2 s, a minute is quiet. Lateness is from a record's append time until a",
         "`read_committed` reader has its canonical event, in milliseconds; memory is the spared",
-        "worker's, in MiB.",
+        "worker's, in MiB. Rows are those of the [fault matrix](MATRIX.md).",
         "",
         "| | fault | row | recovery | caught up | p50 | p99 | quiet p50 | quiet p99 | memory |",
         "|--:|---|---|--:|--:|--:|--:|--:|--:|--:|",
