@@ -41,7 +41,7 @@ format: env ## Let ruff mend what it can.
 	@$(VENV)/ruff check --fix-only .
 	@$(VENV)/ruff format .
 
-check: lint ## Run everything CI runs, with coverage.
+check: lint ## Run lint and the whole suite, with coverage.
 	@$(LOCAL) programs
 	@$(VENV)/coverage erase
 	@$(VENV)/coverage run -m pytest
