@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -51,6 +52,7 @@ class Worker:
     def __init__(self, environment: dict[str, str], log: Path, command: str = "process") -> None:
         """Start it."""
         self.log = log
+        self._port = environment.get("HUB_AUDIT_HTTP_PORT")
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.worker_with_failpoint", command],
@@ -80,6 +82,15 @@ class Worker:
     def joined(self) -> bool:
         """Whether the group has spoken to it."""
         return "lanes_assigned" in self.said()
+
+    def answer(self, path: str) -> str:
+        """Return what it answers over HTTP; nothing while it does not, or is not ready."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}") as response:
+                text: str = response.read().decode()
+                return text
+        except OSError:
+            return ""
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
