@@ -46,6 +46,10 @@ class Prometheus(NamedTuple):
         alerts = self._asked("alerts", {})["alerts"]
         return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
 
+    def raised(self, begin: float, end: float) -> set[str]:
+        """Return the alerts that were firing or pending over a time."""
+        return {each.labels["alertname"] for each in self.series("ALERTS", begin, end, 1.0)}
+
     def up(self) -> dict[str, float]:
         """Return for each job whether it was scraped."""
         found = self._asked("query", {"query": "min by (job) (up)"})["result"]

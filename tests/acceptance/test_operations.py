@@ -2,9 +2,9 @@
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -18,8 +18,22 @@ DASHBOARDS = sorted((prometheus.DEPLOY.parent / "grafana" / "dashboards").glob("
 LOADED_SECONDS = 12.0
 WINDOW = "6s"
 PAGED_SECONDS_MAX = 60.0
+UNTOLD = {
+    f"HubAudit{objective}Burn{pace}"
+    for objective in ("Freshness", "ReadLatency")
+    for pace in ("Fast", "Slow", "")
+}
+"""A look of some seconds, at processes that have just started, cannot tell these from the truth."""
 
 Watched = tuple[run.Run, Prometheus, Prometheus]
+
+
+class Loaded(NamedTuple):
+    """When there was load: its begin, when a second worker came, and its end."""
+
+    begin: float
+    second: float
+    end: float
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +46,22 @@ def watched(tmp_path_factory: pytest.TempPathFactory, server_directory: Path) ->
         prometheus.running(directory / "deployed", running.targets) as deployed,
     ):
         yield running, quick, deployed
+
+
+@pytest.fixture(scope="module")
+def loaded(watched: Watched) -> Loaded:
+    """Have load on everything, before anything is stopped; give when that was."""
+    running, quick, _ = watched
+    until(lambda: set(quick.up().values()) == {1.0}, 30)
+    until(lambda: quick.raised(run.clock(), run.clock()) == set(), 30)  # by what was not up yet
+    begin = run.clock()
+    with run.load(running):
+        until(lambda: run.clock() - begin > LOADED_SECONDS, 60)
+        second = run.clock()
+        # Lanes change hands while they are watched.
+        with running.process("process"):
+            until(lambda: run.clock() - second > LOADED_SECONDS, 60)
+    return Loaded(begin, second, run.clock())
 
 
 def panels(path: Path) -> list[tuple[str, list[str]]]:
@@ -48,21 +78,13 @@ def asked(server: Prometheus, query: str, begin: float, end: float) -> list[Seri
     return [each for each in server.series(rated, begin, end, 1.0) if each.points]
 
 
-def test_every_panel_shows_data(watched: Watched) -> None:
+def test_every_panel_shows_data(watched: Watched, loaded: Loaded) -> None:
     """Every query of every panel finds data in a run with load; with PICTURES set it is drawn."""
-    running, quick, _ = watched
-    begin = run.clock()
-    until(lambda: set(quick.up().values()) == {1.0}, 30)
-    with run.load(running):
-        until(lambda: run.clock() - begin > LOADED_SECONDS / 2, 60)
-        # A second worker: lanes change hands while they are watched.
-        with running.process("process"):
-            until(lambda: run.clock() - begin > 2 * LOADED_SECONDS, 60)
-    end = run.clock()
+    _, quick, _ = watched
     empty = []
     for path in DASHBOARDS:
         found = {
-            title: [asked(quick, query, begin, end) for query in queries]
+            title: [asked(quick, query, loaded.begin, loaded.end) for query in queries]
             for title, queries in panels(path)
         }
         empty += [f"{path.stem}: {title}" for title, each in found.items() if not all(each)]
@@ -71,13 +93,14 @@ def test_every_panel_shows_data(watched: Watched) -> None:
     assert empty == []
 
 
-def test_no_alert_fires_in_a_healthy_run(watched: Watched) -> None:
-    """Under load nothing fires, beyond what a quick look cannot tell from a burning objective."""
+def test_no_alert_is_raised_in_a_healthy_run(watched: Watched, loaded: Loaded) -> None:
+    """Under load no alert fires nor gets ready to, until there is a worker that nobody scrapes."""
     _, quick, _ = watched
-    noisy = re.compile(r"HubAudit(Freshness|Read\w+)Burn\w*")
-    assert {name for name in quick.firing() if not noisy.fullmatch(name)} == set()
+    assert quick.raised(loaded.begin, loaded.second) - UNTOLD == set()
+    assert "HubAuditLanesUnheld" in quick.raised(loaded.second, loaded.end)
 
 
+@pytest.mark.usefixtures("loaded")
 def test_stopped_database_pages_within_a_minute(watched: Watched) -> None:
     """With the intervals as they are deployed, and no traffic at all, the alert names Postgres."""
     running, _, deployed = watched
