@@ -28,7 +28,7 @@ STAMP = ".complete"
 OLDEST_JAVA = 17
 JAVA_PACKAGE = f"openjdk-{OLDEST_JAVA}-jre-headless"
 # What tests run against and can do without, by name: where it is, its Debian packages, what tests.
-PROGRAMS = {
+PROGRAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "Chromium": (
         ("chromium", "chromium-browser", "google-chrome"),
         ("chromium",),
