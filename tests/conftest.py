@@ -23,8 +23,18 @@ from processor.local.kafka import Broker
 from processor.local.port import free_port
 from processor.local.postgres import Server
 from processor.store.migrations import migrate
+from tests import left_out
 
 GIVEN = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("HUB_AUDIT_")}
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say at the end what of the asked for did not run."""
+    asked = [config.invocation_params.dir / arg.partition("::")[0] for arg in config.args]
+    for line in left_out.said([path.resolve() for path in asked]):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ STAMP = ".complete"
 OLDEST_JAVA = 17
 JAVA_PACKAGE = f"openjdk-{OLDEST_JAVA}-jre-headless"
 # What tests run against and can do without, by name: where it is, its Debian packages, what tests.
+# Debian 12 has a kubectl that is too old for the manifests: it has to come from elsewhere.
 PROGRAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "Chromium": (
         ("chromium", "chromium-browser", "google-chrome"),
@@ -40,6 +41,7 @@ PROGRAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
         "a SIEM that reads a subscription",
     ),
     "Prometheus": (("promtool",), ("prometheus",), "alerts and dashboards"),
+    "kubectl": (("kubectl",), (), "the manifests of Kubernetes"),
     "a C compiler": (("cc",), ("gcc", "libc6-dev"), "the compiled modules"),
     "Python's headers": (
         (f"{sysconfig.get_path('include')}/Python.h",),
@@ -85,13 +87,13 @@ def find_programs() -> None:
     for name, (places, packages, tested) in PROGRAMS.items():
         if any(map(is_here, places)):
             continue
-        if os.geteuid() == 0 and shutil.which("apt-get") is not None:
+        if packages and os.geteuid() == 0 and shutil.which("apt-get") is not None:
             missing[name] = " ".join(packages)
         else:
-            log.info("no %s here: the tests of %s will be skipped", name, tested)
+            log.info("no %s here: the tests of %s will be left out", name, tested)
     install_packages(missing)
     if shutil.which("mvn") is None:
-        log.info("no Maven here: the tests of Kafka Connect will be skipped")
+        log.info("no Maven here: the tests of Kafka Connect will be left out")
     else:
         kafka.jars(kafka.CONNECT_POM)
 

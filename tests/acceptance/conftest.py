@@ -4,6 +4,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -12,23 +13,19 @@ from tests.acceptance.attacks import found
 from tests.acceptance.browser import ARGUMENTS, Reader
 from tests.acceptance.site import OLIVIA, Site, history, site, stored
 from tests.conftest import database, dsn_of
+from tests.left_out import leave_out
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 PROMETHEUS = shutil.which("prometheus")
 
-collect_ignore_glob = [
-    *([] if CHROMIUM else ["test_page*.py"]),
-    *([] if PROMETHEUS else ["test_operations.py"]),
-]
+PAGES = [path.name for path in Path(__file__).parent.glob("test_page*.py")]
 
-
-def pytest_report_header() -> list[str]:
-    """Say whether page and dashboards are tested: without browser and Prometheus they cannot be."""
-    return [
-        f"browser: {CHROMIUM or 'none, the tests of the page are LEFT OUT: install chromium'}",
-        f"prometheus: {PROMETHEUS or 'none, the tests of the dashboards are LEFT OUT: prometheus'}",
-    ]
+collect_ignore = leave_out(
+    "acceptance",
+    ({} if CHROMIUM else dict.fromkeys(PAGES, "a browser: install chromium"))
+    | ({} if PROMETHEUS else {"test_operations.py": "Prometheus: install prometheus"}),
+)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from tests.integration.forwarding import World, a_world, begun
 from tests.integration.kafka_proxy import KafkaProxy
 from tests.integration.ops import settings_of
 from tests.integration.serving import Place
+from tests.left_out import leave_out
 from tests.wheel import lacking
 
 IMKAFKA = "rsyslog's imkafka"
@@ -33,12 +34,9 @@ HERE = {
 }
 """By file of tests whether what it runs against is here, and how it would come here."""
 
-collect_ignore = [file for file, (here, _) in HERE.items() if not here]
-
-
-def pytest_report_header() -> list[str]:
-    """Say which tests cannot run here, and what would let them."""
-    return [f"LEFT OUT: {file} wants {HERE[file][1]}" for file in collect_ignore]
+collect_ignore = leave_out(
+    "integration", {file: why for file, (here, why) in HERE.items() if not here}
+)
 
 
 @pytest.fixture
