@@ -21,9 +21,16 @@ from schemas.record import Record
 log = logging.getLogger(__name__)
 
 NAMING = frozenset(
-    {"ce_id", "dl_topic", "dl_partition", "dl_offset", "hub_entry_id", "hub_replay", "hub_test"}
+    {
+        *("ce_id", "ce_orgseq", "dl_topic", "dl_partition", "dl_offset"),
+        *("hub_entry_id", "hub_seq", "hub_replay", "hub_test"),
+    }
 )
-"""Headers that tell a canonical event, a dead letter or a SIEM's record from every other one."""
+"""Headers that tell a canonical event, a dead letter or a SIEM's record from every other one.
+
+An entry that is stored again after ``recover`` has its old identity and a new number: the copy from
+before the loss is another event.
+"""
 
 CLOCK_SLACK_MS = 60_000
 """A record is appended after what it was made from, by clocks that differ by so much at most."""

@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient
 from processor import redrive, worker
 from processor.emit import topics
 from processor.emit.producer import LaneProducer
+from processor.emit.route import canonical
 from processor.ingest.decode import decode
 from processor.local.port import free_port
 from processor.normalize import normalize
@@ -168,6 +169,18 @@ async def test_a_batch_that_was_stored_and_not_emitted_is_settled(
     assert not any("hub_redelivery" in bus.headers_of(record) for record in published(settings))
     seqs = [json.loads(bus.value_of(record))["seq"] for record in published(settings)]
     assert seqs == [1, 2]
+
+
+async def test_a_copy_from_before_the_loss_is_not_the_batch(settings: Settings) -> None:
+    """After `recover` an entry is stored under a new number: that its old one is out says nothing.
+
+    Nor does it make a redelivery of the new one.
+    """
+    await crash_after_store(settings, lost_seq=7)
+    async with running(settings):
+        await until(lambda: len(published(settings)) == 2, "the event under its new number")
+    assert [bus.headers_of(record)["ce_orgseq"] for record in published(settings)] == [b"7", b"1"]
+    assert not any("hub_redelivery" in bus.headers_of(record) for record in published(settings))
 
 
 async def test_an_emitted_batch_is_not_emitted_again(settings: Settings) -> None:
@@ -319,8 +332,11 @@ async def pass_two_batches(settings: Settings) -> None:
             await until_settled(settings, number)
 
 
-async def crash_after_store(settings: Settings) -> None:
-    """Leave the database as a worker does that dies between its two commits."""
+async def crash_after_store(settings: Settings, lost_seq: int = 0) -> None:
+    """Leave the database as a worker does that dies between its two commits.
+
+    With ``lost_seq`` the entry was published before, under that number, and lost by the database.
+    """
     send(settings, login("evt-0"))
     name = settings.topic("raw.identity")
     (record,) = bus.read(settings.kafka.bootstrap_servers, [name])
@@ -329,14 +345,15 @@ async def crash_after_store(settings: Settings) -> None:
         state = await lanes.take_over(db, 0)
         for topic in settings.raw_topics:
             await lanes.start_partition(db, 0, state.epoch, topic, 0)
-        producer = LaneProducer(settings, 0)
-        await producer.start()
-        await producer.publish((), dict.fromkeys(settings.raw_topics, 0), 0)
-        await producer.abandon()
         at, value = record.offset() or 0, bus.value_of(record)
         raw = RawRecord(name, 0, at, record.timestamp()[1], ORG.encode(), value)
         event = decode(raw, settings.topic("raw.redrive"))
         entry: Any = normalize(event, await worker.limits_of(settings, db))  # type: ignore[arg-type]
+        lost = [canonical(entry | {"seq": lost_seq})] if lost_seq else []
+        producer = LaneProducer(settings, 0)
+        await producer.start()
+        await producer.publish(lost, dict.fromkeys(settings.raw_topics, 0), 0)
+        await producer.abandon()
         advances = {name: Advance(1, 0, 0)}
         candidate: Any = encoded(entry, raw)
         batch = Batch(0, state.epoch, [candidate], [], advances)
