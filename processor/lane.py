@@ -10,26 +10,23 @@ equal, and everything is emitted, or one apart, and exactly that batch is not.
 import asyncio
 import logging
 import random
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import NamedTuple
 
 from processor import metrics
 from processor.emit.producer import LaneProducer
-from processor.emit.route import Outgoing, canonical, redelivered
+from processor.emit.route import Outgoing, redelivered
 from processor.errors import DatabaseOutage, Doubt, Fenced, LaneStopped, Outage
 from processor.ingest.consumer import Committed, Consumer, Fetched
 from processor.ingest.intake import Intake
-from processor.pipeline import Holding, Pipeline, outgoing
+from processor.left_behind import LeftBehind
+from processor.pipeline import Holding, Pipeline
 from processor.progress import Ends, Progress
 from processor.settings import Settings
 from processor.store import lanes as store
 from processor.store.lanes import LaneState
 from processor.store.pool import Database
-from schemas.entry import Entry
 from schemas.record import Record
-from schemas.rejection import DeadLetter
 
 log = logging.getLogger(__name__)
 
@@ -57,17 +54,6 @@ class Phase(StrEnum):
     FLOWING = "flowing"
     WAITING = "waiting"
     STOPPED = "stopped"
-
-
-class LeftBehind(NamedTuple):
-    """What a batch stored and, for all that is known, did not emit."""
-
-    entries: list[Entry]
-    dead_letters: list[DeadLetter]
-
-    def outgoing(self) -> Iterator[Outgoing]:
-        """Yield what it puts on the bus."""
-        return outgoing(map(canonical, self.entries), self.dead_letters)
 
 
 class Lane:
@@ -184,7 +170,7 @@ class Lane:
                 f"{state.batch}: the database lost commits (an old backup, a lossy failover). "
                 "Restore it, or run `hub-audit recover` to go on from what is published"
             )
-        left = await self._left_behind(state)
+        left = await LeftBehind.read(self._db, state.unemitted)
         # The number alone does not say that it is not out: a coordinator that reads its log again
         # after a broker's restart can answer meanwhile from a part of it, or from none.
         out = await self._is_out(left)
@@ -201,27 +187,13 @@ class Lane:
         log.warning("batch_settled", extra={**found, "redelivery": redelivery})
         return published
 
-    async def _left_behind(self, state: LaneState) -> LeftBehind:
-        """Return what the lane's last batch has to emit, as its rows have it."""
-        return LeftBehind(
-            await store.read_unemitted(self._db, state.unemitted.ranges),
-            await store.read_dead_letters(self._db, state.unemitted.dead_letters),
-        )
-
     async def _is_out(self, left: LeftBehind) -> bool | None:
-        """Look on its topic for one record of a batch: a transaction is out in full or not at all.
+        """Look on its topic for one record of a batch.
 
         None when the bus has deleted what was published at that time, or does not let us read.
         """
-        entries, dead = left
-        if entries:
-            recorded = datetime.fromisoformat(entries[0]["recorded_at"])
-            made_ms = int(recorded.timestamp() * 1000)
-        elif dead:
-            made_ms = dead[0].record.timestamp
-        else:
-            return False
-        return await self._producer.published(next(left.outgoing()), made_ms)
+        sample = left.sample()
+        return False if sample is None else await self._producer.published(*sample)
 
     async def _publish(self, state: LaneState, records: Iterable[Outgoing]) -> None:
         """Publish records under the number and the offsets of the lane's last batch."""

@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 
 NAMING = frozenset(
     {
-        *("ce_id", "ce_orgseq", "dl_topic", "dl_partition", "dl_offset"),
+        *("ce_id", "ce_orgseq", "dl_topic", "dl_partition", "dl_offset", "dl_timestamp"),
         *("hub_entry_id", "hub_seq", "hub_replay", "hub_test"),
     }
 )
 """Headers that tell a canonical event, a dead letter or a SIEM's record from every other one.
 
 An entry that is stored again after ``recover`` has its old identity and a new number: the copy from
-before the loss is another event.
+before the loss is another event. Where a topic was created anew, coordinates come again.
 """
 
 CLOCK_SLACK_MS = 60_000

@@ -63,11 +63,15 @@ async def write_dead_letters(
 
 
 async def read_dead_letters(db: Database, coordinates: Sequence[Coordinates]) -> list[DeadLetter]:
-    """Return the dead letters with these coordinates (topic, partition, offset)."""
+    """Return the dead letters with these coordinates (topic, partition, offset).
+
+    Of several with the same ones, since a topic was created anew, the last recorded.
+    """
     columns = list(zip(*coordinates, strict=True)) or [(), (), ()]
     async with db.connection() as connection:
         rows = await connection.fetch(_SQL["by_coordinates"], *columns)
-    return [_stored(row).dead_letter for row in rows]
+    last = {(row["topic"], row["partition"], row["offset"]): row for row in rows}
+    return [_stored(row).dead_letter for row in last.values()]
 
 
 async def show_dead_letter(db: Database, coordinates: Coordinates) -> StoredDeadLetter | None:

@@ -50,6 +50,21 @@ async def test_dead_letter_of_any_day_finds_a_place(db: Database, lane: StoringL
     assert kept.rejection.detail == "nul \ufffd and ?"
 
 
+async def test_of_letters_with_the_same_coordinates_the_last_recorded_is_the_batchs(
+    db: Database, lane: StoringLane
+) -> None:
+    """A topic that was created anew brings offsets again: settling is about the newer record."""
+    for through, recorded in enumerate((NOW - timedelta(days=9), NOW, NOW - timedelta(days=3)), 1):
+        letter = lane.dead_letter(0, timestamp=milliseconds(recorded))
+        await write(db, Batch(0, lane.epoch, [], [letter], {TOPIC: Advance(through, 0, 0)}))
+    other = lane.dead_letter(1)
+    await write(db, Batch(0, lane.epoch, [], [other], {TOPIC: Advance(4, 0, 0)}))
+    found = await read_dead_letters(db, [(TOPIC, 0, 1), (TOPIC, 0, 0)])
+    kept = {letter.record.offset: letter.record.timestamp for letter in found}
+    assert kept == dict.fromkeys((0, 1), milliseconds(NOW))
+    assert len(found) == 2
+
+
 async def test_dead_letters_are_listed_and_marked_when_redriven(
     db: Database, lane: StoringLane
 ) -> None:

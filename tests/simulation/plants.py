@@ -11,6 +11,7 @@ from processor import pipeline
 from processor.emit.producer import LaneProducer
 from processor.errors import DatabaseOutage
 from processor.lane import Lane
+from processor.left_behind import LeftBehind
 from processor.settings import Settings
 from processor.store import entries, lanes, resolve, writer
 from tests.simulation import connections, statements
@@ -69,7 +70,8 @@ def _settle_always() -> AbstractContextManager[Any]:
     """Emit the last batch at every take-over, as at-least-once does."""
 
     async def always(self: Lane, state: Any) -> int:
-        await self._publish(state, (await self._left_behind(state)).outgoing())
+        left = await LeftBehind.read(self._db, state.unemitted)
+        await self._publish(state, left.outgoing())
         return int(state.batch)
 
     return replaced(Lane, "_settle", always)

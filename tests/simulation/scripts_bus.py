@@ -8,9 +8,12 @@ from typing import Any, Protocol
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
+from processor.emit import dead_letter
 from processor.emit.producer import LaneProducer
 from processor.emit.route import Header, Outgoing, redelivered
 from processor.settings import Settings
+from schemas.record import RawRecord
+from schemas.rejection import DeadLetter, Reason, Rejection, Stage
 from tests.simulation.scripts_store import Answer, said
 
 NOW_MS = 0
@@ -104,13 +107,16 @@ async def a_transaction_left_open(bench: BusBench) -> Answer:
 async def what_is_published(bench: BusBench) -> Answer:
     """A batch is on its topic when it was committed: not open, not aborted, not a marked copy.
 
-    Nor is it when only a copy under another number is, from before the database lost commits.
+    Nor is it when only a copy under another number is, from before the database lost commits; nor
+    when a dead letter of the same coordinates is, from before its topic was created anew.
     """
     producer, other = await started(bench), bench.client("other")
     found = [await producer.published(named("a", "1"), NOW_MS)]
-    await publish(producer, [named("a", "1"), named("b", "2")], _offsets(bench, 1), 1)
+    batch = [named("a", "1"), named("b", "2"), a_letter(recorded_ms=1)]
+    await publish(producer, batch, _offsets(bench, 1), 1)
     found += [await producer.published(named(topic, "1"), NOW_MS) for topic in ("a", "b")]
     found.append(await producer.published(named("a", "1", seq=12), NOW_MS))
+    found += [await producer.published(a_letter(recorded_ms=at), NOW_MS) for at in (1, 2)]
     await publish(producer, [redelivered(named("a", "3"))], _offsets(bench, 2), 2)
     found.append(await producer.published(named("a", "3"), NOW_MS))
     await other.start()
@@ -135,6 +141,13 @@ def named(topic: str, name: str, *, seq: int = 1) -> Outgoing:
     """Return a record for partition 0 that looks like a canonical event."""
     headers: list[Header] = [("ce_id", name.encode()), ("ce_orgseq", b"%d" % seq)]
     return Outgoing(topic, 0, b"acme", b"{}", headers)
+
+
+def a_letter(*, recorded_ms: int) -> Outgoing:
+    """Return a dead letter of the first record of a topic."""
+    rejection = Rejection(Stage.DECODE, Reason.INVALID_JSON, "expected a value")
+    record = RawRecord("raw.identity", 0, 0, recorded_ms, b"acme", b"{")
+    return dead_letter.outgoing(DeadLetter(record, rejection), topic="b")
 
 
 async def a_refused_record(bench: BusBench) -> Answer:
@@ -259,7 +272,7 @@ BUS: tuple[tuple[Callable[[BusBench], Awaitable[Answer]], Answer], ...] = (
     (a_batch_and_its_number, ((6, 4), [b"1"])),
     (a_successor_fences, ("Fenced", (3, 2), [b"1", b"3"])),
     (a_transaction_left_open, ((0, 2), (1, 1), [b"1", b"3"], (0, 6))),
-    (what_is_published, ([False, True, False, False, None, True, False], True)),
+    (what_is_published, ([False, True, False, False, True, False, None, True, False], True)),
     (a_refused_record, ("TopicRefused", (1, 1), [b"2"])),
     (members_share_lanes, ([2, 4], 6)),
 )

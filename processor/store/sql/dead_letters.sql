@@ -1,7 +1,7 @@
 -- Reading the dead letters.
 
 -- name: by_coordinates
--- The dead letters of a batch.
+-- The dead letters of a batch, and before them what else was recorded at these coordinates.
 SELECT d.* FROM unnest($1::text[], $2::integer[], $3::bigint[]) AS c (topic, partition, "offset")
 JOIN dead_letters AS d
     ON d.topic = c.topic AND d.partition = c.partition AND d."offset" = c."offset"
