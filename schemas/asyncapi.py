@@ -229,4 +229,8 @@ def _dead_headers() -> Node:
         "dl_offset": "its offset, in decimal",
         "dl_timestamp": "its append time in milliseconds since 1970, in decimal",
     }
-    return _headers(required, {"dl_truncated": "length of the value before it was cut"})
+    cut = (
+        "length of the value before it was cut at 512 KiB; key=N the key's, cut at 64 KiB;"
+        " headers=N how many there were, kept to 256 KiB; with commas between. The table has all"
+    )
+    return _headers(required, {"dl_truncated": cut})

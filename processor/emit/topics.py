@@ -194,7 +194,8 @@ def _size_problems(settings: Settings, found: Mapping[str, Found]) -> Iterator[s
     raw = [_size(found[topic]) for topic in settings.raw_topics if topic in found]
     if name not in found or not raw:
         return
-    needed, has = max(raw) + DEAD_LETTER_ROOM_BYTES, _size(found[name])
+    # A narrow raw topic narrows nothing: its records may be compressed, and dead letters are not.
+    needed, has = max(RAW_BYTES_MAX, *raw) + DEAD_LETTER_ROOM_BYTES, _size(found[name])
     if has < needed:
         yield _set(name, SIZE, str(has), str(needed))
 

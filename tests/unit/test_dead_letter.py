@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from processor.emit.dead_letter import DETAIL_BYTES_MAX, VALUE_BYTES_MAX, outgoing
-from processor.emit.route import Outgoing
+from processor.emit.producer import BATCH_BYTES_MAX
+from processor.emit.route import Header, Outgoing
+from processor.emit.topics import DEAD_LETTER_ROOM_BYTES, RAW_BYTES_MAX
 from schemas.record import RawRecord
 from schemas.rejection import DeadLetter, Reason, Rejection, Stage
 
@@ -65,6 +68,42 @@ def test_long_value_is_cut_and_says_so() -> None:
     sent = outgoing(letter(value=b"x" * (VALUE_BYTES_MAX + 1)))
     assert sent.value == b"x" * 524_288
     assert sent.headers[-1] == ("dl_truncated", b"524289")
+
+
+def test_key_and_headers_up_to_the_bounds_are_kept_as_they_came() -> None:
+    """Bounds are of what fits: a key of 64 KiB, and 256 KiB of headers with their lengths."""
+    headers = (("h" * 6, b"x" * (128 * 1024 - 16)), ("h" * 6, b"x" * (128 * 1024 - 16)))
+    sent = outgoing(letter(key=b"k" * 65_536, headers=headers))
+    assert sent.key == b"k" * 65_536
+    assert tuple(sent.headers[:3]) == (*headers, ("dl_stage", b"normalize"))
+    assert header(sent, "dl_truncated") is None
+
+
+def test_long_key_is_cut_and_says_so() -> None:
+    """The header names the key, and the length that it had."""
+    sent = outgoing(letter(key=b"k" * 65_537))
+    assert sent.key == b"k" * 65_536
+    assert sent.headers[-1] == ("dl_truncated", b"key=65537")
+
+
+def test_headers_end_where_they_would_be_too_many() -> None:
+    """None is cut in two: the first that has no room ends them, and their number is said."""
+    large = ("b", b"x" * (256 * 1024))
+    sent = outgoing(letter(headers=(*HEADERS, large, ("c", b"3"))))
+    assert tuple(sent.headers[:5]) == (*HEADERS, ("dl_stage", b"normalize"))
+    assert sent.headers[-1] == ("dl_truncated", b"headers=6")
+
+
+@pytest.mark.parametrize("headers", [[("", None)] * 500_000, [("h" * 300, b"x" * 9)] * 5_000])
+def test_largest_dead_letter_fits_on_its_topic(headers: list[Header]) -> None:
+    """Whatever a compressed record held: one that is refused would hold its lane up for ever."""
+    much = b"x" * 5_000_000
+    sent = outgoing(letter("№" * 9_000, key=much, value=much, headers=headers, topic="t" * 249))
+    said = b"5000000,key=5000000,headers=%d" % len(headers)
+    assert sent.headers[-1] == ("dl_truncated", said)
+    size = DefaultRecordBatchBuilder.estimate_size_in_bytes(sent.key, sent.value, sent.headers)
+    assert size < RAW_BYTES_MAX + DEAD_LETTER_ROOM_BYTES
+    assert size < BATCH_BYTES_MAX
 
 
 @pytest.mark.parametrize(
