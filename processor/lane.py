@@ -198,11 +198,7 @@ class Lane:
     async def _publish(self, state: LaneState, records: Iterable[Outgoing]) -> None:
         """Publish records under the number and the offsets of the lane's last batch."""
         offsets = {topic: position.stored_through for topic, position in state.positions.items()}
-        try:
-            await self._producer.publish(records, offsets, state.batch)
-        except Doubt:
-            self._producer.extend_timeout()
-            raise
+        await self._producer.publish(records, offsets, state.batch)
 
     async def _find_positions(self, state: LaneState) -> dict[str, int]:
         """Return where to go on in each topic, from Postgres, checked against the log."""

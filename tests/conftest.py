@@ -98,7 +98,7 @@ def kafka(server_directory: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def proxied(server_directory: Path) -> Iterator[Broker]:
     """Give a Kafka node behind the port of a proxy, which a test has to open."""
-    short = {"group.min.session.timeout.ms": "1000"}
+    short = {"group.min.session.timeout.ms": "1000", "transaction.max.timeout.ms": "60000"}
     node = Broker(server_directory / "proxied-kafka", settings=short, proxy_port=free_port())
     node.start()
     yield node

@@ -24,6 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     IllegalOperation,
     InvalidTopicError,
+    InvalidTransactionTimeout,
     KafkaError,
     MessageSizeTooLargeError,
     ProducerFenced,
@@ -53,7 +54,7 @@ REQUEST_BYTES_MAX = 16 * 1024 * 1024
 START_SECONDS_MAX = 15.0
 STOP_SECONDS_MAX = 2.0
 TRANSACTION_TIMEOUT_SECONDS_MAX = 900.0
-"""The broker's default ``transaction.max.timeout.ms``."""
+"""The broker's default ``transaction.max.timeout.ms``; one that has less says so at the start."""
 
 CLIENT_ERRORS = (
     KafkaError,
@@ -121,12 +122,9 @@ class TransactionalProducer:
         self._group = group
         self._producer: AIOKafkaProducer | None = None
         self._doubtful = False
-        self._transaction_seconds = settings.kafka.transaction_timeout_ms / 1000
-
-    def extend_timeout(self) -> None:
-        """Double the transaction time-out for the next start, up to the broker's maximum."""
-        doubled = self._transaction_seconds * 2
-        self._transaction_seconds = min(doubled, TRANSACTION_TIMEOUT_SECONDS_MAX)
+        self._set_seconds = settings.kafka.transaction_timeout_ms / 1000
+        self._transaction_seconds = self._next_seconds = self._set_seconds
+        self._seconds_max = TRANSACTION_TIMEOUT_SECONDS_MAX
 
     async def start(self) -> None:
         """Fence the previous producer, end its open transaction, and be ready to publish.
@@ -134,12 +132,12 @@ class TransactionalProducer:
         Raises BusOutage when the bus does not answer in time.
         """
         await self.abandon()
-        settings = self._settings
+        kafka, self._transaction_seconds = self._settings.kafka, self._next_seconds
         producer = self._client(
-            **settings.kafka.client_options(),
+            **kafka.client_options(),
             transactional_id=self._id,
             transaction_timeout_ms=int(self._transaction_seconds * 1000),
-            request_timeout_ms=settings.kafka.request_timeout_ms,
+            request_timeout_ms=int(self._request_seconds() * 1000),
             retry_backoff_ms=int(RETRY_BACKOFF_SECONDS * 1000),
             max_batch_size=BATCH_BYTES_MAX,
             max_request_size=REQUEST_BYTES_MAX,
@@ -149,6 +147,8 @@ class TransactionalProducer:
                 await producer.start()
         except CLIENT_ERRORS as error:
             await _abandon(producer)
+            if isinstance(error, InvalidTransactionTimeout):
+                self._take_back()
             raise BusOutage(f"producer does not start: {error!r}") from error
         except asyncio.CancelledError:
             await _abandon(producer)
@@ -196,6 +196,34 @@ class TransactionalProducer:
         producer, self._producer = self._producer, None
         if producer is not None:
             await _abandon(producer)
+
+    # --- its time ----------------------------------------------------------------------------
+
+    def _request_seconds(self) -> float:
+        """Return how long the client waits for an answer: longer by what was added to transactions.
+
+        Then it closes the connection and sends again, and gives up what waits behind.
+        """
+        more = self._transaction_seconds - self._set_seconds
+        return self._settings.kafka.request_timeout_ms / 1000 + more
+
+    def _took(self, seconds: float, *, failed: bool) -> None:
+        """Double the time-out for the next start after a transaction that ran into it.
+
+        After one that took less than half of what is set, that is enough again.
+        """
+        if not failed:
+            if seconds < self._set_seconds / 2:
+                self._next_seconds = self._set_seconds
+        elif seconds >= min(self._transaction_seconds, self._request_seconds()):
+            self._next_seconds = min(self._transaction_seconds * 2, self._seconds_max)
+
+    def _take_back(self) -> None:
+        """Go back to the last time-out that the broker took: its own maximum is below this one."""
+        self._seconds_max = max(self._transaction_seconds / 2, self._set_seconds)
+        self._next_seconds = self._seconds_max
+
+    # --- a transaction -----------------------------------------------------------------------
 
     async def _send(
         self,
@@ -302,12 +330,21 @@ class LaneProducer(TransactionalProducer):
     async def publish(
         self, outgoing: Iterable[Outgoing], offsets: Mapping[str, int], batch: int
     ) -> None:
-        """Publish a batch, and with it its number and the lane's offsets by topic; see transact."""
-        metadata = batch_metadata(batch)
-        await self.transact(
-            outgoing,
-            {(topic, self.lane): Position(offset, metadata) for topic, offset in offsets.items()},
-        )
+        """Publish a batch, and with it its number and the lane's offsets by topic; see transact.
+
+        A batch that did not pass in time gets more of it next time, when it is settled: it is the
+        same one, and the bus may be no quicker.
+        """
+        clock, metadata = asyncio.get_running_loop().time, batch_metadata(batch)
+        began, failed = clock(), True
+        try:
+            await self.transact(
+                outgoing,
+                {(topic, self.lane): Position(at, metadata) for topic, at in offsets.items()},
+            )
+            failed = False
+        finally:
+            self._took(clock() - began, failed=failed)
 
     async def published(self, outgoing: Outgoing, made_ms: int) -> bool | None:
         """Return whether one record of a batch, and so all of it, is on the bus; see lookup.holds.

@@ -162,6 +162,21 @@ async def test_an_unanswered_commit_is_told_from_a_failure(
     assert values(broker, names[0]) == [b"1"]
 
 
+async def test_time_that_the_broker_does_not_give_is_not_asked_for_again(
+    broker: Broker, names: tuple[str, str]
+) -> None:
+    """A time-out that was doubled beyond the broker's maximum is taken back, not tried for ever."""
+    settings = settings_for(broker.bootstrap_servers, transaction_timeout_ms=40_000)
+    producer = LaneProducer(settings, 0)
+    producer._took(40.0, failed=True)
+    with pytest.raises(BusOutage, match="InvalidTransactionTimeout"):
+        await producer.start()
+    await producer.start()
+    await producer.publish([outgoing(names[0], b"1")], {names[0]: 1}, 1)
+    await producer.abandon()
+    assert values(broker, names[0]) == [b"1"]
+
+
 async def test_offsets_are_asked_for_again_while_the_coordinator_loads(
     broker: Broker, proxy: KafkaProxy, names: tuple[str, str]
 ) -> None:
