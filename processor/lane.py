@@ -47,6 +47,13 @@ STOPPED_SECONDS = 15.0
 """How often a stopped lane looks whether an operator has acted."""
 
 
+NUMBER_SECONDS, NUMBER_SECONDS_MAX = 0.25, 10.0
+"""How often, and for how long, a number is asked for again that has to be there."""
+
+AGAIN_SECONDS = 1.0
+"""Between two answers that nothing was published: a group's log is read within less, mostly."""
+
+
 class Phase(StrEnum):
     """What a lane is doing."""
 
@@ -144,7 +151,7 @@ class Lane:
             state = await store.take_over(self._db, self.lane)
             published = await self._settle(state)
             positions = await self._find_positions(state)
-            if published is None and state.batch == 0:
+            if published is None and state.batch == 0 and await self._is_new(state):
                 await self._producer.publish((), positions, 0)
         self._holding = Holding(self.lane, state.epoch, positions, state.batch)
         self.progress.moved(positions)
@@ -161,22 +168,19 @@ class Lane:
         Returns the number that was published before; None when Kafka knew of none. Number 0 is
         published when a lane is taken over for the first time, so that there is one from then on.
         """
-        published = _batch_number((await self._consumer.committed(self.lane)).values())
+        published = await self._number(state)
         if published == state.batch or (published is None and state.batch == 0):
             return published
-        if published is not None and published > state.batch:
-            raise LaneStopped(
-                f"lane {self.lane}: Kafka has batch {published} and the database only batch "
-                f"{state.batch}: the database lost commits (an old backup, a lossy failover). "
-                "Restore it, or run `hub-audit recover` to go on from what is published"
-            )
         left = await LeftBehind.read(self._db, state.unemitted)
         # The number alone does not say that it is not out: a coordinator that reads its log again
         # after a broker's restart can answer meanwhile from a part of it, or from none.
         out = await self._is_out(left)
+        least = state.batch if out else state.batch - 1
+        published = await self._number_by_now(state, published, least)
         found = {"lane": self.lane, "batch": state.batch, "published": published}
-        if out:
-            await self._publish(state, ())
+        if out or published == state.batch:
+            if published != state.batch:
+                await self._publish(state, ())
             log.warning("batch_found_published", extra=found)
             return published
         redelivery = out is None and published != state.batch - 1
@@ -186,6 +190,44 @@ class Lane:
         found |= {"entries": len(left.entries), "dead_letters": len(left.dead_letters)}
         log.warning("batch_settled", extra={**found, "redelivery": redelivery})
         return published
+
+    async def _number(self, state: LaneState) -> int | None:
+        """Return the number of the last batch that is published, as far as Kafka knows of one."""
+        published = _batch_number((await self._consumer.committed(self.lane)).values())
+        if published is not None and published > state.batch:
+            raise LaneStopped(
+                f"lane {self.lane}: Kafka has batch {published} and the database only batch "
+                f"{state.batch}: the database lost commits (an old backup, a lossy failover). "
+                "Restore it, or run `hub-audit recover` to go on from what is published"
+            )
+        return published
+
+    async def _number_by_now(
+        self, state: LaneState, published: int | None, least: int
+    ) -> int | None:
+        """Ask again while the number is too low to be all that Kafka has, until time is up.
+
+        A batch and its number come in one transaction, and one batch at most is not out. So a lower
+        number is one that somebody set, or it comes of a part of the group's log: the rest of that
+        may say that the database lost commits, and what is published now would stand in its place.
+        """
+        clock = asyncio.get_running_loop().time
+        until = clock() + NUMBER_SECONDS_MAX
+        while (published is None or published < least) and clock() < until:
+            await asyncio.sleep(NUMBER_SECONDS)
+            published = await self._number(state)
+        return published
+
+    async def _is_new(self, state: LaneState) -> bool:
+        """Tell whether nothing was ever published of a lane of which nothing is stored.
+
+        A lane that never had a record is new. Of any other the number is asked for once more.
+        """
+        extents = await self._consumer.extents(self.lane)
+        if not any(extent.end for extent in extents.values()):
+            return True
+        await asyncio.sleep(AGAIN_SECONDS)
+        return await self._number(state) is None
 
     async def _is_out(self, left: LeftBehind) -> bool | None:
         """Look on its topic for one record of a batch.

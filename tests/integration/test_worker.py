@@ -19,7 +19,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from processor import redrive, worker
+from processor import lane, redrive, worker
 from processor.emit import topics
 from processor.emit.producer import LaneProducer
 from processor.emit.route import canonical
@@ -51,6 +51,12 @@ def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
     with ops.cleaned(own):
         asyncio.run(topics.create(own))
         yield own
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no lane wait for numbers that a test took away."""
+    monkeypatch.setattr(lane, "NUMBER_SECONDS_MAX", 0.3)
 
 
 @asynccontextmanager
