@@ -62,12 +62,15 @@ async def of_transactions(settings: Settings) -> list[Finding]:
     return [ok("transactions", "a producer may begin them")]
 
 
-async def standing(settings: Settings) -> Standing | Finding:
-    """Return where Kafka says that things stand, or that it does not say."""
+async def standing(settings: Settings, stored: Mapping[int, int]) -> Standing | Finding:
+    """Return where Kafka says that things stand, or that it does not say.
+
+    ``stored`` has the number of each lane's last batch.
+    """
     try:
         return Standing(
             await group.members(settings),
-            await group.committed(settings),
+            await group.agreed(settings, stored),
             await group.extents(settings),
         )
     except BusOutage as error:

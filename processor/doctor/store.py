@@ -68,7 +68,7 @@ async def examine(settings: Settings, *, bus_reached: bool) -> list[Finding]:
         findings += await _readers(settings, db)
         if not bus_reached:
             return findings
-        standing = await bus.standing(settings)
+        standing = await bus.standing(settings, await survey.batches(db))
         if isinstance(standing, Finding):
             return [*findings, standing]
         findings += bus.of_positions(kept, standing)

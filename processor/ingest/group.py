@@ -32,6 +32,11 @@ COORDINATOR_AWAY = (
     NotCoordinatorForGroupError,
 )
 
+AGREED_SECONDS = 1.0
+"""Between two answers that have to be alike: a group's log is read within less, mostly."""
+
+AGREED_ASKED_MAX = 10
+
 Answer = TypeVar("Answer")
 Place = tuple[str, int]
 """Topic and partition."""
@@ -55,6 +60,37 @@ async def committed(settings: Settings) -> dict[Place, Committed | None]:
     """Return what the group has committed for every raw partition; None is a sure nothing."""
     found = await _offsets(settings, settings.group, _places(settings))
     return {place: _committed(answer) for place, answer in found.items()}
+
+
+async def agreed(settings: Settings, stored: Mapping[int, int]) -> dict[Place, Committed | None]:
+    """Return what the group has committed, where that cannot be all of it only if it says so twice.
+
+    After a broker's restart a coordinator can answer from a part of its log: a lane has no number
+    then, or one that is further below what is stored than the one batch that may not be out.
+    """
+    found = await committed(settings)
+    odd = _odd(settings, found, stored)
+    for _ in range(AGREED_ASKED_MAX):
+        if not odd:
+            break
+        await asyncio.sleep(AGREED_SECONDS)
+        found = await committed(settings)
+        before, odd = odd, _odd(settings, found, stored)
+        if odd == before:
+            break
+    return found
+
+
+def _odd(
+    settings: Settings, found: Mapping[Place, Committed | None], stored: Mapping[int, int]
+) -> dict[int, int | None]:
+    """Return the lanes whose numbers are too low for what is stored, with these numbers."""
+    numbers = batches(found)
+    return {
+        lane: numbers.get(lane)
+        for lane in range(settings.lanes)
+        if lane not in numbers or numbers[lane] < stored.get(lane, 0) - 1
+    }
 
 
 async def metadata(settings: Settings, group: str, places: Sequence[Place]) -> dict[Place, str]:

@@ -10,6 +10,8 @@ from processor.cli import main
 from processor.emit import topics
 from processor.emit.producer import LaneProducer
 from processor.emit.route import canonical, partition_of
+from processor.ingest import group
+from processor.recover import LostBatches, diagnose
 from processor.settings import Settings
 from tests.integration.ops import cleaned, settings_of
 from tests.integration.store import NOW, StoringLane, an_entry, opened, query
@@ -78,6 +80,17 @@ def test_numbers_go_on_behind_what_is_published(settings: Settings) -> None:
     assert gaps == [("acme", "{[3,6)}"), ("lost", "{[1,4)}")]
     assert query(dsn, "SELECT batch FROM lanes") == [(4,)]
     assert run(settings, "--yes").stdout.startswith("nothing to recover")
+
+
+async def test_no_answer_is_believed_at_once_that_says_too_little(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the group says a moment later counts: its coordinator may have been reading its log."""
+    monkeypatch.setattr(group, "AGREED_SECONDS", 2.0)
+    looking = asyncio.create_task(diagnose(settings))
+    await asyncio.sleep(0.5)
+    await publish(settings, {"acme": 5}, batch=4)
+    assert (await looking).lost == [LostBatches(LANE, 1, 4)]
 
 
 def test_margin_leaves_room_for_what_is_gone(settings: Settings) -> None:
