@@ -15,17 +15,22 @@ from schemas.rejection import DeadLetter
 
 
 class Sample(NamedTuple):
-    """A record of a batch, and when the bus took what it was made from, in UNIX ms."""
+    """A record of a batch, and a UNIX time in ms before which it was not published."""
 
     record: Outgoing
     made_ms: int
 
 
 class LeftBehind(NamedTuple):
-    """The entries and the dead letters of a batch, as their rows have them."""
+    """The entries and the dead letters of a batch, as their rows have them, and when it was stored.
+
+    Where that is not known, it was after the bus took the records: hours after, in a backlog, and
+    all that was published since would be looked through.
+    """
 
     entries: list[Entry]
     dead_letters: list[DeadLetter]
+    stored_ms: int | None = None
 
     @classmethod
     async def read(cls, db: Database, unemitted: Unemitted) -> Self:
@@ -33,6 +38,7 @@ class LeftBehind(NamedTuple):
         return cls(
             await store.read_unemitted(db, unemitted.ranges),
             await store.read_dead_letters(db, unemitted.dead_letters),
+            unemitted.at_ms,
         )
 
     def outgoing(self) -> Iterator[Outgoing]:
@@ -44,8 +50,11 @@ class LeftBehind(NamedTuple):
         if self.entries:
             entry = self.entries[0]
             recorded = datetime.fromisoformat(entry["recorded_at"])
-            return Sample(canonical(entry), int(recorded.timestamp() * 1000))
+            return self._sampled(canonical(entry), int(recorded.timestamp() * 1000))
         if self.dead_letters:
             newest = max(self.dead_letters, key=lambda letter: letter.record.timestamp)
-            return Sample(dead_letter.outgoing(newest), newest.record.timestamp)
+            return self._sampled(dead_letter.outgoing(newest), newest.record.timestamp)
         return None
+
+    def _sampled(self, record: Outgoing, recorded_ms: int) -> Sample:
+        return Sample(record, recorded_ms if self.stored_ms is None else self.stored_ms)

@@ -11,8 +11,9 @@ for ``processor.lane``, which takes the lane over again and settles what was lef
 """
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -86,7 +87,11 @@ class Pipeline:
     """Takes batches of records down the path; one object serves all lanes of a worker."""
 
     def __init__(self, settings: Settings, db: Database, limits: Limits) -> None:
-        """Bind the path to its store; ``limits`` may be renewed at any time."""
+        """Bind the path to its store; ``limits`` may be renewed at any time.
+
+        ``clock`` is the one by which the client stamps events: virtual in the simulation.
+        """
+        self.clock: Callable[[], float] = time.time
         self._db = db
         self._lanes = settings.lanes
         self._redrive_topic = settings.topic(settings.topics.redrive)
@@ -114,8 +119,9 @@ class Pipeline:
         outcome.ready.sort(key=_bus_order)
         span.holds(event.traceparent for _, event in outcome.ready)
         advances = _advances(records, holding.positions, outcome.discards)
+        batch = _batch(outcome, holding, advances, int(self.clock() * 1000))
         with metrics.timed("store"):
-            stored = await write(self._db, _batch(outcome, holding, advances))
+            stored = await write(self._db, batch)
         positions = {**holding.positions, **{t: a.stored_through for t, a in advances.items()}}
         events = _numbered(outcome.ready, stored.seqs)
         with metrics.timed("emit"):
@@ -190,7 +196,7 @@ def _advances(
     }
 
 
-def _batch(outcome: Sorted, holding: Holding, advances: Mapping[str, Advance]) -> Batch:
+def _batch(outcome: Sorted, holding: Holding, advances: Mapping[str, Advance], at_ms: int) -> Batch:
     return Batch(
         lane=holding.lane,
         epoch=holding.epoch,
@@ -200,6 +206,7 @@ def _batch(outcome: Sorted, holding: Holding, advances: Mapping[str, Advance]) -
         redriven=outcome.redriven,
         after=holding.batch,
         repeats=holding.repeats,
+        at_ms=at_ms,
     )
 
 

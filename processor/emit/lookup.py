@@ -33,7 +33,7 @@ before the loss is another event. Where a topic was created anew, coordinates co
 """
 
 CLOCK_SLACK_MS = 60_000
-"""A record is appended after what it was made from, by clocks that differ by so much at most."""
+"""A record is published after it was made, by clocks that differ by so much at most."""
 
 TAIL_OFFSETS = 10_000
 """So many are looked at whatever their time: a clock may be wrong, and a lane's last batch is, but
@@ -55,9 +55,9 @@ async def holds(
 ) -> bool | None:
     """Return whether a committed record like ``wanted`` is on the bus; None: nobody can tell.
 
-    ``made_ms`` is when the bus took what it was made from, as UNIX time: it cannot be older. None
-    means that records of that time are deleted already, or that the topic may not be read. Raises
-    BusOutage when the bus does not say.
+    ``made_ms`` is when it was made or a time before, as UNIX time: it was not published earlier.
+    None means that records of that time are deleted already, or that the topic may not be read.
+    Raises BusOutage when the bus does not say.
     """
     lane = wanted.partition
     place = TopicPartition(

@@ -50,10 +50,14 @@ class Range(NamedTuple):
 
 
 class Unemitted(NamedTuple):
-    """What a batch stored and has to emit; contiguous ``seq`` per organization."""
+    """What a batch stored and has to emit; contiguous ``seq`` per organization.
+
+    ``at_ms`` is when it was stored, by its worker's clock; workers of before wrote none.
+    """
 
     ranges: dict[str, Range]
     dead_letters: list[Coordinates]
+    at_ms: int | None = None
 
 
 class Position(NamedTuple):
@@ -79,14 +83,16 @@ class _LaneHeldError(Exception):
 def dump(unemitted: Unemitted) -> str:
     """Render for the lane's row."""
     ranges = {org_id: tuple(ends) for org_id, ends in unemitted.ranges.items()}
-    return orjson.dumps({"ranges": ranges, "dead_letters": unemitted.dead_letters}).decode()
+    lists = {"ranges": ranges, "dead_letters": unemitted.dead_letters}
+    return orjson.dumps({**lists, "at": unemitted.at_ms}).decode()
 
 
 def _load(text: str) -> Unemitted:
     """Return what the lane's row lists."""
     known = orjson.loads(text)
     ranges = {org_id: Range(*ends) for org_id, ends in known["ranges"].items()}
-    return Unemitted(ranges, [(topic, at, offset) for topic, at, offset in known["dead_letters"]])
+    dead_letters = [(topic, lane, offset) for topic, lane, offset in known["dead_letters"]]
+    return Unemitted(ranges, dead_letters, known.get("at"))
 
 
 async def take_over(db: Database, lane: int) -> LaneState:

@@ -47,6 +47,7 @@ class Batch(NamedTuple):
     ``redriven``: of the records that came in by the redrive topic, the coordinates of the dead
     letters they were. ``after``: the number of the lane's last batch, as its owner knows it.
     ``repeats``: the lane's last batch held duplicates, so this one is likely to.
+    ``at_ms``: the owner's time, which is that of the events it publishes.
     """
 
     lane: int
@@ -57,6 +58,7 @@ class Batch(NamedTuple):
     redriven: Sequence[Coordinates] = ()
     after: int | None = None
     repeats: bool = False
+    at_ms: int | None = None
 
 
 class Stored(NamedTuple):
@@ -124,7 +126,7 @@ async def _finish(
 ) -> None:
     """Advance the books, and list in the lane's row what the batch has to emit."""
     unemitted = Unemitted(
-        outcome.ranges, [(r.topic, r.partition, r.offset) for r, _, _ in dead_letters]
+        outcome.ranges, [(r.topic, r.partition, r.offset) for r, _, _ in dead_letters], batch.at_ms
     )
     advanced = await connection.fetchval(
         _SQL["finish_batch"], batch.lane, dump(unemitted), *_books(batch, outcome, dead_letters)

@@ -182,7 +182,7 @@ def made(outcome: pipeline.Sorted, holding: pipeline.Holding, records: list[Reco
     """Order a batch for the store."""
     outcome.ready.sort(key=pipeline._bus_order)
     advances = pipeline._advances(records, holding.positions, outcome.discards)
-    return pipeline._batch(outcome, holding, advances)
+    return pipeline._batch(outcome, holding, advances, 0)
 
 
 def sealed(packed: list[tuple[str, int, Any]]) -> list[bytes]:

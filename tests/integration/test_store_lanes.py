@@ -25,6 +25,7 @@ from processor.store.lanes import (
 )
 from processor.store.pool import MAINTENANCE, Database
 from processor.store.recovery import recover, reopen_partition
+from processor.store.writer import Advance, Batch, write
 from schemas.entry import render
 from tests.integration.postgres_proxy import PostgresProxy
 from tests.integration.store import (
@@ -65,6 +66,18 @@ async def test_take_over_raises_the_epoch_and_tells_where_the_lane_stands(db: Da
     assert state.unemitted == Unemitted({"acme": Range(3, 4)}, [(TOPIC, 0, 5)])
     assert state.positions == {TOPIC: Position(0, 6)}
     assert (await take_over(db, 1)).positions == {}
+
+
+async def test_lanes_row_says_when_its_batch_was_stored(postgres_dsn: str, db: Database) -> None:
+    """A worker of before wrote no time, and reads no more than it wrote: none is fine, too."""
+    lane = await StoringLane.take(db)
+    at_ms = 1_795_428_000_000
+    await write(db, Batch(0, lane.epoch, [], [], {TOPIC: Advance(1, 1, 0)}, at_ms=at_ms))
+    assert (await take_over(db, 0)).unemitted == Unemitted({}, [], at_ms)
+    of_before = '{"ranges": {"acme": [3, 4]}, "dead_letters": [["raw.identity", 0, 5]]}'
+    query(postgres_dsn, "UPDATE lanes SET unemitted = %s::json", (of_before,))
+    unemitted = (await take_over(db, 0)).unemitted
+    assert unemitted == Unemitted({"acme": Range(3, 4)}, [("raw.identity", 0, 5)], None)
 
 
 async def test_unemitted_batch_reads_back_byte_for_byte(db: Database) -> None:

@@ -173,6 +173,7 @@ class Scene:
             consumer=bus.consumer,
             producer=lambda of, lane: self._make(of, lane, bus),
         )
+        worker._pipeline.clock = lambda: NOW_MS / 1000 + self.loop.time()
         self._workers[process] = worker
         await worker.run(stop)
         await db.close()

@@ -175,7 +175,7 @@ STORE: tuple[tuple[Callable[[StoreBench], Awaitable[Answer]], Answer], ...] = (
     ),
     (
         what_was_not_emitted,
-        (True, ({"acme": (2, 2), "zeta": (1, 1)}, [(TOPIC, 0, 3)]), 2),
+        (True, ({"acme": (2, 2), "zeta": (1, 1)}, [(TOPIC, 0, 3)], None), 2),
     ),
     (two_lanes_one_organization, list(range(1, 19))),
     (

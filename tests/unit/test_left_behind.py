@@ -30,3 +30,12 @@ def test_of_entries_any_stands_for_the_batch() -> None:
 def test_of_nothing_nothing_is_looked_for() -> None:
     """A batch of discards and duplicates has put nothing on any topic."""
     assert LeftBehind([], []).sample() is None
+
+
+def test_what_is_looked_for_was_published_after_it_was_stored() -> None:
+    """In a backlog that is hours after the bus recorded what it was made from."""
+    stored_ms = 1_795_449_601_000
+    for left in (LeftBehind([entry()], [], stored_ms), LeftBehind([], [letter(1_000)], stored_ms)):
+        sample = left.sample()
+        assert sample is not None
+        assert sample.made_ms == stored_ms
