@@ -129,6 +129,48 @@ def test_two_workers_find_what_one_finds(signals: list[Signal], seed: int) -> No
     assert one.kept == found_in(signals)
 
 
+def floods(chance: Random) -> list[Signal]:
+    """Return a spray over many accounts within two slices, which some of them let in."""
+    return [
+        Signal(
+            at_ms=NOON + chance.randrange(20 * 60) * SECOND,
+            id=f"{number:03d}",
+            seq=number + 1,
+            action=chance.choice(("auth.login_failed",) * 5 + ("auth.login_success",)),
+            actor="", actor_type="user", account=f"u{chance.randrange(40)}@x",
+            address=chance.choice(("192.0.2.1",) * 3 + ("203.0.113.9",)),
+            thing="", marks=frozenset(),
+        )
+        for number in range(chance.randrange(150))
+    ]  # fmt: skip
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32))
+def test_what_is_found_in_a_flood_at_last_is_the_same_in_any_order(seed: int) -> None:
+    """Whatever was judged in between: of what is left out, the same is known in the end."""
+    chance = Random(seed)
+    signals = floods(chance)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hours, "SIGNALS_KEPT_MAX", 10)
+        patch.setattr(hours, "TRIED_MAX", chance.choice((0, 1, 5, 1_000)))
+        ends = [at_last(chance.sample(signals, len(signals)), chance) for _ in range(2)]
+    assert ends[0] == ends[1]
+
+
+def at_last(signals: list[Signal], chance: Random) -> list[Found]:
+    """Return what is found when all is read; what is found before is told to nobody."""
+    held = hours.Hours(1_000_000)
+    keys: list[hours.Key] = []
+    for each in signals:
+        for missing in [*held.missing("acme", each)]:
+            held.begin(*missing)
+        keys += held.add("acme", each)
+        if chance.random() < 0.2:
+            held.judged(keys)
+    return sorted(held.judged(keys))
+
+
 @settings(max_examples=80, deadline=None)
 @given(lives(), st.integers(0, 2**32))
 def test_what_is_kept_of_a_flood_is_the_same_in_any_order(signals: list[Signal], seed: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from processor.defend.rules import RULES, WINDOW_MS_MAX, Hours, Signal, hours_of, of_alert, of_entry
+from processor.defend.rules import hours as hours_module
 from processor.defend.rules.hours import SIGNALS_KEPT_MAX
 from processor.defend.rules.signals import ALERT
 from schemas.finding import HOUR_MS, RULE_TEXTS
@@ -180,6 +181,48 @@ def test_a_flood_on_few_accounts_does_not_hide_the_others() -> None:
     sprays = [each for each in found_in([*flood, *late]).values() if each.rule == "password_spray"]
     assert [(each.subject, each.severity) for each in sprays] == [("192.0.2.1", "critical")]
     assert {8_000, 8_001} <= {*sprays[0].seqs}
+
+
+def test_a_spray_over_more_accounts_than_are_kept_is_critical_once_it_gets_in() -> None:
+    """Also by an account whose failure is left out, read at once or in whatever order."""
+    spray = [
+        signal(NOON + n * 100, n, FAILED, account=f"u{n:04d}@acme.example") for n in range(3_500)
+    ]
+    entered = signal(NOON + 9 * MINUTE, 8_000, ENTERED, account="u1400@acme.example")
+    other = entered._replace(account="nobody@acme.example")
+    expected = [("password_spray", "192.0.2.1", "critical")]
+    assert severities([*spray, entered]) == expected
+    assert severities([entered, *spray[::-1]]) == expected
+    assert severities([*spray, other]) == [("password_spray", "192.0.2.1", "high")]
+
+
+def test_only_so_many_of_those_who_tried_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many accounts are tried, what is held for the address has a bound."""
+    monkeypatch.setattr(hours_module, "TRIED_MAX", 100)
+    reading, accounts = Reading(), 4_000
+    for first in range(0, accounts, 500):
+        reading.read(
+            signal(NOON + n, n, FAILED, account=f"u{n}@acme.example")
+            for n in range(first, first + 500)
+        )
+    # It counts in two hours, each of which takes a place, and for every account by itself.
+    assert reading.hours.held == 2 * (1 + accounts + SIGNALS_KEPT_MAX + 100)
+
+
+def test_ordinary_logins_do_not_hide_a_break_in_beside_an_alert() -> None:
+    """A thousand logins through one address, and one on a new device there, where malice is."""
+    office = [
+        signal(NOON + n * 100, n, ENTERED, actor=f"u{n}@acme.example", account=f"u{n}@acme.example")
+        for n in range(SIGNALS_KEPT_MAX + 100)
+    ]
+    eve = "eve@acme.example"
+    new = {"actor": eve, "account": eve, "marks": frozenset({"success", "new_device"})}
+    entered = signal(NOON + 10 * MINUTE, 8_000, ENTERED, **new)
+    alert = signal(NOON + 11 * MINUTE, 8_001, ALERT, actor="", marks=frozenset({"malicious"}))
+    (found,) = found_in([*office, entered, alert]).values()
+    assert (found.rule, found.subject) == ("endpoint_alert", "192.0.2.1")
+    assert found.severity == "critical"
+    assert (found.seqs, found.alerts) == ((8_000,), (alert.id,))
 
 
 def test_hours_are_let_go_when_there_are_too_many_signals() -> None:

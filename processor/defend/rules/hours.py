@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from processor.defend.rules.judge import Span
+from processor.defend.rules.judge import Pair, Span, pair_of
 from processor.defend.rules.signals import ALERT
 from processor.defend.rules.table import ALERTED_RULES, RULES, RULES_OF, WINDOW_MS_MAX
 from processor.normalize.entry_id import entry_id
@@ -24,11 +24,20 @@ SIGNALS_KEPT_MAX = 1_000
 No rule needs more than a few to see that it is met, and a flood in one slice hides no other.
 """
 
+TRIED_MAX = 20_000
+"""Of a slice's failed logins that are left out, so many pairs of account and address are known, the
+first in their order: of a subject's hour 160,000, some 50 MB. Each counts as a signal that is held.
+"""
+
 NAMES_MAX = 20
 """Of actors and of addresses in a finding, in alphabetical order."""
 
 OrgHour = tuple[str, int]
 """An organization, and the beginning of an hour."""
+
+
+Slice = tuple[int, str, str, int]
+"""A rule, its subject, an action, and the number of a stretch of time as long as the window."""
 
 
 class Key(NamedTuple):
@@ -61,11 +70,12 @@ class Found(NamedTuple):
 class _Hour:
     """What is kept of one organization's hour, and what was found in it already."""
 
-    __slots__ = ("alerted", "kept", "size", "told")
+    __slots__ = ("alerted", "kept", "size", "told", "tried")
 
     def __init__(self, *, alerted: bool) -> None:
         self.alerted = alerted
-        self.kept: dict[tuple[int, str, str, int], set[Signal]] = {}
+        self.kept: dict[Slice, set[Signal]] = {}
+        self.tried: dict[Slice, set[Pair]] = {}
         self.told: dict[tuple[int, str], Found] = {}
         self.size = 0
 
@@ -135,7 +145,9 @@ class Hours:
         news = []
         for key in dict.fromkeys(keys):
             hour = self._hours[key.org_id, key.hour_ms]
+            before = hour.size
             found = _judged(hour, key)
+            self.held += hour.size - before
             if found is not None and hour.told.get((key.rule, key.subject)) != found:
                 news.append(found)
         return news
@@ -213,33 +225,53 @@ def _add(hour: _Hour, number: int, signal: Signal) -> str:
         kept = hour.kept.setdefault(at, set())
         before = len(kept)
         kept.add(signal)  # whole: an alert may be sent again with another verdict or time
-        if len(kept) > 2 * SIGNALS_KEPT_MAX:
-            kept = hour.kept[at] = set(fair_share(kept))
         hour.size += len(kept) - before
+        if len(kept) > 2 * SIGNALS_KEPT_MAX:
+            _cut(hour, at)
     return subject
 
 
-def _slices(hour: _Hour, key: Key, action: str) -> Iterator[set[Signal]]:
-    """Yield what is kept of an action, from one window before the hour to one after it."""
+def _cut(hour: _Hour, at: Slice) -> None:
+    """Leave of a slice what counts; of the failed logins that do not, who tried from where.
+
+    Of all that a flood tries one may be let in, and its failure be among those that are left out.
+    """
+    kept = hour.kept[at]
+    if len(kept) <= SIGNALS_KEPT_MAX:
+        return
+    share = hour.kept[at] = set(fair_share(kept))
+    hour.size += len(share) - len(kept)
+    if at[2] == "auth.login_failed":
+        before = hour.tried.get(at, set())
+        tried = before.union(map(pair_of, kept - share))
+        hour.tried[at] = set(sorted(tried)[:TRIED_MAX]) if len(tried) > TRIED_MAX else tried
+        hour.size += len(hour.tried[at]) - len(before)
+
+
+def _slices(hour: _Hour, key: Key, action: str) -> Iterator[Slice]:
+    """Yield the slices of an action, from one window before the hour to one after it."""
     window_ms = RULES[key.rule].window_ms
     first = key.hour_ms // window_ms
     for number in range(first - 1, first + HOUR_MS // window_ms + 1):
-        kept = hour.kept.get((key.rule, key.subject, action, number))
-        if kept:
-            yield kept
+        at = key.rule, key.subject, action, number
+        if at in hour.kept:
+            yield at
 
 
 def _count(hour: _Hour, key: Key, action: str) -> int:
-    return sum(map(len, _slices(hour, key, action)))
+    return sum(len(hour.kept[at]) for at in _slices(hour, key, action))
 
 
 def _judged(hour: _Hour, key: Key) -> Found | None:
     rule = RULES[key.rule]
-    kept = (part for action in rule.actions for part in _slices(hour, key, action))
-    signals = sorted(signal for part in kept for signal in fair_share(part))
+    slices = [at for action in rule.actions for at in _slices(hour, key, action)]
+    for at in slices:
+        _cut(hour, at)
+    signals = sorted(signal for at in slices for signal in hour.kept[at])
     if len(signals) < rule.least:
         return None
-    span = Span(key.hour_ms, key.hour_ms + HOUR_MS, rule.window_ms)
+    tried = tuple(hour.tried[at] for at in slices if at in hour.tried)
+    span = Span(key.hour_ms, key.hour_ms + HOUR_MS, rule.window_ms, tried)
     verdict = rule.judge(signals, span)
     if verdict is None:
         return None

@@ -5,6 +5,7 @@ More signals never make less of it: what is evidence stays evidence, and the sev
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -21,12 +22,20 @@ SLIP_MS = 2 * MINUTE_MS
 V4_NETWORK_BITS, V6_NETWORK_BITS = 16, 32
 
 
+Pair = tuple[str, str]
+"""An account, and an address from which somebody tried to get into it."""
+
+
 class Span(NamedTuple):
-    """The hour that is judged, and how long the rule's window is."""
+    """The hour that is judged, how long the rule's window is, and who else failed to log in.
+
+    ``tried`` is what is known of the failures that are not among the signals, in parts.
+    """
 
     begin_ms: int
     end_ms: int
     window_ms: int
+    tried: tuple[AbstractSet[Pair], ...] = ()
 
     def holds(self, signal: Signal) -> bool:
         """Whether something happened within the hour."""
@@ -132,7 +141,7 @@ def alert_at_address(signals: Sequence[Signal], span: Span) -> Verdict | None:
 def _near_alerts(
     signals: Sequence[Signal], span: Span, tied: Callable[[Signal, Signal], bool]
 ) -> Verdict | None:
-    acts = [each for each in signals if each.action != ALERT and _privileged(each)]
+    acts = [each for each in signals if each.action != ALERT]
     evidence: set[Signal] = set()
     for alert in signals:
         if alert.action != ALERT or not span.holds(alert):
@@ -187,22 +196,22 @@ def _with_success(signals: Sequence[Signal], failures: list[Signal], span: Span)
     if not failures:
         return None
     since, until = failures[0].at_ms, failures[-1].at_ms + span.window_ms
-    tried = {(each.account, each.address) for each in failures}
+    tried = (*span.tried, {pair_of(each) for each in failures})
     entered = [
         each
         for each in _of(signals, "auth.login_success")
-        if since < each.at_ms <= until and (each.account, each.address) in tried
+        if since < each.at_ms <= until and any(pair_of(each) in some for some in tried)
     ]
     return Verdict("critical" if entered else "high", sorted([*failures, *entered]))
 
 
+def pair_of(login: Signal) -> Pair:
+    """Return whose login it is, and from where."""
+    return login.account, login.address
+
+
 def _of(signals: Sequence[Signal], action: str) -> list[Signal]:
     return [each for each in signals if each.action == action]
-
-
-def _privileged(signal: Signal) -> bool:
-    """A login counts when it is on a device that was not seen before."""
-    return signal.action != "auth.login_success" or "new_device" in signal.marks
 
 
 def _network(text: str) -> str:

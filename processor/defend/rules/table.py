@@ -51,12 +51,21 @@ def _giver(signal: Signal) -> str:
     return "" if taken else _person(signal)
 
 
+def _privileged(signal: Signal) -> str:
+    """Return the person who did something privileged: a login is, on a device not seen before.
+
+    Those that are not are left out here: a flood of them would take the place of what counts.
+    """
+    ordinary = signal.action == "auth.login_success" and "new_device" not in signal.marks
+    return "" if ordinary else _person(signal)
+
+
 def _whose(signal: Signal) -> str:
-    return signal.actor if signal.action == ALERT else _person(signal)
+    return signal.actor if signal.action == ALERT else _privileged(signal)
 
 
 def _where(signal: Signal) -> str:
-    return signal.address if signal.action == ALERT or _person(signal) else ""
+    return signal.address if signal.action == ALERT or _privileged(signal) else ""
 
 
 _LOGINS = ("auth.login_failed", "auth.login_success")
