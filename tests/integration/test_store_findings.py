@@ -108,6 +108,22 @@ async def test_an_acknowledged_finding_is_open_again_when_it_grows(
     assert (grown.finding["status"], grown.acknowledged_by) == ("open", "Olivia")
 
 
+async def test_an_acknowledged_finding_is_open_again_when_it_is_worse(
+    db: Database, reader: Reader
+) -> None:
+    """An alert sent again as malicious adds no evidence, and is news to who took note of it."""
+    await findings.keep(db, [a_finding()])
+    await findings.acknowledge(db, "acme", UUID(ID), "Olivia")
+    await findings.keep(db, [a_finding(severity="medium")])
+    assert await findings.listed(reader, "acme", Wanted(acknowledged=False), limit=10) == []
+    await findings.keep(db, [a_finding(severity="critical")])
+    (worse,) = await findings.listed(reader, "acme", Wanted(acknowledged=False), limit=10)
+    assert (worse.finding["status"], worse.finding["severity"]) == ("open", "critical")
+    noted = await findings.acknowledge(db, "acme", UUID(ID), "Olivia")
+    assert noted is not None
+    assert noted.finding["status"] == "acknowledged"
+
+
 async def test_no_other_organization_sees_a_finding(db: Database, reader: Reader) -> None:
     """Neither listed nor by its id nor by acknowledging it."""
     await findings.keep(db, [a_finding()])

@@ -60,6 +60,7 @@ WHERE
 
 -- name: keep
 -- Keep what was found. What is known of it already stays: it only ever grows, whoever finds it.
+-- Who took note of it has not taken note of one that is worse, even if nothing was added.
 INSERT INTO findings AS f (
     org_id, finding_id, rule, severity, subject_type, subject, hour, first_at, last_at,
     actors, addresses, seqs, alerts
@@ -69,6 +70,9 @@ ON CONFLICT (org_id, finding_id) DO UPDATE SET
     version = f.version + 1,
     changed_at = now(),
     severity = greatest(f.severity, excluded.severity),
+    acknowledged_evidence = CASE
+        WHEN f.severity < excluded.severity THEN 0 ELSE f.acknowledged_evidence
+    END,
     first_at = least(f.first_at, excluded.first_at),
     last_at = greatest(f.last_at, excluded.last_at),
     actors = ARRAY(
