@@ -97,8 +97,15 @@ class Subject(TypedDict):
     value: str
 
 
+SEQS_TOLD_MAX, ALERTS_TOLD_MAX = 20_000, 500
+"""What a record of the topic can hold of them, whatever their length."""
+
+
 class Evidence(TypedDict):
-    """What a finding rests on: numbers of the organization's entries, ids of endpoint alerts."""
+    """What a finding rests on: numbers of the organization's entries, ids of endpoint alerts.
+
+    The topic has the first 20,000 and the first 500 of them; the API has them all.
+    """
 
     seqs: list[int]
     alerts: list[str]
@@ -121,3 +128,10 @@ class Finding(TypedDict):
     addresses: list[str]
     evidence: Evidence
     status: Status
+
+
+def as_told(finding: Finding) -> Finding:
+    """Return a finding as the topic has it: a record holds a million bytes."""
+    seqs, alerts = finding["evidence"]["seqs"], finding["evidence"]["alerts"]
+    told: Evidence = {"seqs": seqs[:SEQS_TOLD_MAX], "alerts": alerts[:ALERTS_TOLD_MAX]}
+    return {**finding, "evidence": told}

@@ -386,7 +386,12 @@ SUBSCRIBERS = Dashboard(
             "s",
             *quantiles("hub_audit_defend_latency_seconds", 0.5, 0.99),
         ),
-        graph("Defend's lag", "none", ("sum(hub_audit_defend_lag_records)", "records")),
+        graph(
+            "Defend's lag",
+            "none",
+            ("sum(hub_audit_defend_lag_records)", "records"),
+            ("max(hub_audit_defend_unpublished_findings)", "findings that their topic lacks"),
+        ),
         graph(
             "Time since Defend had nothing left to look at",
             "s",

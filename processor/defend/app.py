@@ -17,6 +17,7 @@ from typing import Any, cast
 import faust
 import orjson
 from aiokafka.errors import KafkaError
+from faust.exceptions import FaustError
 
 from processor import metrics
 from processor.defend.detector import Detector, Observation
@@ -31,7 +32,7 @@ from processor.settings import Settings
 from processor.store import findings
 from processor.store.pool import FORWARDER, Database
 from schemas.catalogue import CATALOGUE
-from schemas.finding import FINDINGS_TOPIC
+from schemas.finding import FINDINGS_TOPIC, Finding, as_told
 from schemas.telemetry import TELEMETRY_TOPIC
 
 log = logging.getLogger(__name__)
@@ -107,9 +108,7 @@ class Defend:
         self._lent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._app = application(settings, directory)
         self._transport = cast("Transport", self._app.transport)
-        self._findings = self._app.topic(
-            settings.topic(FINDINGS_TOPIC), key_serializer="raw", value_serializer="raw"
-        )
+        self._findings = settings.topic(FINDINGS_TOPIC)
         self._app.agent(self._app.topic(*topics(settings), **_RAW), name="detect")(self._lend)
         self._app.on_partitions_assigned.connect(self._on_assigned)
         self._app.on_partitions_revoked.connect(self._on_revoked)
@@ -238,25 +237,40 @@ class Defend:
             try:
                 while await self._publish_some() == PUBLISHED_AT_ONCE:
                     pass
-            except (DatabaseOutage, KafkaError, TimeoutError) as outage:
-                log.warning("findings_wait", extra={"error": f"{type(outage).__name__}: {outage}"})
+                metrics.findings_unpublished(await findings.lacking(self._db))
+            except DatabaseOutage as outage:
+                log.warning("findings_wait", extra={"error": str(outage)})
 
     async def _publish_some(self) -> int:
+        """Put some on the topic, each by itself: one that is refused holds up no other.
+
+        Returns how many the topic has taken.
+        """
         async with self._db.transaction() as connection:
             lacking = await findings.unpublished(connection, PUBLISHED_AT_ONCE)
-            if not lacking.findings:
-                return 0
-            async with asyncio.timeout(SEND_SECONDS_MAX):
-                sent = [
-                    await self._findings.send(
-                        key=finding["org_id"].encode(), value=orjson.dumps(finding)
-                    )
-                    for finding in lacking.findings
-                ]
-                await asyncio.gather(*sent)
-            await lacking.published()
+            refusals = await asyncio.gather(*map(self._refusal, lacking))
+            sent = [each for each, refusal in zip(lacking, refusals, strict=True) if not refusal]
+            if sent:
+                await findings.published(connection, sent)
         metrics.findings_published(len(sent))
+        if len(sent) < len(lacking):
+            refused = {"findings": len(lacking) - len(sent), "error": next(filter(None, refusals))}
+            log.warning("findings_wait", extra=refused)
         return len(sent)
+
+    async def _refusal(self, finding: Finding) -> str:
+        """Put a finding on the topic; return why it was refused, empty if it was not.
+
+        Not by Faust's topic, which logs a whole record that was refused.
+        """
+        key, value = finding["org_id"].encode(), orjson.dumps(as_told(finding))
+        try:
+            async with asyncio.timeout(SEND_SECONDS_MAX):
+                producer = await self._app.maybe_start_producer()
+                await (await producer.send(self._findings, key, value, None, None, None))
+        except (FaustError, KafkaError, TimeoutError) as refusal:
+            return f"{type(refusal).__name__}: {refusal}"
+        return ""
 
     async def _forget(self) -> None:
         """Let go, now and then, of what is older than entries are kept."""

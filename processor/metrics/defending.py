@@ -19,6 +19,10 @@ FINDINGS = _of.counter(
     "defend_findings_total", "Findings kept, new ones and those that grew, by rule.", "detection"
 )
 PUBLISHED = _of.counter("defend_published_total", "Versions of findings put on their topic.")
+UNPUBLISHED = _of.gauge(
+    "defend_unpublished_findings",
+    "Findings whose latest version their topic lacks, whichever worker is to put it there.",
+)
 LOADED = _of.counter(
     "defend_hours_loaded_total", "Hours of an organization that were loaded from the store."
 )
@@ -55,6 +59,11 @@ def found(detection: str) -> None:
 def findings_published(count: int) -> None:
     """Count versions of findings that the topic has."""
     PUBLISHED.inc(count)
+
+
+def findings_unpublished(count: int) -> None:
+    """Note how many findings the topic lacks."""
+    UNPUBLISHED.set(count)
 
 
 def hours_loaded(count: int) -> None:

@@ -250,25 +250,22 @@ async def forget(db: Database, retention_days: int) -> None:
         await connection.execute(_SQL["forget"], timedelta(days=retention_days))
 
 
-class Unpublished:
-    """Findings whose latest version the topic lacks; held until ``published`` says otherwise."""
-
-    def __init__(self, connection: Any, findings: list[Finding]) -> None:
-        """Hold the transaction that locks them."""
-        self._connection = connection
-        self.findings = findings
-
-    async def published(self) -> None:
-        """Note that the topic has them."""
-        marks = [(f["org_id"], UUID(f["finding_id"]), f["version"]) for f in self.findings]
-        columns = map(list, zip(*marks, strict=True))
-        await self._connection.execute(_SQL["published"], *columns)
+async def unpublished(connection: Any, limit: int) -> list[Finding]:
+    """Return what the topic lacks, held within a transaction of the caller's."""
+    return [_kept(row).finding for row in await connection.fetch(_SQL["unpublished"], limit)]
 
 
-async def unpublished(connection: Any, limit: int) -> Unpublished:
-    """Return what the topic lacks, within a transaction of the caller's."""
-    rows = await connection.fetch(_SQL["unpublished"], limit)
-    return Unpublished(connection, [_kept(row).finding for row in rows])
+async def published(connection: Any, told: Sequence[Finding]) -> None:
+    """Note that the topic has these, within the same transaction."""
+    marks = [(each["org_id"], UUID(each["finding_id"]), each["version"]) for each in told]
+    await connection.execute(_SQL["published"], *map(list, zip(*marks, strict=True)))
+
+
+async def lacking(db: Database) -> int:
+    """Return how many findings the topic lacks, or of how many the latest version."""
+    async with db.connection() as connection:
+        count: int = await connection.fetchval(_SQL["lacking"])
+    return count
 
 
 def _kept(row: Mapping[str, Any]) -> Kept:

@@ -8,14 +8,19 @@ from tests.faults.load import marker
 from tests.faults.verdict import Verdict
 from tests.faults.world import Due, Finding, World
 
+SEQS_TOLD_MAX = 20_000
+"""Of its entries the first so many are named on the topic."""
+
 
 def findings(world: World, verdict: Verdict) -> None:
     """Judge what is stored, and of what was told the highest version of each finding."""
     found = world.findings
     due = {each.most.key: each for each in found.due}
     _all("stored", found.stored, due, verdict)
-    _all("told", found.told, due, verdict)
-    told = {each.finding_id: each for each in found.told}
+    stored = {each.finding_id: each for each in found.stored}
+    whole = [_whole(each, stored.get(each.finding_id, each)) for each in found.told]
+    _all("told", whole, due, verdict)
+    told = {each.finding_id: each for each in whole}
     for each in found.stored:
         last = told.pop(each.finding_id, None)
         if last is None or last.version < each.version:
@@ -31,6 +36,12 @@ def findings(world: World, verdict: Verdict) -> None:
         if set(MARKER.findall(text)) - {marker(each.org).encode()}:
             verdict.wrong("wrong_org", f"finding of {each.org}: {text!r}")
     verdict.totals["findings"] += len(found.stored)
+
+
+def _whole(told: Finding, stored: Finding) -> Finding:
+    """Return what was told with all its entries, where those that were are the first of them."""
+    first = frozenset(sorted(stored.seqs)[:SEQS_TOLD_MAX])
+    return told._replace(seqs=stored.seqs) if told.seqs == first else told
 
 
 def _all(

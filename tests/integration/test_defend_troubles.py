@@ -1,7 +1,7 @@
 """Defend where the bus, or Faust, does not answer: it goes on, or ends and says why."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,14 @@ from processor.defend.app import Defend, topics
 from processor.defend.transport import _behind, _waiting
 from processor.errors import BusOutage
 from processor.local.kafka import Broker
+from processor.store import findings
+from processor.store.findings import NewFinding
 from processor.store.pool import FORWARDER, Database
-from tests.integration.defending import ADA, World, a_world, brute_force
+from schemas.finding import ALERTS_TOLD_MAX, FINDINGS_TOPIC, SEQS_TOLD_MAX
+from tests.integration.defending import ADA, BEGIN, World, a_world, brute_force, until
 from tests.integration.kafka_proxy import Api, Deed, KafkaProxy
+from tests.integration.ops import configure
+from tests.scraped import sample
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -110,3 +115,62 @@ async def test_what_was_never_fetched_waits_as_well(world: World) -> None:
         assert await _waiting(consumer) == await _behind(consumer) == offsets
     finally:
         await consumer.stop()
+
+
+def a_finding(number: int, seqs: int, alerts: int = 0) -> NewFinding:
+    """Return what an organization's flood is found to rest on, with the longest ids there are."""
+    ids = [f"{n:04d}" + "\N{FIRE}" * 252 for n in range(alerts)]
+    first = 10**18
+    return NewFinding(
+        f"01a207d9-217b-828a-a137-81caa759c1b{number}", f"org-{number}", "endpoint_alert",
+        "critical", "account", ADA, BEGIN, BEGIN, BEGIN, [ADA], ["192.0.2.1"],
+        range(first, first + seqs), ids,
+    )  # fmt: skip
+
+
+async def holds(condition: Callable[[], bool], running: asyncio.Task[None]) -> None:
+    """Wait until a condition holds, as long as Defend runs."""
+    async with asyncio.timeout(30):
+        while not condition():
+            assert not running.done(), running
+            await asyncio.sleep(0.1)
+
+
+async def test_findings_that_are_refused_hold_up_no_others(world: World, tmp_path: Path) -> None:
+    """One that its topic does not take waits, and is published when the topic takes it."""
+    topic, kafka = world.settings.topic(FINDINGS_TOPIC), world.settings.kafka.bootstrap_servers
+    configure(kafka, topic, "max.message.bytes", "20000")
+    dsn = world.settings.postgres.dsn.get_secret_value()
+    db, stop = await Database.open(dsn, role=FORWARDER), asyncio.Event()
+    try:
+        await findings.keep(db, [a_finding(number, seqs) for number, seqs in enumerate((5_000, 5))])
+        running = asyncio.create_task(Defend(world.settings, db, tmp_path).run(stop))
+        await holds(lambda: sample("defend_unpublished_findings") == 1, running)
+        assert [each["org_id"] for each in world.published().values()] == ["org-1"]
+        configure(kafka, topic, "max.message.bytes", "1048588")
+        await holds(lambda: sample("defend_unpublished_findings") == 0, running)
+        told = world.published().values()
+        assert sorted((each["org_id"], len(each["evidence"]["seqs"])) for each in told) == [
+            ("org-0", 5_000), ("org-1", 5)
+        ]  # fmt: skip
+        stop.set()
+        await running
+    finally:
+        await db.close()
+
+
+async def test_finding_that_rests_on_more_than_a_record_holds_is_published(world: World) -> None:
+    """With as much of its evidence as there is room for, whatever that consists of."""
+    dsn = world.settings.postgres.dsn.get_secret_value()
+    db = await Database.open(dsn, role=FORWARDER)
+    try:
+        await findings.keep(db, [a_finding(0, 2 * SEQS_TOLD_MAX, 2 * ALERTS_TOLD_MAX)])
+    finally:
+        await db.close()
+    with world.running():
+        until(lambda: len(world.published()) == 1, world)
+    (told,) = world.published().values()
+    assert told["evidence"]["seqs"] == [10**18 + n for n in range(SEQS_TOLD_MAX)]
+    assert [each[:4] for each in told["evidence"]["alerts"]] == [
+        f"{n:04d}" for n in range(ALERTS_TOLD_MAX)
+    ]

@@ -140,14 +140,16 @@ async def test_what_is_unpublished_is_lent_once_until_it_is_published(db: Databa
     await findings.keep(db, [a_finding()])
     async with db.transaction() as one, db.transaction() as other:
         lent = await findings.unpublished(one, 10)
-        assert [finding["finding_id"] for finding in lent.findings] == [ID]
-        assert (await findings.unpublished(other, 10)).findings == []
+        assert [finding["finding_id"] for finding in lent] == [ID]
+        assert await findings.unpublished(other, 10) == []
+    assert await findings.lacking(db) == 1
     async with db.transaction() as one:
         lent = await findings.unpublished(one, 10)
-        assert [finding["version"] for finding in lent.findings] == [1]
-        await lent.published()
+        assert [finding["version"] for finding in lent] == [1]
+        await findings.published(one, lent)
     async with db.transaction() as one:
-        assert (await findings.unpublished(one, 10)).findings == []
+        assert await findings.unpublished(one, 10) == []
+    assert await findings.lacking(db) == 0
 
 
 async def test_an_hour_is_read_whatever_its_size(

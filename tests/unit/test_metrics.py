@@ -16,7 +16,7 @@ from tests.scraped import PREFIX, sample
 
 UNITS = re.compile(
     r"_(seconds|records|offsets|batches|total|info|held|ahead|connections|partitions|purges"
-    r"|entries|lanes|subscriptions|in_flight|running|configured)$"
+    r"|entries|findings|lanes|subscriptions|in_flight|running|configured)$"
 )
 UNBOUNDED = {"organization", "org", "org_id", "user", "actor", "email", "error", "subscription"}
 

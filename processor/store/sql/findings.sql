@@ -100,6 +100,10 @@ ORDER BY f.changed_at
 LIMIT $1
 FOR UPDATE SKIP LOCKED;
 
+-- name: lacking
+-- How many the topic lacks.
+SELECT count(*) FROM findings AS f WHERE f.published_version < f.version;
+
 -- name: published
 -- The topic has these versions.
 UPDATE findings AS f SET published_version = greatest(f.published_version, p.version)
