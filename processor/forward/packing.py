@@ -55,7 +55,11 @@ class Parcel(NamedTuple):
         return list(last.values())
 
     def delivered(self) -> Delivered:
-        """Return what is to be noted of it."""
+        """Return what is to be noted of it.
+
+        Of a replay up to where it was told: who goes on from the row has no other number to state
+        as the previous one.
+        """
         place = self.place
         return Delivered(
             self.subscription.id,
@@ -63,7 +67,7 @@ class Parcel(NamedTuple):
             place.live.told,
             sent=self.entries,
             replay_id=place.replay_id,
-            replayed_through=place.replay.through,
+            replayed_through=place.replay.told,
             replay_done=ended_replay(self.subscription, place),
             test_done=place.test_id,
         )

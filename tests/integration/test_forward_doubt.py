@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -11,9 +12,12 @@ from processor.forward import packing
 from processor.forward.shard import Shard
 from processor.local.kafka import Broker
 from processor.store import subscriptions as store
+from schemas.subscription import Filter
 from tests.integration.forwarding import ORG, World, a_world, begun, lift_head
 from tests.integration.kafka_proxy import Api, Deed, KafkaProxy, always_pass
 from tests.integration.ops import settings_of
+
+CREATED: dict[str, Any] = {"action": "user.created", "category": "users", "severity": 4}
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -146,3 +150,29 @@ async def test_replay_goes_on_though_the_group_is_forgotten(
     again = [each["hub_seq"] for each in siem.records() if "hub_replay" in each]
     assert again == ["1", "2", "3", "4", "5"]
     assert siem.seqs() == [1, 2, 3, 4, 5]
+
+
+async def test_replay_goes_on_from_what_its_subscriber_was_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who goes on from the row states as the previous number the one that was sent before it."""
+    monkeypatch.setattr(packing, "ENTRIES_MIN", 2)
+    monkeypatch.setattr(packing, "ENTRIES_MAX", 2)
+    siem = await world.subscribe(wanted=Filter(actions=("user.created",)))
+    for matching in (True, False, False, True, False):
+        await world.happen(1, **(CREATED if matching else {}))
+    async with begun(world) as shard:
+        await world.rounds(shard)
+        await store.order_replay(world.db, ORG, "hub", 0, None)
+        await shard.round()
+    forgotten(world)
+    async with begun(world) as successor:
+        await world.rounds(successor)
+    chain = [
+        (int(each["hub_previous_seq"]), int(each["hub_through_seq"]))
+        for each in siem.records()
+        if "hub_replay" in each
+    ]
+    assert chain == [(0, 1), (1, 4), (4, 5)]
+    standing = await world.standing()
+    assert (standing.replay, standing.replayed_through) == (None, 5)
