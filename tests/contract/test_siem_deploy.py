@@ -79,6 +79,15 @@ def test_properties_can_be_read(path: str) -> None:
     assert len(set(names)) == len(names)
 
 
+def test_filebeat_replaces_what_has_the_same_id() -> None:
+    """With an id it creates and no more unless told otherwise: of equal heartbeats the first."""
+    beat = yaml.safe_load((SIEM / "filebeat" / "filebeat.yml").read_text())
+    names = [name for each in beat["processors"] for name in each]
+    assert names == ["decode_json_fields", "copy_fields", "add_fields"]
+    added = beat["processors"][names.index("add_fields")]["add_fields"]
+    assert added == {"target": "@metadata", "fields": {"op_type": "index"}}
+
+
 def test_connectors_filter_heartbeats_in_the_way_that_is_run() -> None:
     """What was not run has, to the letter, the filter of what was."""
     run, *others = [
