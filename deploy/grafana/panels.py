@@ -361,6 +361,7 @@ SUBSCRIBERS = Dashboard(
             "Events that Defend looked at",
             "ops",
             (over_zero(rate("hub_audit_defend_events_total", "source")), "{{source}}"),
+            (rate("hub_audit_defend_strays_total"), "alerts on another's partition"),
         ),
         graph(
             "Findings by rule",

@@ -24,6 +24,7 @@ from processor.defend.detector import Detector, Observation
 from processor.defend.records import of_canonical, of_telemetry
 from processor.defend.rules import ACTIONS
 from processor.defend.transport import Transport
+from processor.emit.route import partition_of
 from processor.errors import BusOutage, DatabaseOutage
 from processor.health import serve
 from processor.ingest.consumer import OUTAGES
@@ -189,17 +190,23 @@ class Defend:
         self._count(events)
 
     def _observed(self, events: Iterable[Any]) -> Iterator[Observation]:
-        """Yield what records tell; count those that tell nothing."""
+        """Yield what records tell; count those that tell nothing.
+
+        An alert that came by another partition than its organization's is told to a worker that
+        does not get what happens after it, and the one that does hears nothing of the alert.
+        """
         for event in events:
             message = event.message
             if message.topic == self._telemetry:
                 told = of_telemetry(message.value, round(message.timestamp * 1000))
             else:
                 told = of_canonical(message.value)
-            if isinstance(told, Observation):
-                yield told
-            else:
+            if not isinstance(told, Observation):
                 metrics.told_nothing(self._source(message.topic), told)
+                continue
+            if told.alert and partition_of(told.org_id, self._settings.lanes) != message.partition:
+                metrics.alert_strayed()
+            yield told
 
     def _count(self, events: list[Any]) -> None:
         by_source: dict[str, list[float]] = {}

@@ -15,6 +15,7 @@ from processor.metrics.declare import (
     show,
 )
 from processor.metrics.defending import (
+    alert_strayed,
     defend_lag,
     defend_started,
     defended,
@@ -69,6 +70,7 @@ __all__ = [
     "SliceClock",
     "Values",
     "WeightedHistogram",
+    "alert_strayed",
     "batch_done",
     "day_purged",
     "day_sealed",

@@ -15,6 +15,11 @@ UNUSED = _of.counter(
     "source",
     "unused",
 )
+STRAY_ALERTS = _of.counter(
+    "defend_strays_total",
+    "Endpoint alerts that came by another partition than their organization's; what follows one"
+    " may be judged without it.",
+)
 FINDINGS = _of.counter(
     "defend_findings_total", "Findings kept, new ones and those that grew, by rule.", "detection"
 )
@@ -49,6 +54,11 @@ def defended(source: str, events: int, oldest_at: float) -> None:
 def told_nothing(source: str, why: str) -> None:
     """Count an event that was of no use."""
     UNUSED.labels(source, why).inc()
+
+
+def alert_strayed() -> None:
+    """Count an alert that came by the wrong partition."""
+    STRAY_ALERTS.inc()
 
 
 def found(detection: str) -> None:

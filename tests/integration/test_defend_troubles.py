@@ -1,17 +1,21 @@
 """Defend where the bus, or Faust, does not answer: it goes on, or ends and says why."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as At
 
 from processor.defend.app import Defend, topics
 from processor.defend.transport import _behind, _waiting
+from processor.emit.route import partition_of
 from processor.errors import BusOutage
 from processor.local.kafka import Broker
+from processor.normalize.instant import render
 from processor.store import findings
 from processor.store.findings import NewFinding
 from processor.store.pool import FORWARDER, Database
@@ -128,6 +132,23 @@ def a_finding(number: int, seqs: int, alerts: int = 0) -> NewFinding:
     )  # fmt: skip
 
 
+@asynccontextmanager
+async def defending(
+    world: World, directory: Path
+) -> AsyncIterator[tuple[asyncio.Task[None], Database]]:
+    """Have Defend in this process for the length of a block, and the store as it works on it."""
+    dsn = world.settings.postgres.dsn.get_secret_value()
+    db, stop = await Database.open(dsn, role=FORWARDER), asyncio.Event()
+    running = asyncio.create_task(Defend(world.settings, db, directory).run(stop))
+    try:
+        yield running, db
+        stop.set()
+        await running
+    finally:
+        running.cancel()
+        await db.close()
+
+
 async def holds(condition: Callable[[], bool], running: asyncio.Task[None]) -> None:
     """Wait until a condition holds, as long as Defend runs."""
     async with asyncio.timeout(30):
@@ -140,11 +161,8 @@ async def test_findings_that_are_refused_hold_up_no_others(world: World, tmp_pat
     """One that its topic does not take waits, and is published when the topic takes it."""
     topic, kafka = world.settings.topic(FINDINGS_TOPIC), world.settings.kafka.bootstrap_servers
     configure(kafka, topic, "max.message.bytes", "20000")
-    dsn = world.settings.postgres.dsn.get_secret_value()
-    db, stop = await Database.open(dsn, role=FORWARDER), asyncio.Event()
-    try:
+    async with defending(world, tmp_path) as (running, db):
         await findings.keep(db, [a_finding(number, seqs) for number, seqs in enumerate((5_000, 5))])
-        running = asyncio.create_task(Defend(world.settings, db, tmp_path).run(stop))
         await holds(lambda: sample("defend_unpublished_findings") == 1, running)
         assert [each["org_id"] for each in world.published().values()] == ["org-1"]
         configure(kafka, topic, "max.message.bytes", "1048588")
@@ -153,10 +171,6 @@ async def test_findings_that_are_refused_hold_up_no_others(world: World, tmp_pat
         assert sorted((each["org_id"], len(each["evidence"]["seqs"])) for each in told) == [
             ("org-0", 5_000), ("org-1", 5)
         ]  # fmt: skip
-        stop.set()
-        await running
-    finally:
-        await db.close()
 
 
 async def test_finding_that_rests_on_more_than_a_record_holds_is_published(world: World) -> None:
@@ -174,3 +188,20 @@ async def test_finding_that_rests_on_more_than_a_record_holds_is_published(world
     assert [each[:4] for each in told["evidence"]["alerts"]] == [
         f"{n:04d}" for n in range(ALERTS_TOLD_MAX)
     ]
+
+
+async def test_alert_on_another_s_partition_is_counted(world: World, tmp_path: Path) -> None:
+    """Whoever sends with another partitioner loses findings where there are two workers."""
+    lanes = world.settings.lanes
+    orgs = sorted((f"org-{n}" for n in range(9)), key=lambda org: partition_of(org, lanes))
+    alert = {
+        "id": "rep-1", "time": render(BEGIN), "host": {"id": "h-1"},
+        "process": {"name": "evil"}, "verdict": "malicious",
+    }  # fmt: skip
+    world.report(*(orjson.dumps(alert | {"orgid": org}) for org in (orgs[0], orgs[-1])))
+    before = sample("defend_strays_total"), sample("defend_events_total", source="telemetry")
+    async with defending(world, tmp_path) as (running, _):
+        await holds(
+            lambda: sample("defend_events_total", source="telemetry") == before[1] + 2, running
+        )
+    assert sample("defend_strays_total") == before[0] + 1
