@@ -1,6 +1,10 @@
 """Hub Audit's own events: put on ``raw.audit`` like those of any upstream service.
 
 They come back down the path and become entries: what is done to the log is in the log.
+
+The producer is no idempotent one: with that, one batch that the broker refuses for good leaves a
+gap in the client's numbers, and it refuses all that come after. An event that comes twice is one
+entry anyway.
 """
 
 import asyncio
@@ -48,7 +52,7 @@ class OwnEvents:
         """Connect for the length of a block; raises BusOutage when the bus is away."""
         producer = AIOKafkaProducer(
             **settings.kafka.client_options(),
-            enable_idempotence=True,
+            acks="all",
             request_timeout_ms=settings.kafka.request_timeout_ms,
         )
         try:
