@@ -87,7 +87,7 @@ class Lane:
         self._holding = Holding(self.lane, 0, {})
         self._busy = False
         self._backed_up = False
-        self._out_of_range = False
+        self._ahead: Outage | LaneStopped | None = None
         self.progress = Progress()
         self._released = asyncio.Event()
 
@@ -120,14 +120,15 @@ class Lane:
             self._backed_up = True
             self._consumer.pause(self.lane)
 
-    def out_of_range(self) -> None:
-        """Note that the broker does not have our position: the lane is taken over again."""
-        self._out_of_range = True
+    def cannot_be_read(self, trouble: Outage | LaneStopped) -> None:
+        """Note why nothing more comes; an outage is met at once, a stop behind what has come."""
+        if self._ahead is None or isinstance(trouble, Outage):
+            self._ahead = trouble
 
     @property
     def state(self) -> str:
         """What the lane does, in a word: as in its metric."""
-        if self.phase is Phase.FLOWING:
+        if self.phase is Phase.FLOWING and self.trouble.cause != "stopped":
             return "flowing"
         return self.trouble.cause or "taking_over"
 
@@ -156,7 +157,7 @@ class Lane:
         self._holding = Holding(self.lane, state.epoch, positions, state.batch)
         self.progress.moved(positions)
         self._intake = self._new_intake()
-        self._backed_up = self._out_of_range = False
+        self._backed_up, self._ahead = False, None
         self.phase = Phase.FLOWING
         self._consumer.seek(self.lane, positions)
         self._consumer.resume(self.lane)
@@ -285,12 +286,14 @@ class Lane:
                 wait_seconds=IDLE_SECONDS, gather_seconds=gather_seconds
             )
             began = clock()
-            if self._out_of_range:
-                raise Outage("the broker does not have the lane's position")
+            if isinstance(self._ahead, Outage):
+                raise self._ahead
             if records:
                 await self._one_batch(records)
                 gather_seconds = max(configured, min(clock() - began, GATHER_SECONDS_MAX))
             if not len(self._intake):
+                if self._ahead:
+                    raise self._ahead
                 await self._note_caught_up()
 
     async def _one_batch(self, records: list[Record]) -> None:
@@ -305,7 +308,8 @@ class Lane:
         finally:
             self._busy = False
         self.progress.moved(self._holding.positions, records[-1].timestamp / 1000)
-        self.trouble.over(self.lane)
+        if self._ahead is None:
+            self.trouble.over(self.lane)
 
     def _check_order(self, records: list[Record]) -> None:
         """Refuse records below our position: they would be stored a second time."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from processor import metrics, tracing
 from processor.emit.producer import LaneProducer
-from processor.errors import Outage
+from processor.errors import LaneStopped, Outage
 from processor.health import serve
 from processor.ingest.consumer import Consumer
 from processor.lane import Lane, Phase
@@ -165,10 +165,10 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _trouble(self, number: int) -> None:
+    def _trouble(self, number: int, trouble: Outage | LaneStopped) -> None:
         lane = self._lanes.get(number)
         if lane is not None:
-            lane.out_of_range()
+            lane.cannot_be_read(trouble)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None and not self._crash.done():

@@ -22,7 +22,8 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
-from processor.errors import BusOutage
+from processor.errors import BusOutage, LaneStopped, Outage
+from processor.ingest.unpack import Drained, noting
 from processor.settings import Settings
 from schemas.record import Record
 
@@ -54,7 +55,7 @@ PLACEHOLDER = 0
 OUTAGES = (KafkaError, OSError, TimeoutError)
 
 LanesListener: TypeAlias = Callable[[frozenset[int]], Awaitable[None]]
-TroubleListener: TypeAlias = Callable[[int], None]
+TroubleListener: TypeAlias = Callable[[int, Outage | LaneStopped], None]
 
 
 class Committed(NamedTuple):
@@ -95,7 +96,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # the client is
 
         ``on_assigned`` gets the lanes that are ours in full, paused; it must return at once.
         ``on_revoked`` gets the lanes we lose and returns when they are released.
-        ``on_trouble`` gets a lane whose position the broker does not have.
+        ``on_trouble`` gets a lane that cannot be read on, and why: an outage where taking it over
+        again may help, a stop where what lies ahead cannot be unpacked.
         """
         self._settings = settings
         self._topics = tuple(topics)
@@ -153,12 +155,15 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # the client is
     async def poll(self) -> list[Fetched]:
         """Return what has arrived on lanes that are not paused, waiting a moment for it."""
         try:
-            arrived = await self._consumer.getmany(timeout_ms=POLL_MILLISECONDS)
+            with noting() as drained:
+                arrived = await self._consumer.getmany(timeout_ms=POLL_MILLISECONDS)
         except NoOffsetForPartitionError:
             return []  # struck between assignment and our seek; the placeholder answers it
         except OffsetOutOfRangeError as error:
             for partition in dict(error.args[0]):
-                self._on_trouble(partition.partition)
+                self._on_trouble(
+                    partition.partition, Outage("the broker does not have the lane's position")
+                )
             return []
         except ConsumerStoppedError:
             return []
@@ -166,7 +171,22 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # the client is
             await self._poll_failed(repr(error))
             return []
         self._poll_error = ""
+        for note in drained:
+            self._look_at(note)
         return [Fetched(at.topic, at.partition, records) for at, records in arrived.items()]
+
+    def _look_at(self, drained: Drained) -> None:
+        """Stop a lane of which something cannot be read."""
+        (topic, lane), through, behind, error = drained
+        if error is not None:
+            self.pause(lane)
+            self._on_trouble(
+                lane,
+                LaneStopped(
+                    f"lane {lane}: {topic}/{lane} cannot be read at offset {through}: {error!r}. "
+                    f"It is tried again; to give it up, delete records before offset {behind}"
+                ),
+            )
 
     async def _poll_failed(self, error: str) -> None:
         """Say once what keeps the bus from answering, and do not ask in a tight loop."""

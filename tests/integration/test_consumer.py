@@ -26,7 +26,7 @@ class Member:
             settings.raw_topics,
             on_assigned=self._assigned,
             on_revoked=self._revoked,
-            on_trouble=lambda _: None,
+            on_trouble=lambda *_: None,
         )
 
     async def _assigned(self, lanes: frozenset[int]) -> None:

@@ -220,7 +220,7 @@ async def committed_of(settings: Settings, topic: str) -> dict[str, Committed | 
         """Have no lanes."""
 
     consumer = Consumer(
-        settings, [topic], on_assigned=ignore, on_revoked=ignore, on_trouble=lambda _lane: None
+        settings, [topic], on_assigned=ignore, on_revoked=ignore, on_trouble=lambda *_: None
     )
     try:
         return await consumer.committed(0)

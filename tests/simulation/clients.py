@@ -17,7 +17,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import ConcurrentTransactions, IllegalOperation
 from aiokafka.structs import OffsetAndMetadata
 
-from processor.errors import BusOutage
+from processor.errors import BusOutage, Outage
 from processor.ingest.consumer import Committed, Extent, Fetched
 from processor.settings import Settings
 from tests.simulation.broker import Broker, Place, Raw
@@ -163,7 +163,7 @@ class FakeConsumer:
         *,
         on_assigned: Any,
         on_revoked: Any,
-        on_trouble: Callable[[int], None],
+        on_trouble: Callable[[int, Outage], None],
     ) -> None:
         """Prepare a member; ``start`` joins."""
         self._bus = bus
@@ -296,7 +296,7 @@ class FakeConsumer:
             ):
                 continue
             if answer[place] is None:
-                self._on_trouble(place[1])
+                self._on_trouble(place[1], Outage("the broker does not have the position"))
                 continue
             records, self._positions[place] = answer[place]
             if records:

@@ -200,7 +200,7 @@ def _member(bench: BusBench, name: str, held: dict[str, list[int]]) -> Any:
     async def revoked(_lanes: frozenset[int]) -> None:
         held[name] = []
 
-    return bench.consumer(on_assigned=assigned, on_revoked=revoked, on_trouble=lambda _: None)
+    return bench.consumer(on_assigned=assigned, on_revoked=revoked, on_trouble=lambda *_: None)
 
 
 async def _until(member: Any, condition: Callable[[], bool], *others: Any) -> None:
@@ -220,7 +220,7 @@ async def asked(bench: BusBench, question: Callable[[Any], Awaitable[Any]]) -> A
     async def ignore(_lanes: frozenset[int]) -> None:
         """Have no lanes."""
 
-    consumer = bench.consumer(on_assigned=ignore, on_revoked=ignore, on_trouble=lambda _: None)
+    consumer = bench.consumer(on_assigned=ignore, on_revoked=ignore, on_trouble=lambda *_: None)
     await consumer.start()
     try:
         return await question(consumer)

@@ -1,0 +1,76 @@
+"""What was fetched, unpacked so that no batch harms another one, or the process.
+
+The client unpacks all that it has at hand in one call. An exception in the midst of it took along
+what other partitions had brought, whose positions had moved by then. So the two classes that do it
+are replaced here, for all consumers of the process: they are taken from the module by name.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.consumer import fetcher
+from aiokafka.record.memory_records import _MemoryRecordsPy
+
+
+class Drained(NamedTuple):
+    """What a partition gave in one go: where reading goes on, and why it does not."""
+
+    partition: TopicPartition
+    through: int
+    behind: int
+    """The offset behind the batch at which it ended."""
+
+    error: Exception | None
+
+
+_noted: ContextVar[list[Drained] | None] = ContextVar("drained", default=None)
+
+
+@contextmanager
+def noting() -> Iterator[list[Drained]]:
+    """Note what partitions give within a block; what cannot be unpacked is noted, not raised."""
+    notes: list[Drained] = []
+    token = _noted.set(notes)
+    try:
+        yield notes
+    finally:
+        _noted.reset(token)
+
+
+class Batches(_MemoryRecordsPy):  # type: ignore[misc] # the client is not typed
+    """The batches of one answer of the broker, and where the last one ends."""
+
+    def __init__(self, data: bytes) -> None:
+        """Stand before the first one."""
+        super().__init__(data)
+        self.behind = 0
+
+    def next_batch(self) -> Any:
+        """Return the next one."""
+        batch = super().next_batch()
+        self.behind = batch.next_offset
+        return batch
+
+
+class Unpacked(fetcher.PartitionRecords):  # type: ignore[misc] # the client is not typed
+    """The records of a fetch, up to the first that cannot be read."""
+
+    def _unpack_records(self) -> Iterator[ConsumerRecord[bytes, bytes]]:
+        error: Exception | None = None
+        try:
+            yield from super()._unpack_records()
+        except Exception as raised:  # noqa: BLE001 - whatever was sent, it is this partition's alone
+            error = raised
+        notes = _noted.get()
+        if notes is not None:
+            behind = max(self._records.behind, self.next_fetch_offset + 1)
+            notes.append(Drained(self._tp, self.next_fetch_offset, behind, error))
+        elif error is not None:
+            raise error
+
+
+fetcher.MemoryRecords = Batches
+fetcher.PartitionRecords = Unpacked

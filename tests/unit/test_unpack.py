@@ -1,0 +1,50 @@
+"""Unpacking what was fetched: every codec, nothing raised."""
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
+
+from processor.ingest import unpack
+from tests.unit.batches import GZIP, LZ4, SNAPPY, ZSTD, batch, damaged
+
+PLACE = TopicPartition("raw.identity", 3)
+READ_COMMITTED = 1
+
+
+def records_of(*batches: bytes, at: int = 0) -> fetcher.PartitionRecords:
+    """Return an answer as the client's fetcher goes about it."""
+    answer = fetcher.MemoryRecords(b"".join(batches))
+    return fetcher.PartitionRecords(PLACE, answer, None, at, None, None, True, READ_COMMITTED)
+
+
+def read(*batches: bytes, at: int = 0) -> tuple[list[int], unpack.Drained]:
+    """Return the offsets that an answer gives, and what is noted of it."""
+    with unpack.noting() as notes:
+        offsets = [record.offset for record in records_of(*batches, at=at)]
+    (note,) = notes
+    return offsets, note
+
+
+@pytest.mark.parametrize("codec", [0, GZIP, SNAPPY, LZ4, ZSTD])
+def test_every_codec_is_unpacked(codec: int) -> None:
+    """A compressed batch gives the records that were put in, beside one that is not."""
+    packed = batch(0, b"a" * 500, b"b" * 500, codec=codec)
+    assert (len(packed) < 500) == bool(codec)
+    values = [record.value for record in records_of(packed, batch(2, b"c"))]
+    assert values == [b"a" * 500, b"b" * 500, b"c"]
+
+
+def test_reading_ends_before_a_damaged_batch() -> None:
+    """What came before it is given; where it begins and ends is noted, and what is wrong."""
+    offsets, note = read(batch(4, b"a", b"b"), damaged(batch(6, b"c", b"d")), batch(8, b"e"), at=5)
+    assert (offsets, note.through, note.behind) == ([5], 6, 8)
+    assert isinstance(note.error, CorruptRecordException)
+
+
+def test_it_raises_for_whoever_notes_nothing() -> None:
+    """Another reader than the lanes' is told in the usual way."""
+    records = records_of(batch(0, b"a"), damaged(batch(1, b"b")))
+    assert next(records).offset == 0
+    with pytest.raises(CorruptRecordException):
+        next(records)
