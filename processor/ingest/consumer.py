@@ -105,6 +105,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # the client is
         self._on_revoked = on_revoked
         self._on_trouble = on_trouble
         self._lanes: frozenset[int] = frozenset()
+        self._read: dict[TopicPartition, int] = {}
         self.joined = False
         self._poll_error = ""
         self._admin: AIOKafkaAdminClient | None = None
@@ -176,9 +177,16 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # the client is
         return [Fetched(at.topic, at.partition, records) for at, records in arrived.items()]
 
     def _look_at(self, drained: Drained) -> None:
-        """Stop a lane of which something cannot be read."""
-        (topic, lane), through, behind, error = drained
-        if error is not None:
+        """See that a partition was read on where it had been read to, and whether it can be.
+
+        Transactions leave holes within what is drained and never between: there it was lost.
+        """
+        (topic, lane), since, through, behind, error = drained
+        expected = self._read.get(drained.partition, since)
+        self._read[drained.partition] = through
+        if since != expected:
+            self._on_trouble(lane, Outage(f"{topic} was read on at {since} and not at {expected}"))
+        elif error is not None:
             self.pause(lane)
             self._on_trouble(
                 lane,
@@ -207,6 +215,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # the client is
         """Set the next offset of each topic of ``lane``; what was fetched before is thrown away."""
         for partition in self._ours(lane):
             self._consumer.seek(partition, positions[partition.topic])
+            self._read[partition] = positions[partition.topic]
 
     async def position(self, lane: int, topic: str) -> int | None:
         """Return the offset of the next record to come, None when the lane is not ours."""

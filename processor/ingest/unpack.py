@@ -16,9 +16,10 @@ from aiokafka.record.memory_records import _MemoryRecordsPy
 
 
 class Drained(NamedTuple):
-    """What a partition gave in one go: where reading goes on, and why it does not."""
+    """What a partition gave in one go: where that began, where reading goes on, and why not."""
 
     partition: TopicPartition
+    since: int
     through: int
     behind: int
     """The offset behind the batch at which it ended."""
@@ -59,6 +60,7 @@ class Unpacked(fetcher.PartitionRecords):  # type: ignore[misc] # the client is 
     """The records of a fetch, up to the first that cannot be read."""
 
     def _unpack_records(self) -> Iterator[ConsumerRecord[bytes, bytes]]:
+        since = self.next_fetch_offset
         error: Exception | None = None
         try:
             yield from super()._unpack_records()
@@ -67,7 +69,7 @@ class Unpacked(fetcher.PartitionRecords):  # type: ignore[misc] # the client is 
         notes = _noted.get()
         if notes is not None:
             behind = max(self._records.behind, self.next_fetch_offset + 1)
-            notes.append(Drained(self._tp, self.next_fetch_offset, behind, error))
+            notes.append(Drained(self._tp, since, self.next_fetch_offset, behind, error))
         elif error is not None:
             raise error
 

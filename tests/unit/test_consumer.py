@@ -121,3 +121,34 @@ async def test_a_lane_that_is_tried_again_goes_on_behind_it(bus: Bus, reading: R
     reading.consumer.seek(1, {TOPIC: 1})
     reading.consumer.resume(1)
     assert await reading.poll() == {0: [], 1: [1]}
+
+
+async def test_records_that_were_drained_and_not_handed_over_are_missed(
+    bus: Bus, reading: Reading
+) -> None:
+    """Positions that moved by themselves: the lane has to be taken over again."""
+    bus.logs[GOOD] += [batch(0, b"a", b"b")]
+    while await reading.client.position(GOOD) == 0:
+        await reading.client.getmany(timeout_ms=50)
+    bus.logs[GOOD] += [batch(2, b"c")]
+    await reading.poll()
+    ((lane, trouble),) = reading.troubles
+    assert (lane, type(trouble)) == (0, Outage)
+    assert str(trouble) == "raw.identity was read on at 2 and not at 0"
+
+
+async def test_a_batch_that_is_passed_over_is_missed(bus: Bus, reading: Reading) -> None:
+    """The client steps over one that does not come whole, and says it once."""
+    whole = batch(0, b"a")
+    bus.logs[GOOD] += [whole[:-1]]
+    await reading.poll(times=2)
+    bus.logs[GOOD][:] = [whole, batch(1, b"b")]
+    await reading.poll()
+    assert [(lane, type(trouble)) for lane, trouble in reading.troubles] == [(0, Outage)]
+
+
+async def test_holes_are_no_trouble(bus: Bus, reading: Reading) -> None:
+    """A transaction's marks, and what it gave up, are offsets without records."""
+    bus.logs[GOOD] += [batch(0, b"a"), batch(5, b"b"), batch(9, b"c")]
+    assert await reading.poll() == {0: [0, 5, 9], 1: []}
+    assert reading.troubles == []

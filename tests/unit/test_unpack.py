@@ -38,7 +38,7 @@ def test_every_codec_is_unpacked(codec: int) -> None:
 def test_reading_ends_before_a_damaged_batch() -> None:
     """What came before it is given; where it begins and ends is noted, and what is wrong."""
     offsets, note = read(batch(4, b"a", b"b"), damaged(batch(6, b"c", b"d")), batch(8, b"e"), at=5)
-    assert (offsets, note.through, note.behind) == ([5], 6, 8)
+    assert (offsets, note.since, note.through, note.behind) == ([5], 5, 6, 8)
     assert isinstance(note.error, CorruptRecordException)
 
 
