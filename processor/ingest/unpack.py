@@ -1,8 +1,9 @@
 """What was fetched, unpacked so that no batch harms another one, or the process.
 
 The client unpacks all that it has at hand in one call. An exception in the midst of it took along
-what other partitions had brought, whose positions had moved by then. So the two classes that do it
-are replaced here, for all consumers of the process: they are taken from the module by name.
+what other partitions had brought, whose positions had moved by then; header names that are no UTF-8
+were such an exception. So the two classes that do it are replaced here, for all consumers of the
+process: they are taken from the module by name.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
 
@@ -41,6 +43,28 @@ def noting() -> Iterator[list[Drained]]:
         _noted.reset(token)
 
 
+class _AnyText(bytearray):
+    """Bytes of which every part can be read as text."""
+
+    def __getitem__(self, key: Any) -> Any:
+        part = super().__getitem__(key)
+        return _AnyText(part) if isinstance(key, slice) else part
+
+    def decode(self, encoding: str = "utf-8", _errors: str = "") -> str:
+        """Replace what is no text."""
+        return super().decode(encoding, "replace")
+
+
+class AnyNames(_DefaultRecordBatchPy):  # type: ignore[misc] # the client is not typed
+    """A batch whose header names may be any bytes; values are bytes anyway."""
+
+    _buffer: bytearray
+
+    def _maybe_uncompress(self) -> None:
+        super()._maybe_uncompress()
+        self._buffer = _AnyText(self._buffer)
+
+
 class Batches(_MemoryRecordsPy):  # type: ignore[misc] # the client is not typed
     """The batches of one answer of the broker, and where the last one ends."""
 
@@ -48,12 +72,26 @@ class Batches(_MemoryRecordsPy):  # type: ignore[misc] # the client is not typed
         """Stand before the first one."""
         super().__init__(data)
         self.behind = 0
+        self._last: bytearray | memoryview = bytearray()
+        self._again = False
+
+    def has_next(self) -> bool:
+        """Tell whether there is another one."""
+        return self._again or bool(super().has_next())
 
     def next_batch(self) -> Any:
-        """Return the next one."""
+        """Return the next one, or the last one with names of any bytes."""
+        if self._again:
+            self._again = False
+            return AnyNames(self._last)
+        self._last = self._next_slice
         batch = super().next_batch()
         self.behind = batch.next_offset
         return batch
+
+    def repeat(self) -> None:
+        """Give the last one again."""
+        self._again = True
 
 
 class Unpacked(fetcher.PartitionRecords):  # type: ignore[misc] # the client is not typed
@@ -63,7 +101,7 @@ class Unpacked(fetcher.PartitionRecords):  # type: ignore[misc] # the client is 
         since = self.next_fetch_offset
         error: Exception | None = None
         try:
-            yield from super()._unpack_records()
+            yield from self._with_any_names()
         except Exception as raised:  # noqa: BLE001 - whatever was sent, it is this partition's alone
             error = raised
         notes = _noted.get()
@@ -72,6 +110,16 @@ class Unpacked(fetcher.PartitionRecords):  # type: ignore[misc] # the client is 
             notes.append(Drained(self._tp, since, self.next_fetch_offset, behind, error))
         elif error is not None:
             raise error
+
+    def _with_any_names(self) -> Iterator[ConsumerRecord[bytes, bytes]]:
+        """Unpack batch by batch; what was given of one that is begun again is passed over."""
+        while True:
+            try:
+                yield from super()._unpack_records()
+            except UnicodeDecodeError:
+                self._records.repeat()
+            else:
+                return
 
 
 fetcher.MemoryRecords = Batches

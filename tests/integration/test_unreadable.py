@@ -1,4 +1,4 @@
-"""Raw records of every codec, on real servers."""
+"""Raw records of every codec and with any names, on real servers."""
 
 import asyncio
 import json
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from confluent_kafka import Producer
 
 from processor.emit import topics
@@ -13,6 +14,7 @@ from processor.local.port import free_port
 from processor.settings import Settings
 from tests.integration import ops
 from tests.integration.test_worker import ask, login, published, running, until
+from tests.unit.batches import Name, builder
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -52,3 +54,17 @@ async def test_every_codec_of_kafkas_is_accepted(settings: Settings, codec: str)
     async with running(settings):
         await until(lambda: stored(settings, 0) == 1, "the entry")
         await until(lambda: len(published(settings)) == 1, "its canonical event")
+
+
+async def test_a_header_whose_name_is_no_text_is_passed_over(settings: Settings) -> None:
+    """Go's clients send any bytes: the worker lives, and the record becomes an entry."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap_servers)
+    await producer.start()
+    batch = producer.create_batch()
+    batch._builder = builder()
+    batch.append(timestamp=None, key=b"acme", value=event(), headers=[(Name("x"), b"1")])
+    await (await producer.send_batch(batch, settings.topic("raw.identity"), partition=0))
+    await producer.stop()
+    send(settings, 0, event())
+    async with running(settings):
+        await until(lambda: stored(settings, 0) == 2, "both entries")

@@ -1,4 +1,4 @@
-"""Batches as producers send them: of any codec, or damaged."""
+"""Batches as producers send them: of any codec, with any bytes for names, or damaged."""
 
 import struct
 from collections.abc import Sequence
@@ -9,8 +9,18 @@ GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 Headers = Sequence[tuple[str, bytes | None]]
 
 
+class Name(str):
+    """A header's name that is no text."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", _errors: str = "") -> bytes:
+        """Return bytes that are no UTF-8."""
+        return b"\xff" + super().encode(encoding)
+
+
 def builder(codec: int = 0) -> _DefaultRecordBatchBuilderPy:
-    """Return the client's own builder."""
+    """Return the client's own builder, the one that takes such names."""
     return _DefaultRecordBatchBuilderPy(2, codec, 0, -1, -1, -1, 2**30)
 
 

@@ -1,4 +1,4 @@
-"""Unpacking what was fetched: every codec, nothing raised."""
+"""Unpacking what was fetched: every codec, any names, nothing raised."""
 
 import pytest
 from aiokafka import TopicPartition
@@ -6,7 +6,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 
 from processor.ingest import unpack
-from tests.unit.batches import GZIP, LZ4, SNAPPY, ZSTD, batch, damaged
+from tests.unit.batches import GZIP, LZ4, SNAPPY, ZSTD, Name, batch, damaged
 
 PLACE = TopicPartition("raw.identity", 3)
 READ_COMMITTED = 1
@@ -33,6 +33,17 @@ def test_every_codec_is_unpacked(codec: int) -> None:
     assert (len(packed) < 500) == bool(codec)
     values = [record.value for record in records_of(packed, batch(2, b"c"))]
     assert values == [b"a" * 500, b"b" * 500, b"c"]
+
+
+@pytest.mark.parametrize("codec", [0, ZSTD])
+def test_names_that_are_no_text_are_replaced(codec: int) -> None:
+    """The record passes, and so do those around it, each once; its value is untouched."""
+    headers = [("ce_id", b"\xff"), (Name("x"), b"\xfe"), ("none", None)]
+    strange = batch(1, b"b" * 99, b"c" * 99, codec=codec, headers=headers)
+    found = list(records_of(batch(0, b"a"), strange, batch(3, b"d")))
+    assert [record.offset for record in found] == [0, 1, 2, 3]
+    assert found[2].headers == (("ce_id", b"\xff"), ("\ufffdx", b"\xfe"), ("none", None))
+    assert found[2].value == b"c" * 99
 
 
 def test_reading_ends_before_a_damaged_batch() -> None:
