@@ -2,19 +2,42 @@
 
 The client unpacks all that it has at hand in one call. An exception in the midst of it took along
 what other partitions had brought, whose positions had moved by then; header names that are no UTF-8
-were such an exception. So the two classes that do it are replaced here, for all consumers of the
-process: they are taken from the module by name.
+were such an exception; and a batch was unpacked however large it became. So the two classes that do
+it are replaced here, for all consumers of the process: they are taken from the module by name.
 """
 
+import mmap
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+import cramjam
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.codec import snappy_decode
 from aiokafka.consumer import fetcher
-from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
+from aiokafka.record.util import calc_crc32c
+
+BATCH_BYTES_MAX = 32 * 1024 * 1024
+"""Unpacked: 32 times what a topic takes packed. 48 KB can be told to become 50 MB, or 1 GB."""
+
+BATCH_RECORDS_MAX = 100_000
+"""An empty record takes 7 bytes unpacked, and 500 as an object."""
+
+ANSWER_BYTES_MAX = 8 * 1024 * 1024
+"""Once so much of a partition is unpacked, the rest is fetched again: there may be many batches."""
+
+SNAPPY = 2
+CODECS = {1: cramjam.gzip, 3: cramjam.lz4, 4: cramjam.zstd}
+
+HEAD_BYTES, LENGTH_AT, FOLLOWS_LENGTH = 61, 8, 12
+MAGIC_AT, CRC_AT, ATTRIBUTES_AT, COUNT_AT = 16, 17, 21, 57
+CODEC_MASK, MAGIC = 0x07, 2
+"""Of a batch's layout: the fields that are looked at, or change when it is unpacked."""
 
 
 class Drained(NamedTuple):
@@ -66,7 +89,7 @@ class AnyNames(_DefaultRecordBatchPy):  # type: ignore[misc] # the client is not
 
 
 class Batches(_MemoryRecordsPy):  # type: ignore[misc] # the client is not typed
-    """The batches of one answer of the broker, and where the last one ends."""
+    """The batches of one answer of the broker, each as it is without compression."""
 
     def __init__(self, data: bytes) -> None:
         """Stand before the first one."""
@@ -74,10 +97,11 @@ class Batches(_MemoryRecordsPy):  # type: ignore[misc] # the client is not typed
         self.behind = 0
         self._last: bytearray | memoryview = bytearray()
         self._again = False
+        self._unpacked_bytes = 0
 
     def has_next(self) -> bool:
-        """Tell whether there is another one."""
-        return self._again or bool(super().has_next())
+        """Tell whether there is another one to be unpacked now."""
+        return self._again or (super().has_next() and self._unpacked_bytes < ANSWER_BYTES_MAX)
 
     def next_batch(self) -> Any:
         """Return the next one, or the last one with names of any bytes."""
@@ -87,7 +111,11 @@ class Batches(_MemoryRecordsPy):  # type: ignore[misc] # the client is not typed
         self._last = self._next_slice
         batch = super().next_batch()
         self.behind = batch.next_offset
-        return batch
+        if self._last[MAGIC_AT] < MAGIC or not batch.compression_type or not batch.validate_crc():
+            return batch
+        self._last = _unpacked(bytes(self._last), batch.compression_type)
+        self._unpacked_bytes += len(self._last)
+        return DefaultRecordBatch(self._last)
 
     def repeat(self) -> None:
         """Give the last one again."""
@@ -120,6 +148,35 @@ class Unpacked(fetcher.PartitionRecords):  # type: ignore[misc] # the client is 
                 self._records.repeat()
             else:
                 return
+
+
+def _unpacked(packed: bytes, codec: int) -> bytearray:
+    """Return a batch as it would be without compression."""
+    (count,) = struct.unpack_from(">i", packed, COUNT_AT)
+    if count > BATCH_RECORDS_MAX:
+        raise CorruptRecordException(f"a batch of {count} records; {BATCH_RECORDS_MAX} may be")
+    batch = bytearray(packed[:HEAD_BYTES])
+    batch += _payload(packed[HEAD_BYTES:], codec)
+    (attributes,) = struct.unpack_from(">h", batch, ATTRIBUTES_AT)
+    struct.pack_into(">h", batch, ATTRIBUTES_AT, attributes & ~CODEC_MASK)
+    struct.pack_into(">i", batch, LENGTH_AT, len(batch) - FOLLOWS_LENGTH)
+    struct.pack_into(">I", batch, CRC_AT, calc_crc32c(memoryview(batch)[ATTRIBUTES_AT:]))
+    return batch
+
+
+def _payload(packed: bytes, codec: int) -> bytes:
+    if codec == SNAPPY:
+        return bytes(snappy_decode(packed))  # by its format no more than 22 times as large
+    if codec not in CODECS:
+        raise UnsupportedCodecError(f"compressed by an unknown codec, {codec}")
+    with mmap.mmap(-1, BATCH_BYTES_MAX) as room:  # takes memory only where it is written to
+        try:
+            size = CODECS[codec].decompress_into(packed, room)
+        except cramjam.DecompressionError as error:
+            raise CorruptRecordException(
+                f"does not unpack, or to more than {BATCH_BYTES_MAX} bytes: {error}"
+            ) from error
+        return room[:size]
 
 
 fetcher.MemoryRecords = Batches

@@ -1,21 +1,25 @@
-"""Raw records of every codec and with any names, on real servers."""
+"""Raw records of every codec, with any names, and one that cannot be read, on real servers."""
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 
+from processor import lane
 from processor.emit import topics
+from processor.ingest import unpack
 from processor.local.port import free_port
 from processor.settings import Settings
 from tests.integration import ops
-from tests.integration.test_worker import ask, login, published, running, until
+from tests.integration.test_worker import admin, ask, login, published, running, until
 from tests.unit.batches import Name, builder
 
+MEBIBYTE = 1024 * 1024
 pytestmark = pytest.mark.timeout(90)
 
 
@@ -68,3 +72,29 @@ async def test_a_header_whose_name_is_no_text_is_passed_over(settings: Settings)
     send(settings, 0, event())
     async with running(settings):
         await until(lambda: stored(settings, 0) == 2, "both entries")
+
+
+async def test_what_unpacks_without_bounds_stops_its_lane_until_it_is_given_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other lane goes on; records deleted before the named offset let it go on, with a gap."""
+    monkeypatch.setattr(lane, "STOPPED_SECONDS", 1.0)
+    monkeypatch.setattr(unpack, "BATCH_BYTES_MAX", MEBIBYTE)
+    bomb = {"compression.type": "gzip", "message.max.bytes": 2 * MEBIBYTE}
+    send(settings, 1, event())
+    send(settings, 1, bytes(MEBIBYTE + 1), **bomb)
+    send(settings, 1, event())
+    async with running(settings) as worker:
+        reason = re.compile("cannot be read at offset 1: .* delete records before offset 2$")
+        await until(lambda: bool(reason.search(worker.readiness()[1])), "its reason")
+        send(settings, 0, event())
+        await until(lambda: stored(settings, 0) == 1, "the other lane's entry")
+        assert stored(settings, 1) == 1
+        name = settings.topic("raw.identity")
+        client = admin(settings)
+        for deleted in client.delete_records([TopicPartition(name, 1, 2)]).values():
+            deleted.result()
+        await until(lambda: stored(settings, 1) == 2, "the entry behind it")
+        await until(lambda: worker.readiness()[0], "all lanes flow")
+    assert ask(settings, "SELECT partition, from_offset, to_offset FROM source_gaps") == [(1, 1, 2)]
+    assert len(published(settings)) == 3

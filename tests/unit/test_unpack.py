@@ -1,4 +1,4 @@
-"""Unpacking what was fetched: every codec, any names, nothing raised."""
+"""Unpacking what was fetched: every codec, any names, nothing too large, nothing raised."""
 
 import pytest
 from aiokafka import TopicPartition
@@ -59,3 +59,34 @@ def test_it_raises_for_whoever_notes_nothing() -> None:
     assert next(records).offset == 0
     with pytest.raises(CorruptRecordException):
         next(records)
+
+
+@pytest.mark.parametrize("codec", [GZIP, LZ4, ZSTD])
+def test_a_batch_that_becomes_too_large_is_not_unpacked(
+    codec: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound is of what it is unpacked: up to it everything passes."""
+    monkeypatch.setattr(unpack, "BATCH_BYTES_MAX", 100_000)
+    offsets, note = read(
+        batch(0, b"a" * 99_000, codec=codec), batch(1, b"b" * 101_000, codec=codec)
+    )
+    assert (offsets, note.through, note.behind) == ([0], 1, 2)
+    assert "100000 bytes" in str(note.error)
+
+
+def test_a_batch_of_too_many_records_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs more than its bytes."""
+    monkeypatch.setattr(unpack, "BATCH_RECORDS_MAX", 2)
+    offsets, note = read(batch(0, b"a" * 50, b"b" * 50, b"c" * 50, codec=GZIP))
+    assert (offsets, note.through) == ([], 0)
+    assert "3 records" in str(note.error)
+
+
+def test_many_large_batches_are_unpacked_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Reading ends at the bound of an answer, without an error, and goes on from there."""
+    monkeypatch.setattr(unpack, "ANSWER_BYTES_MAX", 150_000)
+    batches = [batch(base, b"a" * 100_000, codec=GZIP) for base in range(5)]
+    assert read(*batches) == ([0, 1], unpack.Drained(PLACE, 0, 2, 3, None))
+    assert read(*batches[2:], at=2)[0] == [2, 3]
