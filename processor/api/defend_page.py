@@ -127,15 +127,16 @@ async def _evidence(services: Services, viewer: Viewer, finding: Finding) -> dic
         return {"rows": [], "more": 0, "evidence": ""}
     query = shown.evidence_query(finding)
     now, oldest = await services.oldest()
-    page = await search.page(
-        services.reader,
-        viewer.org_id,
-        query.at(now),
-        before=None,
-        limit=EVIDENCE_ROWS,
-        budget_seconds=services.settings.serve.search_seconds,
-        oldest=oldest,
-    )
+    async with services.searches.taken(viewer.org_id):
+        page = await search.page(
+            services.reader,
+            viewer.org_id,
+            query.at(now),
+            before=None,
+            limit=EVIDENCE_ROWS,
+            budget_seconds=services.settings.serve.search_seconds,
+            oldest=oldest,
+        )
     return {
         "rows": [view.row(query, entry) for entry in page.entries],
         "more": len(finding["evidence"]["seqs"]) - len(page.entries),

@@ -84,7 +84,8 @@ async def entries(
     goes on from there. Hub Audit's own entries are left out unless they are asked for.
     """
     query = parse(filter)
-    found, following = await look(services, viewer, query, limit=limit, cursor=cursor)
+    async with services.searches.taken(viewer.org_id):
+        found, following = await look(services, viewer, query, limit=limit, cursor=cursor)
     await services.self_audit.viewed(viewer, query, len(found.entries))
     lines = [render_entry(entry) for entry in found.entries]
     if NDJSON_TYPE in accept:
@@ -159,7 +160,8 @@ async def read_feed(
 @router.get("/v1/ranges")
 async def ranges(viewer: Reading, services: Serving) -> Response:
     """Return how many entries there are per day and per range of numbers, to check a copy by."""
-    found = await feed.ranges(services.reader, viewer.org_id)
+    async with services.searches.taken(viewer.org_id):
+        found = await feed.ranges(services.reader, viewer.org_id)
     await services.self_audit.polled(viewer, "ranges")
     parts = ("days", "seqs", "gaps")
     answer = {part: [row._asdict() for row in getattr(found, part)] for part in parts}
@@ -172,9 +174,10 @@ async def read_facets(viewer: Reading, services: Serving, filter: Filter = "") -
     query = parse(filter)
     now, oldest = await services.oldest()
     seconds = services.settings.serve.search_seconds
-    counted = await facets.facets(
-        services.reader, viewer.org_id, query.at(now), budget_seconds=seconds, oldest=oldest
-    )
+    async with services.searches.taken(viewer.org_id):
+        counted = await facets.facets(
+            services.reader, viewer.org_id, query.at(now), budget_seconds=seconds, oldest=oldest
+        )
     await services.self_audit.viewed(viewer, query, 0)
     found = {
         field.value: [{"value": each.value, "count": each.count} for each in counts]
@@ -198,15 +201,16 @@ async def read_histogram(
     begin, end = _aware(since) or oldest, _aware(until) or now
     if begin >= end:
         raise Problem("request_invalid", "until lies before since")
-    counted = await facets.histogram(
-        services.reader,
-        viewer.org_id,
-        query.at(now),
-        since=max(begin, oldest),
-        until=max(end, oldest),
-        bars=bars,
-        budget_seconds=services.settings.serve.search_seconds,
-    )
+    async with services.searches.taken(viewer.org_id):
+        counted = await facets.histogram(
+            services.reader,
+            viewer.org_id,
+            query.at(now),
+            since=max(begin, oldest),
+            until=max(end, oldest),
+            bars=bars,
+            budget_seconds=services.settings.serve.search_seconds,
+        )
     await services.self_audit.viewed(viewer, query, 0)
     found = [{"since": bar.since, "until": bar.until, "count": bar.count} for bar in counted]
     return _json({"bars": found, "searched_back_to": counted.searched_back_to})

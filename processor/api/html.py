@@ -98,7 +98,7 @@ async def refused(
         title=problem.kind.title,
         problem=problem,
         ways=ways,
-        again=isinstance(error, (Outage, SearchTooSlow)),
+        again=isinstance(error, (Outage, SearchTooSlow)) or problem.code == "too_many_requests",
         onward=LOGIN_PATHS.get(request.url.path, TO_LOG),
     )
     answer.headers.update(problem.headers)

@@ -1,17 +1,21 @@
-"""How often one client may ask, and how many long answers one organization gets at once.
+"""How often one client may ask, and how much of one organization is done at once.
 
 Each process keeps its own count: so many instances, so many times as much.
 """
 
+import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from weakref import WeakValueDictionary
 
 from processor.api.problems import Problem
 
 CLIENTS_MAX = 20_000
 PLACE_RETRY_SECONDS = 10
+TURN_SECONDS_MAX = 5.0
+"""How long to wait for a turn: most searches are done sooner, and people do not wait longer."""
 
 
 class Limits:
@@ -70,3 +74,29 @@ class Places:
             self._taken[org_id] -= 1
             if not self._taken[org_id]:
                 del self._taken[org_id]
+
+
+class Turns:
+    """As many as there are may be had by one organization; who comes later waits a little."""
+
+    def __init__(self, turns: int, what: str) -> None:
+        """Keep how many there are, and of what."""
+        self._turns, self._what = turns, what
+        # Whoever has a turn or waits for one holds the organization's: it goes with the last.
+        self._of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def taken(self, org_id: str) -> AsyncIterator[None]:
+        """Take a turn for the length of a block; raises Problem when none comes in time."""
+        turns = self._of.setdefault(org_id, asyncio.Semaphore(self._turns))
+        try:
+            async with asyncio.timeout(TURN_SECONDS_MAX):
+                await turns.acquire()
+        except TimeoutError as error:
+            detail = f"{self._turns} {self._what} of your organization are running already"
+            wait = str(round(TURN_SECONDS_MAX))
+            raise Problem("too_many_requests", detail, headers={"Retry-After": wait}) from error
+        try:
+            yield
+        finally:
+            turns.release()

@@ -105,10 +105,12 @@ async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
 async def _log(request: Request, viewer: Viewer, query: asked.Query, cursor: str) -> Response:
     services = entries.services_of(request)
     head = await feed.head(services.reader, viewer.org_id)
-    (found, following), overview = await asyncio.gather(
-        entries.look(services, viewer, query, limit=ROWS, cursor=cursor or None),
-        _overview(services, viewer, query),
-    )
+    async with services.searches.taken(viewer.org_id):
+        (found, following), overview = await asyncio.gather(
+            entries.look(services, viewer, query, limit=ROWS, cursor=cursor or None),
+            _overview(services, viewer, query),
+        )
+        culprits = [] if found.entries else await _culprits(services, viewer, query)
     await services.self_audit.viewed(viewer, query, len(found.entries))
     return html.page(
         "log.html",
@@ -124,7 +126,7 @@ async def _log(request: Request, viewer: Viewer, query: asked.Query, cursor: str
         searched_back_to=found.searched_back_to and view.instant(found.searched_back_to),
         narrower=view.narrower(query),
         complete=await _completeness(services),
-        culprits=[] if found.entries else await _culprits(services, viewer, query),
+        culprits=culprits,
         saved=await views.listed(services.control, viewer.org_id, viewer.subject),
         shows_own=query.shows_own,
         own=view.log_url(with_term(query, parse("category:audit").terms[0])),

@@ -9,7 +9,7 @@ from typing import Self
 
 from processor.api.access import VIEW, Viewer
 from processor.api.cursor import Cursors
-from processor.api.limits import Limits, Places
+from processor.api.limits import Limits, Places, Turns
 from processor.api.problems import Problem
 from processor.api.self_audit import SelfAudit
 from processor.api.tokens import Verifier
@@ -41,6 +41,7 @@ class Services:
     cursors: Cursors
     limits: Limits
     refusals: Limits
+    searches: Turns
     exports: Places
     tails: Places
     events: OwnEvents
@@ -71,6 +72,7 @@ class Services:
                     cursors,
                     Limits(serve.requests_per_second, serve.burst_requests),
                     Limits(REFUSALS_PER_SECOND, REFUSALS_BURST),
+                    Turns(serve.searches_at_once or max(1, serve.connections // 4), "searches"),
                     Places(serve.exports_at_once, "exports"),
                     Places(serve.tails_at_once, "live tails"),
                     events,

@@ -165,7 +165,7 @@ class Access(Section):
 
 
 class Serve(Section):
-    """The page and the API."""
+    """The page and the API; unless set, an organization searches once per four connections."""
 
     host: str = "127.0.0.1"
     port: Port = 8_080
@@ -175,6 +175,7 @@ class Serve(Section):
     requests_per_second: Annotated[float, Field(ge=0.1, le=10_000)] = 20.0
     burst_requests: Annotated[int, Field(ge=1, le=100_000)] = 100
     connections: Annotated[int, Field(ge=1, le=64)] = 8
+    searches_at_once: Annotated[int, Field(ge=1, le=64)] | None = None
     exports_at_once: Annotated[int, Field(ge=1, le=1_000)] = 4
     tails_at_once: Annotated[int, Field(ge=1, le=10_000)] = 50
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")

@@ -119,6 +119,11 @@ class Database:
         except TimeoutError:
             self._pool.terminate()
 
+    async def answers(self) -> None:
+        """Return when Postgres has answered; raises DatabaseOutage."""
+        async with self.connection() as connection:
+            await connection.execute("SELECT")
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """Lend a connection for single statements, each its own transaction."""

@@ -1,11 +1,13 @@
-"""How often one client may ask."""
+"""How often one client may ask, and whose turn it is."""
 
+import asyncio
 import time
 from contextlib import suppress
 
 import pytest
 
-from processor.api.limits import Limits
+from processor.api import limits as limits_module
+from processor.api.limits import Limits, Turns
 from processor.api.problems import Problem
 
 
@@ -33,3 +35,31 @@ def test_burst_passes_at_once_and_each_client_has_its_own() -> None:
         limits.take("ada")
     assert refused.value.headers == {"Retry-After": "10"}
     limits.take("bea")
+
+
+async def test_turns_are_each_organizations_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes later is refused after a while, others get in, and what is given back is had."""
+    monkeypatch.setattr(limits_module, "TURN_SECONDS_MAX", 0.05)
+    turns = Turns(1, "searches")
+    async with turns.taken("acme"), turns.taken("globex"):
+        with pytest.raises(Problem, match="1 searches of your organization are running already"):
+            async with turns.taken("acme"):
+                pass
+    async with turns.taken("acme"):
+        pass
+
+
+async def test_turns_that_nobody_has_are_not_kept() -> None:
+    """However many organizations there are: only those are known that search or wait."""
+    turns = Turns(1, "searches")
+    async with asyncio.timeout(5), turns.taken("acme"):
+        assert list(turns._of) == ["acme"]
+        waiting = asyncio.create_task(_taken(turns))
+        await asyncio.sleep(0)
+    await waiting
+    assert list(turns._of) == []
+
+
+async def _taken(turns: Turns) -> None:
+    async with turns.taken("acme"):
+        pass

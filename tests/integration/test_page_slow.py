@@ -1,0 +1,63 @@
+"""Searches that take long: whom they keep waiting, and what of them is shown all the same."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from secrets import token_hex
+
+import httpx
+import pytest
+
+from processor.demo.issuer import Person
+from tests.acceptance.site import GUS, OLIVIA, Site, site, stored
+from tests.integration.store import NOW, an_entry, query, until
+
+pytestmark = pytest.mark.timeout(120)
+
+ENTRIES = 400
+AT = NOW - timedelta(hours=13)
+PROBE_SECONDS = 3.0
+"""How long Kubernetes waits for an answer: ``deploy/kubernetes``."""
+
+SLOW = """CREATE OR REPLACE FUNCTION entry_search_text(e audit_entries) RETURNS SETOF text
+LANGUAGE sql VOLATILE ROWS 1 AS $$
+    SELECT e.action || CASE WHEN e.org_id = 'acme' THEN pg_sleep(0.02)::text ELSE '' END
+$$"""
+SIX_SEARCH = (
+    "SELECT count(*) >= 6 FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event = 'PgSleep'"
+)
+
+
+@pytest.fixture
+def served(kafka: str, postgres_dsn: str) -> Iterator[Site]:
+    """Give a server with many entries of one second, in whose text to look takes its time."""
+    stored(postgres_dsn, [an_entry(OLIVIA.org_id, f"e{n}", at=AT) for n in range(ENTRIES)])
+    query(postgres_dsn, SLOW)
+    prefix = f"ops{token_hex(4)}."
+    with site(kafka, postgres_dsn, prefix, HUB_AUDIT_SERVE_SEARCH_SECONDS="4.0") as running:
+        yield running
+
+
+def browser(served: Site, person: Person = OLIVIA) -> httpx.AsyncClient:
+    """Return somebody's client."""
+    headers = {"Authorization": f"Bearer {served.token(person)}"}
+    return httpx.AsyncClient(base_url=served.url, headers=headers, timeout=60)
+
+
+async def test_one_organizations_slow_searches_do_not_keep_the_others_out(served: Site) -> None:
+    """A few of them run at once, the rest are told so; others are served, and so is the probe."""
+    async with browser(served) as olivia, browser(served, GUS) as gus:
+        searching = [
+            asyncio.create_task(olivia.get("/log", params={"q": "created:2d nowhere"}))
+            for _ in range(12)
+        ]
+        await until(served.dsn, SIX_SEARCH)
+        for path in ("/readyz", "/v1/audit-entries"):
+            assert (await gus.get(path, timeout=PROBE_SECONDS)).status_code == 200
+        answers = await asyncio.gather(*searching)
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert {answer.status_code for answer in answers} == {200, 429}
+    assert "2 searches of your organization are running already" in refused[0].text
+    assert "Try again" in refused[0].text
+    assert refused[0].headers["retry-after"] == "5"
