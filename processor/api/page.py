@@ -110,7 +110,8 @@ async def _log(request: Request, viewer: Viewer, query: asked.Query, cursor: str
             entries.look(services, viewer, query, limit=ROWS, cursor=cursor or None),
             _overview(services, viewer, query),
         )
-        culprits = [] if found.entries else await _culprits(services, viewer, query)
+        nothing = not (found.entries or found.searched_back_to)
+        culprits = await _culprits(services, viewer, query) if nothing else []
     await services.self_audit.viewed(viewer, query, len(found.entries))
     return html.page(
         "log.html",
@@ -163,7 +164,7 @@ async def _overview(services: Services, viewer: Viewer, query: asked.Query) -> d
         "oldest": view.instant(oldest),
         "beyond_retention": since < oldest,
         "kept": view.days(services.settings.retention_days),
-        "counted_back_to": view.instant(max(reached)) if reached else None,
+        "counted_back_to": view.instant(min(max(reached), now)) if reached else None,
     }
 
 
@@ -187,15 +188,18 @@ async def _culprits(
     guilty = []
     for term in query.terms[:10]:
         rest = without(query, term)
-        found = await search.page(
-            services.reader,
-            viewer.org_id,
-            rest.at(now),
-            before=None,
-            limit=1,
-            budget_seconds=0.2,
-            oldest=oldest,
-        )
+        try:
+            found = await search.page(
+                services.reader,
+                viewer.org_id,
+                rest.at(now),
+                before=None,
+                limit=1,
+                budget_seconds=0.2,
+                oldest=oldest,
+            )
+        except SearchTooSlow:
+            continue  # it is only offered besides
         if found.entries:
             guilty.append((render(asked.Query((term,))), view.log_url(rest)))
     return guilty

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from processor.errors import SearchTooSlow
 from processor.store.reader import Reader
 from processor.store.sql import statements
 from processor.store.walk import TIMEOUT_SECONDS_MIN, Take, Walk, Window
@@ -69,7 +70,10 @@ async def count(
                 return stretch.window.until
             continue
         walk = Walk(stretch.window, now, left)
-        await walk.go(reader, org_id, counting.each)
+        try:
+            await walk.go(reader, org_id, counting.each)
+        except SearchTooSlow:  # what was counted before is right all the same
+            return walk.at
         if walk.searched_back_to is not None:
             return walk.searched_back_to
     return None

@@ -17,7 +17,7 @@ from processor.store.reader import Reader
 from schemas.query import Query
 
 FIRST_WINDOW = timedelta(days=1)
-WINDOW_MIN, WINDOW_MAX = timedelta(minutes=1), timedelta(days=3_660)
+WINDOW_MIN, WINDOW_MAX = timedelta(seconds=1), timedelta(days=3_660)
 GROWTH_MAX, SHRINKAGE_MAX = 16.0, 0.125
 STATEMENT_TARGET_SECONDS = 0.15
 """How long one window should take: short against a budget, long against a round trip."""
@@ -109,7 +109,7 @@ class Walk:
     def _narrow(self) -> None:
         """Go on with a much narrower window, if there is one."""
         if self._width <= WINDOW_MIN:
-            raise SearchTooSlow("the entries of one minute took longer than the budget")
+            raise SearchTooSlow("the entries of one second took longer than the budget")
         self._scale(SHRINKAGE_MAX)
 
     def _scale(self, factor: float) -> None:

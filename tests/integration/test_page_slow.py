@@ -1,6 +1,7 @@
 """Searches that take long: whom they keep waiting, and what of them is shown all the same."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from secrets import token_hex
@@ -10,11 +11,11 @@ import pytest
 
 from processor.demo.issuer import Person
 from tests.acceptance.site import GUS, OLIVIA, Site, site, stored
-from tests.integration.store import NOW, an_entry, query, until
+from tests.integration.store import NOW, an_entry, query, rendered, until
 
 pytestmark = pytest.mark.timeout(120)
 
-ENTRIES = 400
+ENTRIES = 150
 AT = NOW - timedelta(hours=13)
 PROBE_SECONDS = 3.0
 """How long Kubernetes waits for an answer: ``deploy/kubernetes``."""
@@ -61,3 +62,22 @@ async def test_one_organizations_slow_searches_do_not_keep_the_others_out(served
     assert "2 searches of your organization are running already" in refused[0].text
     assert "Try again" in refused[0].text
     assert refused[0].headers["retry-after"] == "5"
+
+
+async def test_counts_that_take_too_long_take_no_page_away(served: Site) -> None:
+    """What was found is shown, and of the counts it is said that there was no time for them."""
+    asked = {"q": f"created:{rendered(AT - timedelta(hours=1))}..{rendered(AT)} login"}
+    async with browser(served) as client:
+        answer = await client.get("/log", params=asked)
+    assert answer.status_code == 200
+    assert answer.text.count('<tr id="e-') == 50
+    assert re.search(r"0 entries since [^<]+Z: counting took too long", answer.text)
+
+
+async def test_condition_that_takes_too_long_to_do_without_is_none_to_blame(served: Site) -> None:
+    """Where nothing matches, the page does not fail over what is only offered besides."""
+    period = f"created:{rendered(AT - timedelta(hours=1))}..{rendered(AT)}"
+    async with browser(served) as client:
+        answer = await client.get("/log", params={"q": f"{period} outcome:failure nowhere"})
+    assert answer.status_code == 200
+    assert "Nothing here yet" in answer.text
