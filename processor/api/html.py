@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from processor.api import problems
 from processor.api.access import SUBSCRIBE, VIEW, Viewer, identified
+from processor.api.login import AFTER_CHARACTERS_MAX, CALLBACK
 from processor.api.problems import Problem
 from processor.api.view import Link
 from processor.errors import Outage, SearchTooSlow
@@ -21,7 +22,7 @@ STATIC = StaticFiles(directory=HERE / "static")
 
 TO_LOG = Link("Go to the log", "/log")
 TO_LOGIN = Link("Log in", "/login")
-LOGIN_PATHS = {"/login": None, "/callback": TO_LOGIN}
+LOGIN_PATHS = {"/login": None, CALLBACK: TO_LOGIN}
 """What goes wrong here is shown, with a way on: who is sent to the login would be back for ever."""
 
 _pages = Environment(
@@ -85,7 +86,7 @@ async def refused(
     """Show what went wrong, in the page's own words and with the right status, and ways out."""
     problem = problems.of(error)
     nobody = problem.code in ("token_missing", "token_invalid")
-    if nobody and request.url.path not in LOGIN_PATHS and not request.headers.get("authorization"):
+    if nobody and _is_led_to_login(request):
         return RedirectResponse(f"/login?{_next(request)}", 303)
     if viewer is None and problem.code == "permission_missing":
         viewer = await identified(request)
@@ -112,8 +113,16 @@ def _sections(viewer: Viewer | None) -> Iterator[Section]:
             yield section
 
 
+def _is_led_to_login(request: Request) -> bool:
+    """Tell whether somebody navigates: what a script fetches would begin a login and show none."""
+    navigates = request.headers.get("sec-fetch-mode", "navigate") == "navigate"
+    program = "authorization" in request.headers
+    return navigates and not program and request.url.path not in LOGIN_PATHS
+
+
 def _next(request: Request) -> str:
-    if request.method != "GET":
-        return ""
     query = f"?{request.url.query}" if request.url.query else ""
-    return urlencode({"next": request.url.path + query})
+    wanted = request.url.path + query
+    if request.method != "GET" or len(wanted) > AFTER_CHARACTERS_MAX:
+        return ""
+    return urlencode({"next": wanted})

@@ -21,8 +21,11 @@ from processor.settings import Settings
 
 router = APIRouter(include_in_schema=False)
 
+CALLBACK = "/callback"
 FLOW_COOKIE = "hub_audit_login"
 FLOW_SECONDS = 600
+"""How long a login may take; so long those are remembered that nobody comes back from."""
+
 FLOW_PARTS = 4
 AFTER_CHARACTERS_MAX = 3_000
 SESSION_BYTES_MAX = 3_900
@@ -43,7 +46,7 @@ LOGGED_OUT = """<!doctype html>
 @router.get("/login")
 async def login(
     request: Request,
-    wanted: Annotated[str, Query(alias="next", max_length=4_000)] = "/",
+    wanted: Annotated[str, Query(alias="next")] = "/",
     prompt: Annotated[Literal["", "select_account"], Query()] = "",
 ) -> Response:
     """Send somebody to the issuer, and remember where they wanted to go.
@@ -72,11 +75,11 @@ async def login(
     after = quote(_inside(wanted), safe="")
     # A browser drops a cookie of more than 4,096 bytes, and with it the login.
     flow = "|".join((state, nonce, verifier, after if len(after) <= AFTER_CHARACTERS_MAX else ""))
-    _set_cookie(answer, settings, FLOW_COOKIE, flow, FLOW_SECONDS)
+    _set_cookie(answer, settings, _flow_cookie(state), flow, FLOW_SECONDS, path=CALLBACK)
     return answer
 
 
-@router.get("/callback")
+@router.get(CALLBACK)
 async def callback(
     request: Request,
     code: Annotated[str, Query(max_length=4_000)] = "",
@@ -84,7 +87,7 @@ async def callback(
 ) -> Response:
     """Take somebody back from the issuer, with the token that their code is worth."""
     services = request.app.state.services
-    flow = request.cookies.get(FLOW_COOKIE, "").split("|")
+    flow = request.cookies.get(_flow_cookie(state), "").split("|")
     begun, nonce, verifier, after = flow if len(flow) == FLOW_PARTS else ("", "", "", "")
     if not state or not hmac.compare_digest(state.encode(), begun.encode()):
         raise Problem("token_invalid", "this login was not begun in this browser: begin again")
@@ -100,7 +103,7 @@ async def callback(
         )
     answer = RedirectResponse(_inside(unquote(after)), SEE_OTHER)
     _set_cookie(answer, services.settings, COOKIE, token, max(0, claims["exp"] - claims["iat"]))
-    answer.delete_cookie(FLOW_COOKIE)
+    answer.delete_cookie(_flow_cookie(state), path=CALLBACK)
     return answer
 
 
@@ -164,7 +167,12 @@ async def _exchanged(settings: Settings, code: str, verifier: str) -> tuple[str,
 
 
 def _redirect_uri(settings: Settings) -> str:
-    return f"{settings.serve.public_url.rstrip('/')}/callback"
+    return settings.serve.public_url.rstrip("/") + CALLBACK
+
+
+def _flow_cookie(state: str) -> str:
+    """Return the name of a login's cookie: those of several tabs are not in each other's way."""
+    return f"{FLOW_COOKIE}_{state[:8]}"
 
 
 def _inside(path: str) -> str:
@@ -173,7 +181,9 @@ def _inside(path: str) -> str:
     return path if own else "/"
 
 
-def _set_cookie(answer: Response, settings: Settings, name: str, value: str, seconds: int) -> None:
+def _set_cookie(
+    answer: Response, settings: Settings, name: str, value: str, seconds: int, *, path: str = "/"
+) -> None:
     answer.set_cookie(
         name,
         value,
@@ -181,5 +191,5 @@ def _set_cookie(answer: Response, settings: Settings, name: str, value: str, sec
         httponly=True,
         samesite="lax",
         secure=settings.serve.public_url.startswith("https://"),
-        path="/",
+        path=path,
     )

@@ -142,3 +142,15 @@ def test_acknowledging_takes_it_from_the_open_ones(
     reader.open("/defend?status=acknowledged")
     expect(page.get_by_role("link", name=label, exact=True)).to_have_count(1)
     context.close()
+
+
+def test_dashboard_left_open_leads_to_the_login(browser: Browser, attacked: Site) -> None:
+    """When the session has ended, it shows no counts of before, and one login is begun."""
+    context = browser.new_context()
+    reader = Reader(context, attacked, OLIVIA)
+    reader.open("/defend")
+    context.clear_cookies()
+    expect(reader.page.get_by_role("link", name="Olivia Owner")).to_be_visible(timeout=10_000)
+    logins = [each for each in context.cookies() if each["name"].startswith("hub_audit_login")]
+    assert len(logins) == 1
+    context.close()

@@ -38,7 +38,7 @@ async def test_login_leads_to_where_one_wanted_to_go(place: Place) -> None:
         assert page.url.params["q"] == '"Zürich 東京"'
         assert "Olivia Owner" in page.text
         assert (await client.get(LOG)).status_code == 200
-        assert FLOW_COOKIE not in client.cookies
+        assert FLOW_COOKIE not in str(client.cookies)
 
 
 async def test_session_that_ended_is_renewed_without_a_click(place: Place) -> None:
@@ -98,9 +98,10 @@ async def test_login_begun_elsewhere_is_refused(place: Place) -> None:
         state = parse_qs(urlsplit(back).query)["state"][0]
         for wrong in ("", "?code=x", f"?state={state}", f"?code=x&state={state}", "?error=denied"):
             assert (await client.get(f"/callback{wrong}")).status_code == 401, wrong
-        flow = client.cookies[FLOW_COOKIE]
+        name = f"{FLOW_COOKIE}_{state[:8]}"
+        flow = client.cookies[name]
         assert (await client.get(back)).status_code == 303
-        client.cookies.set(FLOW_COOKIE, flow)
+        client.cookies.set(name, flow)
         assert (await client.get(back)).status_code == 401
         assert COOKIE not in victim.cookies
 

@@ -27,6 +27,36 @@ async def test_failed_login_is_shown(place: Place) -> None:
         assert 'href="/login"' in refused.text
 
 
+async def test_tabs_log_in_beside_each_other(place: Place) -> None:
+    """Two logins begun at once in one browser both end, each where it was begun."""
+    async with place.browser() as client:
+        begun = [await followed(client, await client.get(path)) for path in ("/log", "/defend")]
+        backs = [await chosen(client, at_issuer, OLIVIA) for at_issuer in begun]
+        landed = [await client.get(back) for back in backs]
+    assert [answer.headers.get("location") for answer in landed] == ["/log", "/defend"]
+
+
+async def test_only_who_navigates_is_led_to_the_login(place: Place) -> None:
+    """What a script fetches after the session has ended is told so, and begins no login."""
+    async with place.browser() as client:
+        for path in ("/log", "/defend"):
+            refused = await client.get(path, headers={"Sec-Fetch-Mode": "cors"})
+            assert (refused.status_code, "location" in refused.headers) == (401, False)
+            led = await client.get(path, headers={"Sec-Fetch-Mode": "navigate"})
+            assert led.headers["location"].startswith("/login?next=")
+        assert not client.cookies
+
+
+async def test_address_too_long_to_come_back_to_hinders_no_login(place: Place) -> None:
+    """Who asked for that much logs in all the same, and begins at the first page."""
+    long = "東" * 1_500
+    async with place.browser() as client:
+        landed = await client.get("/log", params={"q": f'"{long}"'})
+        assert landed.headers["location"] == "/login?"
+        sent = await client.get("/login", params={"next": f"/log?q={long}"})
+        assert sent.headers["location"].startswith(f"{place.issuer.url}/authorize?")
+
+
 async def test_page_without_a_login_says_so(place: Place) -> None:
     """Where no issuer is set up to log in at, a browser is told, and not sent back to the login."""
     access = place.settings.access.model_copy(update={"authorize_url": ""})

@@ -183,6 +183,8 @@ if (fresh.length) {
   setInterval(async () => {
     if (document.hidden) return;
     const answer = await fetch(location.pathname + location.search).catch(() => null);
+    // What is shown would get old unsaid; who goes there again is led to the login.
+    if (answer?.status === 401) return location.reload();
     if (!answer?.ok || answer.redirected) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of fresh) {
