@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlencode
 
+import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import StreamingResponse
 
@@ -114,32 +115,40 @@ def _order(
 @router.get("/v1/exports/manifest", dependencies=[Bounded])
 async def manifest(
     request: Request, viewer: Exporter, order: Annotated[Order, Depends(_order)]
-) -> dict[str, Any]:
-    """Return what a complete export has: rows, SHA-256 of its bytes when unpacked, numbers."""
+) -> StreamingResponse:
+    """Return what a complete export has: rows, SHA-256 of its bytes when unpacked, numbers.
+
+    That takes as long as the export did. Ends of lines come meanwhile, before the JSON, so that
+    nobody on the way gives up waiting.
+    """
     services = _services(request)
     await _insist_on_whole(services, order)
     await services.self_audit.viewed(viewer, parse(order.filter), 0)
-    return await _summed(order, services, viewer.org_id)
+    summed = _summed(order, services, viewer.org_id)
+    return StreamingResponse(summed, media_type="application/json")
 
 
-async def _summed(order: Order, services: Services, org_id: str) -> dict[str, Any]:
-    """Return the manifest of an export."""
+async def _summed(order: Order, services: Services, org_id: str) -> AsyncIterator[bytes]:
+    """Yield the end of a line for each piece of an export, and then its manifest."""
     rows, digest, firsts, lasts = 0, sha256(), [], []
     async for piece in order.pieces(services, org_id):
         rows += piece.rows
         digest.update(piece.text)
+        yield b"\n"
         if piece.first_seq is not None and piece.last_seq is not None:
             firsts.append(piece.first_seq)
             lasts.append(piece.last_seq)
-    return {
-        "org_id": org_id,
-        **order.described(),
-        "rows": rows,
-        "sha256": digest.hexdigest(),
-        "first_seq": min(firsts, default=None),
-        "last_seq": max(lasts, default=None),
-        "apostrophes": RULE if order.form == "csv" else None,
-    }
+    yield orjson.dumps(
+        {
+            "org_id": org_id,
+            **order.described(),
+            "rows": rows,
+            "sha256": digest.hexdigest(),
+            "first_seq": min(firsts, default=None),
+            "last_seq": max(lasts, default=None),
+            "apostrophes": RULE if order.form == "csv" else None,
+        }
+    )
 
 
 async def _insist_on_whole(services: Services, order: Order) -> None:

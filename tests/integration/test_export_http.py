@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from hashlib import sha256
 from secrets import token_hex
+from urllib.parse import urlencode
 
 import httpx
 import psycopg
@@ -20,6 +21,9 @@ pytestmark = pytest.mark.timeout(90)
 
 CSV, NDJSON = "/v1/audit-entries.csv", "/v1/audit-entries.ndjson"
 ENTRIES = 7
+MANIFEST = "/v1/exports/manifest?" + urlencode(
+    {"at": NOW.isoformat(), "through_seq": ENTRIES, "filter": "created:7d"}
+)
 WAITING = (
     "SELECT count(*) {} 0 FROM pg_stat_activity"
     " WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -54,7 +58,10 @@ def test_download_is_what_its_manifest_says(served: Site) -> None:
         for path in (CSV, f"{CSV}?columns=all", NDJSON, f"{CSV}?filter=created:2d"):
             plain = client.get(path, headers={"Accept-Encoding": "identity"})
             packed = client.get(path, headers={"Accept-Encoding": "gzip"})
-            proof = manifest_of(client, plain).json()
+            answer = manifest_of(client, plain)
+            assert answer.headers["content-type"] == "application/json"
+            assert answer.content.startswith(b"\n")  # something comes before all is worked out
+            proof = answer.json()
             assert "content-encoding" not in plain.headers
             assert packed.headers["content-encoding"] == "gzip"
             assert packed.content == plain.content
@@ -98,13 +105,14 @@ def test_refusals_are_problems_and_no_broken_files(served: Site) -> None:
     assert kept.json()["rows"] == 1
 
 
+@pytest.mark.parametrize("path", [CSV, MANIFEST])
 async def test_a_client_that_goes_away_takes_its_query_along(
-    served: Site, postgres_dsn: str
+    served: Site, postgres_dsn: str, path: str
 ) -> None:
-    """The database works no longer for a download that nobody reads any more."""
+    """The database works no longer for a download that nobody reads any more, or its manifest."""
     with psycopg.connect(postgres_dsn) as holder:
         holder.execute("LOCK TABLE audit_entries IN ACCESS EXCLUSIVE MODE")
-        with browser(served) as client, client.stream("GET", CSV) as answer:
+        with browser(served) as client, client.stream("GET", path) as answer:
             assert answer.status_code == 200
             await until(postgres_dsn, WAITING.format(">"))
         await until(postgres_dsn, WAITING.format("="))
