@@ -238,6 +238,7 @@ def pivot(query: Query, field: Field, text: str, *, negated: bool = False) -> st
 def row(query: Query, entry: Entry) -> dict[str, Any]:
     """Return an entry as a line of the table."""
     actor, target = entry["actor"], entry["target"]
+    behalf = actor.get("on_behalf_of", {})
     action = CATALOGUE[entry["action"]]
     return {
         "entry": entry,
@@ -249,6 +250,7 @@ def row(query: Query, entry: Entry) -> dict[str, Any]:
         "actor": visible(
             actor.get("email") or actor.get("name") or actor.get("id") or actor["type"]
         ),
+        "behalf": visible(behalf.get("email") or behalf.get("id") or ""),
         "target": visible(target.get("name") or target.get("email") or target.get("id") or ""),
         "address": visible(entry.get("ip") or entry.get("ip_raw") or ""),
     }
@@ -289,6 +291,7 @@ def around(entry: Entry, retention_days: int) -> list[Link]:
 def facts(query: Query, entry: Entry) -> list[Fact]:
     """Return an entry's fields with their names, and the links that pivot on each, if any do."""
     actor, target = entry["actor"], entry["target"]
+    behalf = actor.get("on_behalf_of", {})
     given: list[tuple[str, object, Field | None]] = [
         ("Happened", entry["occurred_at"], None),
         ("Arrived", entry["recorded_at"], None),
@@ -301,15 +304,14 @@ def facts(query: Query, entry: Entry) -> list[Fact]:
         ("Actor ID", actor.get("id"), Field.ACTOR),
         ("Actor name", actor.get("name"), None),
         ("Actor type", actor["type"], None),
+        ("On behalf of", behalf.get("email"), Field.ACTOR),
+        ("On behalf of ID", behalf.get("id"), Field.ACTOR),
         ("Target type", target["type"], Field.TARGET_TYPE),
         ("Target ID", target.get("id"), Field.TARGET),
         ("Target name", target.get("name"), Field.TARGET),
         ("Target email", target.get("email"), Field.TARGET),
-        (
-            "IP address",
-            entry.get("ip") or entry.get("ip_raw"),
-            Field.IP if entry.get("ip") else None,
-        ),
+        ("IP address", entry.get("ip"), Field.IP),
+        ("IP address as sent", entry.get("ip_raw"), None),
         ("User agent", entry.get("user_agent"), None),
         ("Session", entry.get("session_id"), Field.SESSION),
         ("Request", entry.get("request_id"), Field.REQUEST),

@@ -83,9 +83,13 @@ _FREE = {
     "request ID": "e.request_id",
     "correlation ID": "e.correlation_id",
     "details": "(e.details::text)",
+    "on behalf of ID": "(x.actor_on_behalf_of ->> 'id')",
+    "on behalf of": "(x.actor_on_behalf_of ->> 'email')",
+    "IP address as sent": "x.ip_raw",
 }
 _CONTEXT = """, json_to_record(e.context) AS x (
-    actor_name text, target_name text, target_email text, outcome_reason text, user_agent text
+    actor_name text, target_name text, target_email text, outcome_reason text, user_agent text,
+    actor_on_behalf_of json, ip_raw text
 )"""
 
 SIX = ("timestamp", "actor email", "action", "target type", "target ID", "IP address")

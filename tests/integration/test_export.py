@@ -71,6 +71,20 @@ async def test_csv_has_the_six_columns_newest_first(postgres_dsn: str) -> None:
     ]
 
 
+async def test_all_columns_say_for_whom_and_what_was_no_address(postgres_dsn: str) -> None:
+    """On whose behalf somebody acted is there, and an address as it was sent where it was none."""
+    support = {"type": "support", "id": "s7", "on_behalf_of": {"id": "u9", "email": "b@x.example"}}
+    entry = an_entry("acme", "e", actor=support, ip_raw="unknown, 10.0.0.1")
+    del entry["ip"]
+    await stored(postgres_dsn, entry)
+    async with reading(postgres_dsn) as reader:
+        text = await joined(export.csv(reader, "acme", parse(""), Extent(OLDEST, EVERYTHING), ALL))
+    columns, line = cells(text)
+    found = dict(zip(columns, line, strict=True))
+    assert (found["on behalf of ID"], found["on behalf of"]) == ("u9", "b@x.example")
+    assert (found["IP address"], found["IP address as sent"]) == ("", "unknown, 10.0.0.1")
+
+
 @pytest.mark.parametrize("form", [export.csv, export.ndjson])
 async def test_page_takes_longer_than_others_may(
     postgres_dsn: str, monkeypatch: pytest.MonkeyPatch, form: Callable[..., AsyncIterator[Piece]]
