@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from processor.api import entries, html, problems, view
-from processor.api.access import EXPORT, VIEW, Viewer, require
+from processor.api.access import EXPORT, SUBSCRIBE, VIEW, Viewer, require
 from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.errors import SearchTooSlow
@@ -129,6 +129,7 @@ async def _log(request: Request, viewer: Viewer, query: asked.Query, cursor: str
         complete=await _completeness(services),
         culprits=culprits,
         saved=await views.listed(services.control, viewer.org_id, viewer.subject),
+        may_share=SUBSCRIBE in viewer.permissions,
         shows_own=query.shows_own,
         own=view.log_url(with_term(query, parse("category:audit").terms[0])),
     )
