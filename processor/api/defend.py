@@ -23,6 +23,8 @@ from schemas.finding import RuleName, Severity, Status
 router = APIRouter(tags=["defend"])
 
 FINDINGS_MAX, FINDINGS_DEFAULT = 1_000, 50
+EVIDENCE_MAX = 2**31 - 1
+"""What the store can hold of a count."""
 
 
 class Asked(BaseModel):
@@ -70,12 +72,18 @@ async def finding(viewer: Reading, services: Serving, finding_id: UUID) -> Respo
 
 
 @router.post("/v1/findings/{finding_id}/acknowledge")
-async def acknowledge(viewer: Noting, services: Serving, finding_id: UUID) -> Response:
+async def acknowledge(
+    viewer: Noting,
+    services: Serving,
+    finding_id: UUID,
+    evidence: Annotated[int | None, Query(ge=1, le=EVIDENCE_MAX)] = None,
+) -> Response:
     """Take note of a finding as it is now; when it grows it is open again.
 
-    It is itself an entry of the log.
+    With ``evidence``, how many entries and reports of it were seen, it stays open when it has
+    grown meanwhile. It is itself an entry of the log.
     """
-    return _json(shown(await noted(services, viewer, finding_id)))
+    return _json(shown(await noted(services, viewer, finding_id, evidence)))
 
 
 async def look(
@@ -113,8 +121,11 @@ async def one(services: Services, viewer: Viewer, finding_id: UUID) -> Kept:
     return kept
 
 
-async def noted(services: Services, viewer: Viewer, finding_id: UUID) -> Kept:
-    """Take note of a finding, once that is in the log; raises Problem when there is none."""
+async def noted(services: Services, viewer: Viewer, finding_id: UUID, evidence: int | None) -> Kept:
+    """Take note of a finding, or of so much of it, once that is in the log.
+
+    Raises Problem when there is none.
+    """
     kept = await findings.one(services.reader, viewer.org_id, finding_id)
     if kept is None:
         raise Problem("not_found", "Your organization has no finding of this id.")
@@ -122,7 +133,9 @@ async def noted(services: Services, viewer: Viewer, finding_id: UUID) -> Kept:
         return kept
     await services.self_audit.acknowledged(viewer, str(finding_id), kept.finding["rule"])
     who = viewer.email or viewer.name or viewer.subject
-    now_kept = await findings.acknowledge(services.control, viewer.org_id, finding_id, who)
+    now_kept = await findings.acknowledge(
+        services.control, viewer.org_id, finding_id, who, evidence
+    )
     return now_kept or kept
 
 

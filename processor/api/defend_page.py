@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, cast, get_args
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from processor.api import defend, html, problems, view
@@ -25,6 +25,8 @@ SECTION = "/defend"
 ROWS = 50
 EVIDENCE_ROWS = 10
 SEE_OTHER = 303
+
+Seen = Annotated[int | None, Form(ge=1, le=defend.EVIDENCE_MAX)]
 
 
 @router.get(SECTION)
@@ -73,12 +75,12 @@ async def one(request: Request, finding_id: UUID) -> Response:
 
 
 @router.post(SECTION + "/{finding_id}/acknowledge")
-async def acknowledge(request: Request, finding_id: UUID) -> Response:
-    """Take note of a finding, and show it as it is then."""
+async def acknowledge(request: Request, finding_id: UUID, seen: Seen = None) -> Response:
+    """Take note of what was seen of a finding, and show it as it is then."""
 
     async def answer(viewer: Viewer, services: Services) -> Response:
         """Do it."""
-        await defend.noted(services, viewer, finding_id)
+        await defend.noted(services, viewer, finding_id, seen)
         return RedirectResponse(f"{SECTION}/{finding_id}", SEE_OTHER)
 
     return await _answered(request, ACKNOWLEDGE, answer)

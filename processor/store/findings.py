@@ -237,10 +237,15 @@ async def reports(reader: Reader, finding: Finding) -> list[dict[str, Any]]:
     return [orjson.loads(row["report"]) for row in rows]
 
 
-async def acknowledge(db: Database, org_id: str, finding_id: UUID, who: str) -> Kept | None:
-    """Note that somebody took note of a finding as it is; None when there is none."""
+async def acknowledge(
+    db: Database, org_id: str, finding_id: UUID, who: str, evidence: int | None = None
+) -> Kept | None:
+    """Note that somebody took note of a finding; None when there is none.
+
+    ``evidence`` is how much of it they saw, None for all that there is by now.
+    """
     async with db.connection() as connection:
-        row = await connection.fetchrow(_SQL["acknowledge"], org_id, finding_id, who)
+        row = await connection.fetchrow(_SQL["acknowledge"], org_id, finding_id, who, evidence)
     return None if row is None else _kept(row)
 
 

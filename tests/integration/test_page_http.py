@@ -149,6 +149,23 @@ async def test_another_site_takes_no_note_of_a_finding(served: Site) -> None:
     assert noted.json()["status"] == "acknowledged"
 
 
+async def test_note_is_taken_of_what_the_page_showed(served: Site) -> None:
+    """A finding that grew while somebody read its page stays open; so it does over the API."""
+    path, headers = f"/defend/{UUID(int=4)}", {"Origin": served.url}
+    async with opened(served.dsn, role=FORWARDER) as db:
+        await findings.keep(db, [a_finding(4, [1])])
+        with browser(served) as client:
+            (seen,) = findall(r'name="seen" value="(\d+)"', client.get(path).text)
+            await findings.keep(db, [a_finding(4, [1, 2])])
+            noted = client.post(f"{path}/acknowledge", data={"seen": seen}, headers=headers)
+            assert noted.headers["location"] == path
+            assert "it has grown since" in client.get(path).text
+            address = f"/v1/findings/{UUID(int=4)}/acknowledge"
+            for evidence, status in ((1, "open"), (2, "acknowledged")):
+                answer = client.post(address, params={"evidence": evidence}, headers=headers)
+                assert answer.json()["status"] == status
+
+
 def test_search_that_is_too_slow_offers_to_narrow_it(served: Site) -> None:
     """Who looks for too much is told so, not that the log is away, and how to look for less."""
     with psycopg.connect(served.dsn) as holder, browser(served) as client:

@@ -124,6 +124,17 @@ async def test_an_acknowledged_finding_is_open_again_when_it_is_worse(
     assert noted.finding["status"] == "acknowledged"
 
 
+async def test_note_is_taken_of_what_was_seen_alone(db: Database, reader: Reader) -> None:
+    """What came since is not acknowledged by it, nor is what is yet to come."""
+    await findings.keep(db, [a_finding(seqs=[*range(1, 12)])])
+    for seen, status in ((10, "open"), (99, "acknowledged")):
+        kept = await findings.acknowledge(db, "acme", UUID(ID), "Olivia", seen)
+        assert kept is not None
+        assert kept.finding["status"] == status
+    await findings.keep(db, [a_finding(seqs=[*range(1, 13)])])
+    assert len(await findings.listed(reader, "acme", Wanted(acknowledged=False), limit=10)) == 1
+
+
 async def test_no_other_organization_sees_a_finding(db: Database, reader: Reader) -> None:
     """Neither listed nor by its id nor by acknowledging it."""
     await findings.keep(db, [a_finding()])

@@ -142,11 +142,11 @@ WHERE a.org_id = $1 AND a.alert_id = ANY($2::text[]) AND a.occurred_at BETWEEN $
 ORDER BY a.occurred_at, a.alert_id LIMIT 100;
 
 -- name: acknowledge
--- Somebody took note of a finding as it is now.
+-- Somebody took note of a finding as it was with so much evidence, or else as it is now.
 UPDATE findings AS f SET
     acknowledged_at = now(),
     acknowledged_by = $3,
-    acknowledged_evidence = cardinality(f.seqs) + cardinality(f.alerts),
+    acknowledged_evidence = least($4, cardinality(f.seqs) + cardinality(f.alerts)),
     version = f.version + 1,
     changed_at = now()
 WHERE f.org_id = $1 AND f.finding_id = $2
