@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
@@ -16,6 +17,7 @@ from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.query import parse, render, suggest
 from processor.store import facets, feed, search
+from processor.store.reader import T, whole
 from processor.store.search import Found
 from schemas import query as asked
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
@@ -25,6 +27,9 @@ from schemas.entry import render as render_entry
 router = APIRouter(tags=["log"])
 
 ENTRIES_MAX, ENTRIES_DEFAULT = 10_000, 50
+LARGE_ENTRIES = 1_000
+"""A page of more is held in memory by a few requests of an organization alone."""
+
 SEQ_MAX = 2**63 - 2
 """What Postgres can still count one further from."""
 BARS_MAX = 60
@@ -84,29 +89,42 @@ async def entries(
     goes on from there. Hub Audit's own entries are left out unless they are asked for.
     """
     query = parse(filter)
-    async with services.searches.taken(viewer.org_id):
-        found, following = await look(services, viewer, query, limit=limit, cursor=cursor)
-    await services.self_audit.viewed(viewer, query, len(found.entries))
-    lines = [render_entry(entry) for entry in found.entries]
-    if NDJSON_TYPE in accept:
-        headers = {"X-Hub-Next-Cursor": following} if following else {}
-        body = b"".join(line + b"\n" for line in lines)
-        return Response(body, media_type=NDJSON_TYPE, headers=headers)
-    return _json(
-        {
-            "entries": [orjson.Fragment(line) for line in lines],
-            "next": following,
-            "searched_back_to": found.searched_back_to,
-            "complete_up_to": await services.complete_up_to(),
-            "filter": render(query),
-        }
-    )
+    with _place(services, viewer, limit):
+        async with services.searches.taken(viewer.org_id):
+            found, following = await look(
+                services, viewer, query, limit=limit, cursor=cursor, shown=render_entry
+            )
+        await services.self_audit.viewed(viewer, query, len(found.entries))
+        if NDJSON_TYPE in accept:
+            headers = {"X-Hub-Next-Cursor": following} if following else {}
+            body = b"".join(line + b"\n" for line in found.entries)
+            return Response(body, media_type=NDJSON_TYPE, headers=headers)
+        return _json(
+            {
+                "entries": [orjson.Fragment(line) for line in found.entries],
+                "next": following,
+                "searched_back_to": found.searched_back_to,
+                "complete_up_to": await services.complete_up_to(),
+                "filter": render(query),
+            }
+        )
+
+
+def _place(services: Services, viewer: Viewer, limit: int) -> AbstractContextManager[None]:
+    """Take one of the organization's places for large pages; a small one needs none."""
+    return services.pages.taken(viewer.org_id) if limit > LARGE_ENTRIES else nullcontext()
 
 
 async def look(
-    services: Services, viewer: Viewer, query: asked.Query, *, limit: int, cursor: str | None
-) -> tuple[Found, str | None]:
-    """Return a page of a query's entries and the cursor of the next page."""
+    services: Services,
+    viewer: Viewer,
+    query: asked.Query,
+    *,
+    limit: int,
+    cursor: str | None,
+    shown: Callable[[Entry], T] = whole,
+) -> tuple[Found[T], str | None]:
+    """Return a page of a query's entries, as they are shown, and the cursor of the next page."""
     now, oldest = await services.oldest()
     text = render(query)
     before = services.cursors.read(viewer.org_id, text, cursor) if cursor else None
@@ -118,6 +136,7 @@ async def look(
         limit=limit,
         budget_seconds=services.settings.serve.search_seconds,
         oldest=oldest,
+        shown=shown,
     )
     key = found.older
     return found, services.cursors.made(viewer.org_id, text, key) if key else None
@@ -145,16 +164,19 @@ async def read_feed(
 
     ``head_seq`` is the last number there is; numbers without an entry are explained in ``gaps``.
     """
-    found = await feed.feed(services.reader, viewer.org_id, after=after, limit=limit)
-    await services.self_audit.polled(viewer, "feed")
-    return _json(
-        {
-            "entries": [orjson.Fragment(render_entry(entry)) for entry in found.entries],
-            "head_seq": found.head_seq,
-            "gaps": [gap._asdict() for gap in found.gaps],
-            "complete_up_to": await services.complete_up_to(),
-        }
-    )
+    with _place(services, viewer, limit):
+        found = await feed.feed(
+            services.reader, viewer.org_id, after=after, limit=limit, shown=render_entry
+        )
+        await services.self_audit.polled(viewer, "feed")
+        return _json(
+            {
+                "entries": [orjson.Fragment(line) for line in found.entries],
+                "head_seq": found.head_seq,
+                "gaps": [gap._asdict() for gap in found.gaps],
+                "complete_up_to": await services.complete_up_to(),
+            }
+        )
 
 
 @router.get("/v1/ranges")

@@ -42,6 +42,7 @@ class Services:
     limits: Limits
     refusals: Limits
     searches: Turns
+    pages: Places
     exports: Places
     tails: Places
     events: OwnEvents
@@ -73,6 +74,7 @@ class Services:
                     Limits(serve.requests_per_second, serve.burst_requests),
                     Limits(REFUSALS_PER_SECOND, REFUSALS_BURST),
                     Turns(serve.searches_at_once or max(1, serve.connections // 4), "searches"),
+                    Places(serve.exports_at_once, "large pages"),
                     Places(serve.exports_at_once, "exports"),
                     Places(serve.tails_at_once, "live tails"),
                     events,

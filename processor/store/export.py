@@ -21,6 +21,9 @@ from schemas.entry import render
 from schemas.query import Query
 
 CSV_ROWS = 10_000
+CSV_ROWS_OF_ALL = 1_000
+"""Of all columns so few: details have up to 16 KB, and both ends hold the text of a page."""
+
 NDJSON_ROWS = 500
 """So few, because each of them is put together in this process, which others wait for."""
 
@@ -122,16 +125,17 @@ async def csv(
     yield Piece(0, (",".join(columns) + "\r\n").encode())
     condition = where(query, org_id, first=_FIRST_PARAMETER + 1)
     statement = _csv_page(columns).replace(_WHERE, condition.sql)
+    rows = CSV_ROWS if tuple(columns) == SIX else CSV_ROWS_OF_ALL
     for window in _windows(query, await reader.now(), extent):
         before: Key | None = _NEWEST
         while before is not None:
-            place = (*window, *before, extent.through_seq, CSV_ROWS)
+            place = (*window, *before, extent.through_seq, rows)
             async with reader.of(org_id, statement_timeout_seconds=PAGE_SECONDS_MAX) as connection:
                 arguments = (*place, TRIGGERS, *condition.parameters)
                 page = await connection.fetchrow(statement, *arguments, timeout=_GIVEN_UP_SECONDS)
             if page["rows"]:
                 yield _piece(page)
-            full = page["rows"] == CSV_ROWS
+            full = page["rows"] == rows
             before = Key(page["occurred_at"], page["entry_id"]) if full else None
 
 

@@ -4,12 +4,11 @@ Sequence numbers of an organization are given out without a gap; those that no e
 any more are explained.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
-from processor.store.reader import Reader, reading
-from processor.store.rows import decode
+from processor.store.reader import Reader, T, decoded, reading, whole
 from schemas.entry import Entry
 
 RANGE_SEQS = 10_000
@@ -26,14 +25,14 @@ class Gap(NamedTuple):
     reason: str
 
 
-class Feed(NamedTuple):
+class Feed(NamedTuple, Generic[T]):
     """Entries in the order of their numbers, the organization's last number, and known gaps.
 
     The gaps are those behind the number asked for; with them the entries' numbers are complete up
     to the last of them, or up to ``head_seq`` when there are fewer entries than asked for.
     """
 
-    entries: list[Entry]
+    entries: list[T]
     head_seq: int
     gaps: list[Gap]
 
@@ -64,8 +63,15 @@ class Ranges(NamedTuple):
     head_seq: int
 
 
-async def feed(reader: Reader, org_id: str, *, after: int, limit: int) -> Feed:
-    """Return the entries that follow a sequence number."""
+async def feed(
+    reader: Reader,
+    org_id: str,
+    *,
+    after: int,
+    limit: int,
+    shown: Callable[[Entry], T] = whole,
+) -> Feed[T]:
+    """Return the entries that follow a sequence number, as they are shown."""
     async with reader.of(org_id) as connection:
         # The head first: what it counts is there for every later statement.
         head = await connection.fetchval(_SQL["head"], org_id) or 0
@@ -73,7 +79,7 @@ async def feed(reader: Reader, org_id: str, *, after: int, limit: int) -> Feed:
         if head > after:  # otherwise a hundred partitions would be asked in vain
             rows = await connection.fetch(_SQL["feed"], org_id, after, head, limit)
         gaps = await connection.fetch(_SQL["gaps"], org_id, after)
-    return Feed([decode(row) for row in rows], head, [Gap(*row) for row in gaps])
+    return Feed(await decoded(rows, shown), head, [Gap(*row) for row in gaps])
 
 
 async def head(reader: Reader, org_id: str) -> int:

@@ -4,14 +4,15 @@ When the budget ends before the page is full, what was found so far is returned 
 far back that reaches, and the search can go on from there.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 from uuid import UUID
 
 import asyncpg
 
 from processor.store.conditions import embedded_time, where
-from processor.store.reader import Reader, reading
+from processor.store.reader import Reader, T, decoded, reading, whole
 from processor.store.rows import decode
 from processor.store.walk import Walk, Window, reach
 from schemas.entry import Entry
@@ -35,13 +36,13 @@ class Key(NamedTuple):
     entry_id: UUID
 
 
-class Found(NamedTuple):
+class Found(NamedTuple, Generic[T]):
     """A page of entries; ``older`` is where the next one begins, None when there is none.
 
     ``searched_back_to`` is set when the budget ended first: older entries were not looked at.
     """
 
-    entries: list[Entry]
+    entries: list[T]
     older: Key | None
     searched_back_to: datetime | None
 
@@ -58,10 +59,12 @@ async def page(  # noqa: PLR0913 - what, where from, how much, how long, how far
     limit: int,
     budget_seconds: float,
     oldest: datetime,
-) -> Found:
+    shown: Callable[[Entry], T] = whole,
+) -> Found[T]:
     """Return the newest entries before a key that the query asks for, within the budget.
 
-    Entries from before ``oldest`` are as good as gone. The query's periods have to be fixed.
+    Entries from before ``oldest`` are as good as gone. The query's periods have to be fixed. With
+    ``shown`` each entry is at once as it is shown: many are large while they are dictionaries.
     """
     now = await reader.now()
     since, until = reach(query, now=now, oldest=oldest)
@@ -80,17 +83,12 @@ async def page(  # noqa: PLR0913 - what, where from, how much, how long, how far
         return len(rows) > limit
 
     await walk.go(reader, org_id, take)
-    return _found(rows, limit, walk.searched_back_to)
-
-
-def _found(rows: list[Any], limit: int, searched_back_to: datetime | None) -> Found:
-    """Return the page that the rows make."""
-    entries = [decode(row) for row in rows[:limit]]
+    entries = await decoded(rows[:limit], shown)
     if len(rows) > limit:
         last = rows[limit - 1]
         return Found(entries, Key(last["occurred_at"], last["entry_id"]), None)
-    older = None if searched_back_to is None else Key(searched_back_to, _OLDEST_ID)
-    return Found(entries, older, searched_back_to)
+    back_to = walk.searched_back_to
+    return Found(entries, None if back_to is None else Key(back_to, _OLDEST_ID), back_to)
 
 
 class News(NamedTuple):

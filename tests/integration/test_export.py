@@ -6,6 +6,7 @@ import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -121,12 +122,13 @@ async def test_what_looks_like_a_formula_is_none_and_can_be_had_back(postgres_ds
     assert not [cell for cell in found if cell[0] in TRIGGERS and cell[0] != "'"]
 
 
-@pytest.mark.parametrize("form", [export.csv, export.ndjson])
+@pytest.mark.parametrize("form", [export.csv, partial(export.csv, columns=ALL), export.ndjson])
 async def test_pages_join_without_a_seam(
     form: Callable[..., AsyncIterator[Piece]], postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Entries of the same instant, of many pages and of many days are all there, each once."""
     monkeypatch.setattr(export, "CSV_ROWS", 3)
+    monkeypatch.setattr(export, "CSV_ROWS_OF_ALL", 3)
     monkeypatch.setattr(export, "NDJSON_ROWS", 3)
     entries = [
         an_entry("acme", f"e{n}", at=NOW - timedelta(days=n // 7, seconds=n % 7 // 4))
@@ -138,6 +140,7 @@ async def test_pages_join_without_a_seam(
     text = b"".join(piece.text for piece in pieces).decode()
     expected = sorted(entries, key=lambda e: (e["occurred_at"], e["entry_id"]), reverse=True)
     assert sum(piece.rows for piece in pieces) == len(entries)
+    assert max(piece.rows for piece in pieces) == 3
     if form is export.ndjson:
         assert text.encode() == b"".join(render(entry) + b"\n" for entry in expected)
     else:

@@ -81,3 +81,14 @@ async def test_condition_that_takes_too_long_to_do_without_is_none_to_blame(serv
         answer = await client.get("/log", params={"q": f"{period} outcome:failure nowhere"})
     assert answer.status_code == 200
     assert "Nothing here yet" in answer.text
+
+
+async def test_large_pages_are_few_at_a_time(served: Site) -> None:
+    """Of five at once four are given, each when it is its turn; a smaller one needs no place."""
+    asked = {"filter": "created:2d nowhere", "limit": "1001"}
+    async with browser(served) as client:
+        pages = [client.get("/v1/audit-entries", params=asked) for _ in range(5)]
+        answers = await asyncio.gather(*pages, client.get("/v1/feed?limit=1000"))
+    refused = [answer.json()["detail"] for answer in answers if answer.status_code == 429]
+    assert refused == ["4 large pages of your organization are running already"]
+    assert answers[-1].status_code == 200

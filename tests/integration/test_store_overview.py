@@ -1,5 +1,6 @@
 """Facets, histogram, feed, ranges and completeness, against a real Postgres."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -9,11 +10,13 @@ import pytest
 
 from processor.errors import SearchTooSlow
 from processor.store import facets as facets_module
+from processor.store import reader as reader_module
 from processor.store.facets import Bar, Count, facets, histogram
 from processor.store.feed import Gap, completeness, feed, head, ranges
 from processor.store.pool import Database
 from processor.store.reader import Reader
 from processor.store.search import page
+from schemas.entry import Entry
 from schemas.query import Field, Period, Query, Term, Word
 from tests.integration.store import NOW, TOPIC, StoringLane, an_entry, query
 
@@ -186,6 +189,34 @@ async def test_second_that_takes_too_long_is_said_to(
         counted = await facets(reader, "acme", FAILURES, budget_seconds=0.1, oldest=OLDEST)
         assert counted.searched_back_to is not None
         assert counted.searched_back_to > NOW
+
+
+async def test_many_entries_leave_others_their_turn(
+    lane: StoringLane, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large page or feed some entries are put together at a time, and others go on."""
+    monkeypatch.setattr(reader_module, "SLICE_ROWS", 3)
+    await lane.store(*(an_entry("acme", f"e{n}", at=days_ago(n)) for n in range(8)))
+    made: list[Entry] = []
+    seen: set[int] = set()
+
+    async def others() -> None:
+        """Look, whenever it is their turn, at how many there are."""
+        while True:
+            seen.add(len(made))
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(others())
+    await page(
+        reader, "acme", ALL, before=None, limit=50, budget_seconds=9, oldest=OLDEST,
+        shown=made.append,
+    )  # fmt: skip
+    assert seen == {0, 3, 6, 8}
+    seen.clear()
+    made.clear()
+    await feed(reader, "acme", after=0, limit=50, shown=made.append)
+    looking.cancel()
+    assert seen == {0, 3, 6, 8}
 
 
 async def test_feed_gives_every_number_in_order(
