@@ -11,7 +11,7 @@ RARE = {
     "without_fence": 500,
     "one_id_per_process": 1_400,
     "keep_producer": LATE + 200,
-    "renew_after_store": SLEEPY + 2_700,
+    "renew_after_store": SLEEPY + 3_350,
 }
 """Bugs that one seed in several hundred finds: where to begin, so that the suite stays short."""
 
