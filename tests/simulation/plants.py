@@ -33,6 +33,18 @@ def replaced(owner: Any, name: str, other: Any) -> Iterator[None]:
         setattr(owner, name, original)
 
 
+def new_at_once() -> AbstractContextManager[Any]:
+    """Take a lane over for the first time without asking twice: that would be most of a run.
+
+    ``test_forgetful_group`` is about those who ask.
+    """
+
+    async def new(_self: Lane, _state: Any) -> bool:
+        return True
+
+    return replaced(Lane, "_is_new", new)
+
+
 def _without_fence() -> AbstractContextManager[Any]:
     """Store whatever the epoch: a worker that lost its lane writes on."""
 

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from tests.simulation.judge import ask, judge
 from tests.simulation.loop import CURRENT, StuckError
 from tests.simulation.plan import Plan
-from tests.simulation.plants import PLANTS
+from tests.simulation.plants import PLANTS, new_at_once
 from tests.simulation.scene import Scene
 
 ORACLE_EVERY = 10
@@ -60,7 +60,7 @@ def play(seed: int, plant: str = "") -> tuple[Scene, list[str]]:
     """Play one seed; return its scene and what is wrong with its end."""
     making, patch = PLANTS[plant]
     scene = Scene(Plan.drawn(seed), making)
-    with patch():
+    with new_at_once(), patch():
         try:
             scene.run()
         except StuckError as error:
@@ -124,7 +124,7 @@ def replay(seed: int, plant: str = "") -> list[str]:
     logger.setLevel(logging.DEBUG)
     scene.note = handler.say  # type: ignore[method-assign] # told at once instead of kept
     try:
-        with patch():
+        with new_at_once(), patch():
             scene.run()
         wrong = [f"crash: {error!r}" for error in scene.bugs] or judge(scene) or ask(scene)
     except StuckError as error:
