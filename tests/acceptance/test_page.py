@@ -354,25 +354,6 @@ def test_times_are_shown_in_the_readers_zone_on_demand(browser: Browser, the_sit
     context.close()
 
 
-def test_each_time_is_shown_by_the_clock_of_its_own_season(
-    browser: Browser, the_site: Site
-) -> None:
-    """Of winter and summer one has another offset than today's, and says which."""
-    context = browser.new_context(timezone_id="Europe/Berlin")
-    reader = Reader(context, the_site, OLIVIA)
-    page = reader.page
-    reader.open("/log?q=created:30d")
-    times = page.locator("td time")
-    for number, month in enumerate(("01", "07")):
-        times.nth(number).evaluate(f"time => time.dateTime = '2026-{month}-15T12:00:00.000Z'")
-    page.get_by_role("button", name="UTC", exact=True).click()
-    winter, summer = times.nth(0).inner_text(), times.nth(1).inner_text()
-    assert winter.startswith("2026-01-15 13:00:00.000")
-    assert summer.startswith("2026-07-15 14:00:00.000")
-    assert [winter.endswith(" UTC+01:00"), summer.endswith(" UTC+02:00")].count(True) == 1
-    context.close()
-
-
 def test_nothing_is_wider_than_a_narrow_screen(browser: Browser, the_site: Site) -> None:
     """On a phone nobody has to scroll sideways, whatever the page shows."""
     context = browser.new_context(viewport={"width": 360, "height": 740})

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, expect
 
 from processor.demo.issuer import Person
 from tests.acceptance.browser import Reader
-from tests.acceptance.site import NOW, Site, stored
+from tests.acceptance.site import NOW, OLIVIA, Site, stored
 from tests.integration.store import an_entry
 from tests.integration.test_process import until
 
@@ -124,6 +124,25 @@ def test_what_comes_is_shown_in_the_chosen_zone_until_following_ends(
     expect(page.get_by_role("button", name="Follow live")).to_have_attribute(
         "aria-pressed", "false"
     )
+    context.close()
+
+
+def test_each_time_is_shown_by_the_clock_of_its_own_season(
+    browser: Browser, the_site: Site
+) -> None:
+    """Of winter and summer one has another offset than today's, and says which."""
+    context = browser.new_context(timezone_id="Europe/Berlin")
+    reader = Reader(context, the_site, OLIVIA)
+    page = reader.page
+    reader.open("/log?q=created:30d")
+    times = page.locator("td time")
+    for number, month in enumerate(("01", "07")):
+        times.nth(number).evaluate(f"time => time.dateTime = '2026-{month}-15T12:00:00.000Z'")
+    page.get_by_role("button", name="UTC", exact=True).click()
+    winter, summer = times.nth(0).inner_text(), times.nth(1).inner_text()
+    assert winter.startswith("2026-01-15 13:00:00.000")
+    assert summer.startswith("2026-07-15 14:00:00.000")
+    assert [winter.endswith(" UTC+01:00"), summer.endswith(" UTC+02:00")].count(True) == 1
     context.close()
 
 
