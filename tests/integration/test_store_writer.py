@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from asyncpg import UniqueViolationError
@@ -127,6 +128,21 @@ async def test_where_repeats_are_likely_nothing_is_copied_to_be_undone(
     found = query(postgres_dsn, "SELECT ctid::text FROM audit_entries WHERE seq IN (1, 2)")
     first, second = (int(place.strip("()").split(",")[1]) for (place,) in sorted(found))
     assert second - first == places
+
+
+async def test_repetitions_are_probed_for_on_a_day_of_which_nothing_is_known(
+    db: Database, lane: StoringLane
+) -> None:
+    """Before its first statistics each key would be compared with every row of a new day."""
+    await lane.store(*[an_entry("acme", f"{number}") for number in range(400)])
+    keys = (["acme"] * 9, [NOW] * 9, [UUID(int=1)] * 9)
+    async with db.transaction() as connection:
+        await connection.execute(statements("writer.sql")["probes_only"])
+        asked = "EXPLAIN " + statements("writer.sql")["existing"]
+        explained = await connection.fetch(asked, *keys, NOW, NOW)
+    plan = "\n".join(line for (line,) in explained)
+    assert "(entry_id = k.entry_id)" in plan
+    assert "Join Filter" not in plan
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,16 @@ SELECT
 
 -- name: existing
 -- The entries that stand under these identities already. The range of time is that of the keys:
--- it lets the planner leave out the other days.
+-- it lets the planner leave out the other days. As long as nothing is known of a day that has just
+-- begun, it would compare every key with every row; OFFSET 0 makes it probe for each key.
 SELECT e.*
 FROM unnest($1::text[], $2::timestamptz[], $3::uuid[]) AS k (org_id, occurred_at, entry_id)
-JOIN audit_entries AS e
-    ON e.org_id = k.org_id AND e.occurred_at = k.occurred_at AND e.entry_id = k.entry_id
-WHERE e.occurred_at BETWEEN $4 AND $5;
+CROSS JOIN LATERAL (
+    SELECT * FROM audit_entries AS a
+    WHERE a.org_id = k.org_id AND a.occurred_at = k.occurred_at AND a.entry_id = k.entry_id
+        AND a.occurred_at BETWEEN $4 AND $5
+    OFFSET 0
+) AS e;
 
 -- name: redriven
 -- The dead letters whose records came in again.
