@@ -122,7 +122,11 @@ async def test_what_looks_like_a_formula_is_none_and_can_be_had_back(postgres_ds
     assert not [cell for cell in found if cell[0] in TRIGGERS and cell[0] != "'"]
 
 
-@pytest.mark.parametrize("form", [export.csv, partial(export.csv, columns=ALL), export.ndjson])
+@pytest.mark.parametrize(
+    "form",
+    [export.csv, partial(export.csv, columns=ALL), export.ndjson],
+    ids=["six", "all", "ndjson"],
+)
 async def test_pages_join_without_a_seam(
     form: Callable[..., AsyncIterator[Piece]], postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,7 +105,7 @@ def test_refusals_are_problems_and_no_broken_files(served: Site) -> None:
     assert kept.json()["rows"] == 1
 
 
-@pytest.mark.parametrize("path", [CSV, MANIFEST])
+@pytest.mark.parametrize("path", [CSV, MANIFEST], ids=["download", "manifest"])
 async def test_a_client_that_goes_away_takes_its_query_along(
     served: Site, postgres_dsn: str, path: str
 ) -> None:
