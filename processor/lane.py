@@ -151,8 +151,10 @@ class Lane:
             await self._producer.start()
             state = await store.take_over(self._db, self.lane)
             published = await self._settle(state)
+            # Asked before the books are opened: a store that loses its last commits may lose that.
+            is_new = published is None and state.batch == 0 and await self._is_new(state)
             positions = await self._find_positions(state)
-            if published is None and state.batch == 0 and await self._is_new(state):
+            if is_new:
                 await self._producer.publish((), positions, 0)
         self._holding = Holding(self.lane, state.epoch, positions, state.batch)
         self.progress.moved(positions)
