@@ -57,6 +57,7 @@ async def test_orders_that_another_carried_out_before_a_start_are_not_repeated(
     start = shard.begin
 
     async def start_late() -> None:
+        """Begin when another one has begun, and ended."""
         async with begun(world) as other:
             await world.rounds(other)
             await store.order_replay(world.db, ORG, "hub", 1, None)

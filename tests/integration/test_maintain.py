@@ -282,6 +282,7 @@ async def test_long_round_is_no_standstill(
     sealing = seal.seal
 
     async def looking(session: Session, day: date, *, rest: float) -> seal.Sealed:
+        """Note what is shown before a day is sealed."""
         times = sample("oldest_day_timestamp_seconds"), sample("maintained_timestamp_seconds")
         seen.append((sample("unsealed_partitions"), *times))
         return await sealing(session, day, rest=rest)

@@ -78,6 +78,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = Reader.now
 
     async def looking(reader: Reader) -> datetime:
+        """Note when it is looked."""
         found.append(time.time())
         return await now(reader)
 

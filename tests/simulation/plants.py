@@ -40,6 +40,7 @@ def new_at_once() -> AbstractContextManager[Any]:
     """
 
     async def new(_self: Lane, _state: Any) -> bool:
+        """Ask nobody."""
         return True
 
     return replaced(Lane, "_is_new", new)

@@ -100,6 +100,7 @@ def test_time_that_was_needed_is_given_back() -> None:
     """A time-out is doubled by who ran into it, requests' with it, until one is quick again."""
 
     async def play(bus: SlowBus) -> list[str]:
+        """Publish again and again, and return how each ended."""
         producer = LaneProducer(Settings(lanes=1), 0, bus.producer, bus.reader)
         bus.seconds = 15.0
         outcomes = [await said(publish_anew(producer, 1)) for _ in range(2)]
@@ -122,6 +123,7 @@ def test_no_more_time_is_asked_for_than_the_broker_took() -> None:
     """Beyond its maximum a broker starts no producer: that would hold the lane up for ever."""
 
     async def play(bus: SlowBus) -> list[str]:
+        """Publish again and again, and return how each ended."""
         producer = LaneProducer(Settings(lanes=1), 0, bus.producer, bus.reader)
         bus.seconds, bus.seconds_max = 60.0, 30.0
         return [await said(publish_anew(producer, 1)) for _ in range(6)]
