@@ -8,14 +8,13 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from processor.api import defend, html, problems, view
+from processor.api import defend, entries, html, problems, view
 from processor.api import defend_view as shown
 from processor.api.access import ACKNOWLEDGE, VIEW, Viewer, require
-from processor.api.entries import services_of
 from processor.api.login import insist_on_origin
 from processor.api.problems import Problem
 from processor.api.services import Services
-from processor.store import findings, search
+from processor.store import findings
 from processor.store.findings import Wanted
 from schemas.finding import RULE_TEXTS, SEVERITIES, Finding, RuleName, Severity
 
@@ -128,17 +127,8 @@ async def _evidence(services: Services, viewer: Viewer, finding: Finding) -> dic
     if not finding["evidence"]["seqs"]:
         return {"rows": [], "more": 0, "evidence": ""}
     query = shown.evidence_query(finding)
-    now, oldest = await services.oldest()
     async with services.searches.taken(viewer.org_id):
-        page = await search.page(
-            services.reader,
-            viewer.org_id,
-            query.at(now),
-            before=None,
-            limit=EVIDENCE_ROWS,
-            budget_seconds=services.settings.serve.search_seconds,
-            oldest=oldest,
-        )
+        page, _ = await entries.look(services, viewer, query, limit=EVIDENCE_ROWS, cursor=None)
     return {
         "rows": [view.row(query, entry) for entry in page.entries],
         "more": len(finding["evidence"]["seqs"]) - len(page.entries),
@@ -199,6 +189,6 @@ async def _answered(
         viewer = await require(permission)(request)
         if request.method == "POST":
             insist_on_origin(request)
-        return await answer(viewer, services_of(request))
+        return await answer(viewer, entries.services_of(request))
     except (*problems.HANDLED,) as error:
         return await html.refused(request, viewer, error, section=SECTION)
