@@ -42,7 +42,7 @@ def test_loss_is_noticed_by_what_the_group_says_later(
 ) -> None:
     """No number is published over the one that says what is lost: the lane stops, as it must."""
     blow = Blow(LOST_AT, "store_restored", lost_seconds, 0)
-    scene = Scene(Plan(3, 1, 1, 60, 5.0, Chances(), Chances(), [blow]))
+    scene = Scene(Plan(4, 1, 1, 60, 5.0, Chances(), Chances(), [blow]))
     with replaced(FakeConsumer, "committed", forgetful(scene, forgets_seconds)):
         scene.run()
     (stopped,) = [record for record in caplog.records if record.levelname == "ERROR"]
