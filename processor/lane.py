@@ -18,6 +18,7 @@ from processor.emit.producer import LaneProducer
 from processor.emit.route import Outgoing, redelivered
 from processor.errors import DatabaseOutage, Doubt, Fenced, LaneStopped, Outage
 from processor.ingest.consumer import Committed, Consumer, Fetched
+from processor.ingest.group import AGREED_SECONDS
 from processor.ingest.intake import Intake
 from processor.left_behind import LeftBehind
 from processor.pipeline import Holding, Pipeline
@@ -46,12 +47,8 @@ FENCED_SECONDS = 1.0
 STOPPED_SECONDS = 15.0
 """How often a stopped lane looks whether an operator has acted."""
 
-
 NUMBER_SECONDS, NUMBER_SECONDS_MAX = 0.25, 10.0
 """How often, and for how long, a number is asked for again that has to be there."""
-
-AGAIN_SECONDS = 1.0
-"""Between two answers that nothing was published: a group's log is read within less, mostly."""
 
 
 class Phase(StrEnum):
@@ -229,7 +226,7 @@ class Lane:
         extents = await self._consumer.extents(self.lane)
         if not any(extent.end for extent in extents.values()):
             return True
-        await asyncio.sleep(AGAIN_SECONDS)
+        await asyncio.sleep(AGREED_SECONDS)
         return await self._number(state) is None
 
     async def _is_out(self, left: LeftBehind) -> bool | None:
