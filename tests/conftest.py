@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from processor import metrics
 from processor.local.kafka import Broker
 from processor.local.port import free_port
 from processor.local.postgres import Server
@@ -72,6 +73,12 @@ def pytest_terminal_summary(
     asked = [config.invocation_params.dir / arg.partition("::")[0] for arg in config.args]
     for line in left_out.said([path.resolve() for path in asked]):
         terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True)
+def _all_shown() -> None:
+    """Have everything exposed, whatever process another test has played."""
+    metrics.show(*metrics.PROCESSES)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
-from processor import metrics
 from processor.emit import topics
 from processor.forward.forwarder import Forwarder
 from processor.forward.shard import MISSING, Shard
@@ -76,7 +75,6 @@ async def test_filter_leaves_holes_that_the_chain_explains(world: World, shard: 
 
 async def test_shard_that_has_sent_all_it_saw_is_level(world: World, shard: Shard) -> None:
     """Where something new comes before every look, nobody is behind for all that."""
-    metrics.show("forward")
     await world.subscribe()
     for _ in range(3):
         await world.happen(2)

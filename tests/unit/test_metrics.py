@@ -51,12 +51,6 @@ def exposed() -> dict[str, str]:
     }
 
 
-@pytest.fixture(autouse=True)
-def _all_shown() -> None:
-    """Have everything exposed, whatever process another test has played."""
-    metrics.show(*metrics.PROCESSES)
-
-
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> Iterator[float]:
     """Give a time that stands still."""
