@@ -240,6 +240,7 @@ class Defend:
                     await self._news.wait()
             self._news.clear()
             if not self._assigned:
+                metrics.findings_unpublished(0)  # whoever has partitions says how many
                 continue
             try:
                 while await self._publish_some() == PUBLISHED_AT_ONCE:
