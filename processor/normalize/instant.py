@@ -47,7 +47,8 @@ def parse(text: str) -> Instant | None:
             return None
         ms = minute + second + fraction
         # A leap second becomes the second after it; everything else reads as it is rendered.
-        return Instant(ms, "exact", render(ms) if text[17] == "6" or text[10] == " " else text)
+        as_it_is = text[17] != "6" and text[10] != " "
+        return Instant(ms, "exact", text if as_it_is else _rendered(ms, text))
     return _parse_unusual(text)
 
 
@@ -65,9 +66,12 @@ def _parse_unusual(text: str) -> Instant | None:
     if sign:
         shift = int(hours) * HOUR_MS + int(minutes) * MINUTE_MS
         ms -= shift if sign == "+" else -shift
-    if not 0 <= ms <= LATEST_MS:
-        return Instant(ms, "exact", text)  # never stored
-    return Instant(ms, "exact" if utc or sign else "assumed_zone", render(ms))
+    return Instant(ms, "exact" if utc or sign else "assumed_zone", _rendered(ms, text))
+
+
+def _rendered(ms: int, text: str) -> str:
+    """Return the rendering; the text itself of what has none, which is never stored."""
+    return render(ms) if 0 <= ms <= LATEST_MS else text
 
 
 def is_time(text: str) -> bool:

@@ -142,6 +142,8 @@ def test_a_time_is_rfc_3339(time: Any) -> None:
         ("2026-11-24T10:00:01.0009Z", None),
         ("2026-11-24T10:00:01.001Z", "in_future"),
         ("9999-12-31T23:59:60Z", "in_future"),
+        ("9999-12-31T23:59:60.000Z", "in_future"),
+        ("9999-12-31 23:59:60.999Z", "in_future"),
         ("2026-08-25T10:00:01.000Z", None),
         ("2026-08-25T10:00:00.9999Z", "older_than_retention"),
         ("1969-12-31T23:59:59Z", "older_than_retention"),
