@@ -154,7 +154,19 @@ class Keeper:
 async def _round(
     settings: Settings, db: Database, went_on: Callable[[], None] = lambda: None
 ) -> Round:
-    """Do one round, and tell when a step of it that may take long begins or is over."""
+    """Do one round; where an outage cuts it off, let nothing half done take up room meanwhile."""
+    try:
+        return await _steps(settings, db, went_on)
+    except Outage:
+        with suppress(Outage):  # the next round sweeps as well
+            async with alone(db) as session:
+                if session is not None:
+                    await seal.sweep(session)
+        raise
+
+
+async def _steps(settings: Settings, db: Database, went_on: Callable[[], None]) -> Round:
+    """Go through a round, and tell when a step of it that may take long begins or is over."""
     done = Round(created=await ensure_window(db, settings.retention_days))
     async with alone(db) as session:
         if session is None:

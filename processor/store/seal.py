@@ -3,14 +3,14 @@
 The copy gets what a live day cannot afford: rows sorted by organization and time, indexes on actor
 and target, the text that is searched, and beside it what its entries come to. It is made beside the
 partition, in pieces that each see a fresh snapshot, while entries of that day still arrive; only
-the exchange stops the world, for the milliseconds that some catalog rows take. Cut off anywhere
-before it, nothing has changed but that a table lies about, and the next run sweeps that up.
+the exchange stops the world, for the milliseconds that some catalog rows take. Whatever goes wrong
+before it, nothing has changed and the copy goes: at once, or where its session is lost a bit later.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -28,10 +28,15 @@ PIECE_ROWS = 5_000
 LOCK_PATIENCE_MS = 100
 """How long the exchange may keep writers and readers waiting behind it before it gives way."""
 
+UNDOING_SECONDS_MAX = 10.0
+"""For removing a copy; who is asked to end does not wait longer for it."""
+
 ATTEMPTS_MAX = 60
 ATTEMPT_PAUSE_SECONDS_MAX = 5.0
 
 _NOT_NOW = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+
+_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 _SORT_MEMORY = "64MB"
 _INDEX_MEMORY = "256MB"
@@ -84,9 +89,9 @@ async def seal(session: Session, day: date, *, rest: float = 0.0) -> Sealed:
     Raises SealingPostponed when somebody has been at the day's partition all the time.
     """
     began, sql = time.monotonic(), _statements(day)
-    number: int = await session.fetchval(sql["begin"])
-    await session.execute(sql["create"])
-    try:
+    async with _whole_or_not(session, sql, day):
+        number: int = await session.fetchval(sql["begin"])
+        await session.execute(sql["create"])
         await session.execute(sql["heads"])
         await _copy(session, sql, rest)
         copied = await _build(session, sql, rest)
@@ -94,13 +99,21 @@ async def seal(session: Session, day: date, *, rest: float = 0.0) -> Sealed:
             await _with_memory(session, _SORT_MEMORY, sql["summarize"], day, number)
         copy = _Copy(day, number, copied)
         late, exchange_seconds = await _exchange(session, sql, copy)
-    except SealingPostponed:
-        await session.execute(sql["drop"])
-        raise
-    finally:
-        if not session.is_closed():
-            await session.execute(sql["forget"], day)
+    await session.execute(sql["forget"], day)
     return Sealed(day, copied + late, late, time.monotonic() - began, exchange_seconds)
+
+
+@asynccontextmanager
+async def _whole_or_not(session: Session, sql: dict[str, str], day: date) -> AsyncIterator[None]:
+    """Leave nothing of a sealing that fails, for whatever reason."""
+    try:
+        yield
+    except BaseException:
+        # Without its session, or in somebody's hands, the copy is left to the sweep.
+        with suppress(*_LOST):
+            await session.execute(sql["drop"], timeout=UNDOING_SECONDS_MAX)
+            await session.execute(sql["forget"], day, timeout=UNDOING_SECONDS_MAX)
+        raise
 
 
 def _statements(day: date) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 
@@ -38,6 +39,15 @@ INVERSIONS = """SELECT count(*) FROM (
     FROM audit_entries) AS rows WHERE inverted"""
 TABLES = """SELECT relname FROM pg_class WHERE relkind IN ('r', 'i') AND relname LIKE %s
             ORDER BY relname"""
+NO_ROOM = """CREATE OR REPLACE FUNCTION entry_search(e audit_entries) RETURNS TABLE (
+    search_text text, behalf_id text, behalf_email text, target_email text, target_name text
+) LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1 AS $$
+BEGIN
+    IF e.seq > 50 THEN
+        RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
+    END IF;
+    RETURN QUERY SELECT '', '', '', '', '';
+END $$"""
 
 
 @pytest.fixture
@@ -195,6 +205,46 @@ async def test_sealing_gives_way_to_readers(
             await task
         assert query(postgres_dsn, TABLES, [f"{NEW}%"]) == []
     assert (await seal(session, DAY)).entries == 11
+
+
+async def test_copy_that_finds_no_room_does_not_stay(
+    postgres_dsn: str, db: Database, session: Session
+) -> None:
+    """With the disk full amid a day the copy goes at once: others need the room."""
+    await load(db, entries(300))
+    before = query(postgres_dsn, ROWS)
+    with disk_full(postgres_dsn), pytest.raises(asyncpg.DiskFullError):
+        await seal(session, DAY)
+    assert query(postgres_dsn, TABLES, [f"{NEW}%"]) == []
+    assert query(postgres_dsn, ROWS) == before
+    assert (await seal(session, DAY)).entries == 300
+
+
+@contextmanager
+def disk_full(dsn: str) -> Iterator[None]:
+    """Have Postgres say that the disk is full at the 51st entry of any organization in a copy."""
+    ((before,),) = query(dsn, "SELECT pg_get_functiondef('entry_search'::regproc)")
+    query(dsn, NO_ROOM)
+    yield
+    query(dsn, before)
+
+
+async def test_copy_does_not_stay_when_a_maintainer_is_stopped(
+    postgres_dsn: str, db: Database, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is asked to end amid a day leaves neither the copy nor its summaries."""
+    monkeypatch.setattr(sealing, "ATTEMPT_PAUSE_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(sealing, "ATTEMPTS_MAX", 10_000)
+    await load(db, entries(10))
+    with psycopg.connect(postgres_dsn) as reader:
+        reader.execute("SELECT count(*) FROM audit_entries")
+        task = asyncio.create_task(seal(session, DAY))
+        await until(postgres_dsn, WAITING)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert query(postgres_dsn, TABLES, [f"{NEW}%"]) == []
+        assert query(postgres_dsn, "SELECT count(*) FROM day_summaries") == [(0,)]
 
 
 @pytest.mark.parametrize("point", ["_copy", "_build", "_exchange", "_try_exchange"])

@@ -21,8 +21,8 @@ WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
 AND relname ~ '^audit_entries_[0-9]+_sealing$';
 
 -- name: drop
--- Remove it.
-DROP TABLE {new};
+-- Remove it. After a commit in doubt it may be the partition by now.
+DROP TABLE IF EXISTS {new};
 
 -- name: create
 -- The table that will take the partition's place: as its own row-level security has it, the

@@ -1,0 +1,56 @@
+"""Maintenance with lost sessions, full disks, wrong clocks and wrong settings."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from processor import maintain
+from processor.errors import DatabaseOutage
+from processor.settings import Settings
+from processor.store import seal
+from processor.store.load import load
+from processor.store.maintenance import Session
+from processor.store.pool import Database
+from tests.integration import bus
+from tests.integration.ops import settings_of
+from tests.integration.store import an_entry, opened, query
+from tests.integration.test_maintain import KEPT, OLD
+from tests.integration.test_seal import kill
+
+COPIES = "SELECT count(*) FROM pg_class WHERE relname LIKE 'audit_entries%_sealing'"
+
+
+@pytest.fixture
+def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
+    """Give settings for a topic and a database of the test's own."""
+    settings = settings_of(kafka, postgres_dsn)
+    with bus.topics(kafka, [settings.topic(settings.topics.audit)], 3):
+        yield settings
+
+
+@pytest.fixture
+async def db(postgres_dsn: str) -> AsyncIterator[Database]:
+    """Give the store, with two entries of the day that is too old, and one of the oldest kept."""
+    async with opened(postgres_dsn) as database:
+        old = [an_entry("acme", "1", at=OLD), an_entry("beta", "1", at=OLD)]
+        await load(database, [*old, an_entry("acme", "2", at=KEPT)])
+        yield database
+
+
+async def test_copy_does_not_wait_for_the_next_round(
+    settings: Settings, postgres_dsn: str, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A maintainer that lost its session amid a day removes the copy over another one."""
+    copy = seal._copy
+
+    async def cut_off(session: Session, *rest: Any) -> None:
+        """Copy, and have the session ended."""
+        await copy(session, *rest)
+        await kill(postgres_dsn, session)
+        await session.execute("SELECT 1")
+
+    monkeypatch.setattr(seal, "_copy", cut_off)
+    with pytest.raises(DatabaseOutage):
+        await maintain.once(settings)
+    assert query(postgres_dsn, COPIES) == [(0,)]
