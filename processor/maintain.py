@@ -54,20 +54,23 @@ class Round:
     announced: int = 0
     unannounced: int = 0
     sealed: list[seal.Sealed] = field(default_factory=list)
-    unsealed: list[date] = field(default_factory=list)
+    unsealed: dict[str, str] = field(default_factory=dict)
+    """Why, by day."""
 
 
 @dataclass
 class Plan:
     """What a round would do: days to create, put back, purge with about how many rows, and seal.
 
-    A day to be put back is not there, and so among those to be created as well.
+    A day to be put back is not there, and so among those to be created as well. While sealing rests
+    after a full disk, no day is to be sealed.
     """
 
     create: list[date]
     put_back: Mapping[str, list[date]]
     purge: Mapping[str, Mapping[str, int]]
     seal: list[date]
+    sealing_rests_until: datetime | None
 
 
 async def plan(settings: Settings) -> Plan:
@@ -75,11 +78,13 @@ async def plan(settings: Settings) -> Plan:
     async with _store(settings) as db, db.connection() as session:
         at = await now(session)
         oldest = oldest_kept(at.date(), settings.retention_days)
+        resting = await seal.rests_until(session)
         return Plan(
             await missing(db, settings.retention_days),
             {table: await retention.taken_too_early(session, table, oldest) for table in TABLES},
             {table: await _overdue(session, table, oldest) for table in TABLES},
-            await _unsealed(settings, session, at),
+            [] if resting else await _unsealed(settings, session, at),
+            resting,
         )
 
 
@@ -250,11 +255,11 @@ def _event(purge: retention.Purge) -> OwnEvent:
 
 
 async def _seal(session: Session, day: date, rest: float, done: Round) -> None:
-    """Seal a day, unless it is being read all the time."""
+    """Seal a day, or leave it to a later round."""
     try:
         sealed = await seal.seal(session, day, rest=rest)
     except seal.SealingPostponed as postponed:
-        done.unsealed.append(day)
+        done.unsealed[str(day)] = str(postponed)
         log.warning("sealing_postponed", extra={"day": str(day), "why": str(postponed)})
         return
     done.sealed.append(sealed)

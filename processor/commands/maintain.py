@@ -55,6 +55,8 @@ def _planned(planned: "Plan") -> Iterator[str]:
         for day, rows in days.items():
             yield f"would drop {day} of {table}, about {rows} rows"
     yield from (f"would seal {day}" for day in planned.seal)
+    if until := planned.sealing_rests_until:
+        yield f"would seal nothing before {until:%F %R} UTC: the disk was full"
 
 
 def _done(done: "Round") -> Iterator[str]:
@@ -81,4 +83,4 @@ def _left(done: "Round") -> Iterator[str]:
         yield from (f"{day} of {table} is still being read: it goes next time" for day in kept)
     if done.unannounced:
         yield "the bus is away: purges are announced next time"
-    yield from (f"{day} is being read all the time: it is sealed later" for day in done.unsealed)
+    yield from (f"{day} is sealed later: {why}" for day, why in done.unsealed.items())

@@ -28,6 +28,9 @@ PIECE_ROWS = 5_000
 LOCK_PATIENCE_MS = 100
 """How long the exchange may keep writers and readers waiting behind it before it gives way."""
 
+FULL_DISK_REST = timedelta(hours=6)
+"""How long nothing is sealed after a copy found no room: to try again takes it from all others."""
+
 UNDOING_SECONDS_MAX = 10.0
 """For removing a copy; who is asked to end does not wait longer for it."""
 
@@ -35,6 +38,8 @@ ATTEMPTS_MAX = 60
 ATTEMPT_PAUSE_SECONDS_MAX = 5.0
 
 _NOT_NOW = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+
+_FULL = "the disk was full, and nothing is sealed before {until:%F %R} UTC"
 
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
@@ -67,7 +72,7 @@ class _Copy(NamedTuple):
 
 
 class SealingPostponed(Exception):
-    """The partition was never free for long enough; the next run tries again."""
+    """The day cannot be sealed now, and the message says why; a later run tries again."""
 
 
 async def due(session: Session, before: date) -> list[date]:
@@ -83,12 +88,21 @@ async def sweep(session: Session) -> list[str]:
     return left
 
 
+async def rests_until(session: Session) -> datetime | None:
+    """Return until when sealing rests, since the disk was full; None when it does not."""
+    until: datetime | None = await session.fetchval(_SQL["rests_until"])
+    return until
+
+
 async def seal(session: Session, day: date, *, rest: float = 0.0) -> Sealed:
     """Seal a day; after each step rest for that share of the time it took, for others' sake.
 
-    Raises SealingPostponed when somebody has been at the day's partition all the time.
+    Raises SealingPostponed when somebody has been at the day's partition all the time, and when
+    there is, or not long ago was, no room for a copy.
     """
     began, sql = time.monotonic(), _statements(day)
+    if until := await rests_until(session):
+        raise SealingPostponed(_FULL.format(until=until))
     async with _whole_or_not(session, sql, day):
         number: int = await session.fetchval(sql["begin"])
         await session.execute(sql["create"])
@@ -108,11 +122,14 @@ async def _whole_or_not(session: Session, sql: dict[str, str], day: date) -> Asy
     """Leave nothing of a sealing that fails, for whatever reason."""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         # Without its session, or in somebody's hands, the copy is left to the sweep.
         with suppress(*_LOST):
             await session.execute(sql["drop"], timeout=UNDOING_SECONDS_MAX)
             await session.execute(sql["forget"], day, timeout=UNDOING_SECONDS_MAX)
+        if isinstance(error, asyncpg.DiskFullError):
+            until = await session.fetchval(_SQL["rest"], FULL_DISK_REST)
+            raise SealingPostponed(_FULL.format(until=until)) from error
         raise
 
 
@@ -188,7 +205,7 @@ async def _exchange(session: Session, sql: dict[str, str], copy: _Copy) -> tuple
             await asyncio.sleep(min(0.05 * 2**attempt, ATTEMPT_PAUSE_SECONDS_MAX))
         else:
             return late + last, seconds
-    raise SealingPostponed(f"{copy.day} was never free for {LOCK_PATIENCE_MS} ms")
+    raise SealingPostponed(f"it was never free for {LOCK_PATIENCE_MS} ms")
 
 
 async def _try_exchange(

@@ -1,6 +1,8 @@
 """Maintenance with lost sessions, full disks, wrong clocks and wrong settings."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,12 +13,13 @@ from processor.settings import Settings
 from processor.store import seal
 from processor.store.load import load
 from processor.store.maintenance import Session
+from processor.store.partitions import ENTRIES
 from processor.store.pool import Database
 from tests.integration import bus
 from tests.integration.ops import settings_of
 from tests.integration.store import an_entry, opened, query
-from tests.integration.test_maintain import KEPT, OLD
-from tests.integration.test_seal import kill
+from tests.integration.test_maintain import KEPT, OLD, OLD_DAY, TODAY, invoke
+from tests.integration.test_seal import disk_full, kill
 
 COPIES = "SELECT count(*) FROM pg_class WHERE relname LIKE 'audit_entries%_sealing'"
 
@@ -54,3 +57,25 @@ async def test_copy_does_not_wait_for_the_next_round(
     with pytest.raises(DatabaseOutage):
         await maintain.once(settings)
     assert query(postgres_dsn, COPIES) == [(0,)]
+
+
+async def test_sealing_rests_after_a_full_disk(
+    settings: Settings, postgres_dsn: str, db: Database
+) -> None:
+    """A day that finds no room is the last for hours, whoever maintains; all else is done."""
+    days_ago = [TODAY - timedelta(days=number) for number in (3, 4)]
+    await load(db, [an_entry("acme", f"{at:%d}-{n}", at=at) for at in days_ago for n in range(60)])
+    unsealed = [str(at.date()) for at in (*days_ago, KEPT)]
+    with disk_full(postgres_dsn):
+        done = await maintain.once(settings)
+    assert done.purged == {ENTRIES: [OLD_DAY]}
+    assert ([*done.unsealed], done.sealed) == (unsealed, [])
+    assert "the disk was full" in done.unsealed[unsealed[0]]
+    assert query(postgres_dsn, COPIES) == [(0,)]
+    assert [*(await maintain.once(settings)).unsealed] == unsealed
+    assert (
+        "would seal nothing before"
+        in (await asyncio.to_thread(invoke, settings, "--dry-run")).stdout
+    )
+    query(postgres_dsn, "UPDATE maintenance SET sealing_rests_until = now()")
+    assert [str(sealed.day) for sealed in (await maintain.once(settings)).sealed] == unsealed

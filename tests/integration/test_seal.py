@@ -6,7 +6,6 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 import psycopg
 import pytest
 
@@ -201,7 +200,7 @@ async def test_sealing_gives_way_to_readers(
         task = asyncio.create_task(seal(session, DAY))
         await until(postgres_dsn, WAITING)
         await lane.store(*entries(1, begin=10))
-        with pytest.raises(SealingPostponed, match=f"{DAY} was never free"):
+        with pytest.raises(SealingPostponed, match="never free"):
             await task
         assert query(postgres_dsn, TABLES, [f"{NEW}%"]) == []
     assert (await seal(session, DAY)).entries == 11
@@ -213,10 +212,11 @@ async def test_copy_that_finds_no_room_does_not_stay(
     """With the disk full amid a day the copy goes at once: others need the room."""
     await load(db, entries(300))
     before = query(postgres_dsn, ROWS)
-    with disk_full(postgres_dsn), pytest.raises(asyncpg.DiskFullError):
+    with disk_full(postgres_dsn), pytest.raises(SealingPostponed, match="disk was full"):
         await seal(session, DAY)
     assert query(postgres_dsn, TABLES, [f"{NEW}%"]) == []
     assert query(postgres_dsn, ROWS) == before
+    query(postgres_dsn, "UPDATE maintenance SET sealing_rests_until = NULL")
     assert (await seal(session, DAY)).entries == 300
 
 

@@ -289,6 +289,16 @@ WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_thr
 
 ALTER TABLE public.lanes OWNER TO hub_audit_owner;
 
+CREATE TABLE public.maintenance (
+    singleton boolean DEFAULT true NOT NULL,
+    sealing_rests_until timestamp with time zone,
+    CONSTRAINT maintenance_singleton_check CHECK (singleton)
+);
+
+ALTER TABLE public.maintenance OWNER TO hub_audit_owner;
+
+COMMENT ON COLUMN public.maintenance.sealing_rests_until IS 'after a copy for which there was no room';
+
 CREATE TABLE public.org_heads (
     org_id text NOT NULL COLLATE pg_catalog."C",
     last_seq bigint NOT NULL
@@ -453,6 +463,9 @@ ALTER TABLE ONLY public.identity
 
 ALTER TABLE ONLY public.lanes
     ADD CONSTRAINT lanes_pkey PRIMARY KEY (lane);
+
+ALTER TABLE ONLY public.maintenance
+    ADD CONSTRAINT maintenance_pkey PRIMARY KEY (singleton);
 
 ALTER TABLE ONLY public.org_heads
     ADD CONSTRAINT org_heads_pkey PRIMARY KEY (org_id);

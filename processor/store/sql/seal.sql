@@ -233,3 +233,11 @@ ALTER TABLE {leaf} DROP CONSTRAINT {new}_bounds, RESET (autovacuum_enabled);
 INSERT INTO sealed_days (day, entries, sealing) VALUES ($1, $2, $3)
 ON CONFLICT (day) DO UPDATE
 SET entries = excluded.entries, sealing = excluded.sealing, sealed_at = now();
+
+-- name: rest
+-- Let nobody seal for so long, whichever maintainer is at work then.
+UPDATE maintenance SET sealing_rests_until = now() + $1::interval RETURNING sealing_rests_until;
+
+-- name: rests_until
+-- Until when that is, if it is not over.
+SELECT sealing_rests_until FROM maintenance WHERE sealing_rests_until > now();
