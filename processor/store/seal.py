@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from processor.store.maintenance import Session, pause
-from processor.store.rows import COLUMNS
+from processor.store.rows import COLUMNS, SEALED_COLUMNS
 from processor.store.sql import statements
 
 _SQL = statements("seal.sql")
@@ -97,12 +97,13 @@ async def rests_until(session: Session) -> datetime | None:
 async def seal(session: Session, day: date, *, rest: float = 0.0) -> Sealed:
     """Seal a day; after each step rest for that share of the time it took, for others' sake.
 
-    Raises SealingPostponed when somebody has been at the day's partition all the time, and when
-    there is, or not long ago was, no room for a copy.
+    Raises SealingPostponed when somebody has been at the day's partition all the time, when there
+    is, or not long ago was, no room for a copy, and when a newer release has columns of its own.
     """
     began, sql = time.monotonic(), _statements(day)
     if until := await rests_until(session):
         raise SealingPostponed(_FULL.format(until=until))
+    await _knows_all_columns(session, sql)
     async with _whole_or_not(session, sql, day):
         number: int = await session.fetchval(sql["begin"])
         await session.execute(sql["create"])
@@ -131,6 +132,13 @@ async def _whole_or_not(session: Session, sql: dict[str, str], day: date) -> Asy
             until = await session.fetchval(_SQL["rest"], FULL_DISK_REST)
             raise SealingPostponed(_FULL.format(until=until)) from error
         raise
+
+
+async def _knows_all_columns(session: Session, sql: dict[str, str]) -> None:
+    """Leave a day alone of which this release would copy a part: a newer one writes the rest."""
+    rows = await session.fetch(sql["unknown"], [*COLUMNS, *SEALED_COLUMNS])
+    if unknown := ", ".join(row["attname"] for row in rows):
+        raise SealingPostponed(f"entries have columns of a newer release: {unknown}")
 
 
 def _statements(day: date) -> dict[str, str]:
@@ -216,6 +224,7 @@ async def _try_exchange(
         await session.execute(sql["patience"], f"{LOCK_PATIENCE_MS}ms")
         began = time.monotonic()
         await session.execute(sql["lock"])
+        await _knows_all_columns(session, sql)
         late = await _late(session, sql)
         await session.execute(sql["exchange"])
         entries = copy.entries + before + late

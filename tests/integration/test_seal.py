@@ -206,6 +206,33 @@ async def test_sealing_gives_way_to_readers(
     assert (await seal(session, DAY)).entries == 11
 
 
+NEWER = "ALTER TABLE audit_entries ADD COLUMN {} text NOT NULL DEFAULT 'new'"
+
+
+async def test_columns_of_a_newer_release_are_not_left_out(
+    postgres_dsn: str, db: Database, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release that does not know a column leaves days alone, also one that it is about to end."""
+    await load(db, entries(10))
+    build = sealing._build
+
+    async def migrated_meanwhile(*given: Any) -> int:
+        """Build, and have somebody else migrate."""
+        copied = await build(*given)
+        query(postgres_dsn, NEWER.format("tenant"))
+        return copied
+
+    monkeypatch.setattr(sealing, "_build", migrated_meanwhile)
+    with pytest.raises(SealingPostponed, match=r"newer release: tenant$"):
+        await seal(session, DAY)
+    query(postgres_dsn, NEWER.format("region"))
+    with pytest.raises(SealingPostponed, match=r"newer release: tenant, region$"):
+        await seal(session, DAY)
+    assert query(postgres_dsn, TABLES, [f"{NEW}%"]) == []
+    rows = "SELECT count(*), min(tenant), min(region) FROM audit_entries WHERE search_text IS NULL"
+    assert query(postgres_dsn, rows) == [(10, "new", "new")]
+
+
 async def test_copy_that_finds_no_room_does_not_stay(
     postgres_dsn: str, db: Database, session: Session
 ) -> None:

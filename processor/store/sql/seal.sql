@@ -24,6 +24,12 @@ AND relname ~ '^audit_entries_[0-9]+_sealing$';
 -- Remove it. After a commit in doubt it may be the partition by now.
 DROP TABLE IF EXISTS {new};
 
+-- name: unknown
+-- Columns of the day that this release would not copy.
+SELECT attname FROM pg_catalog.pg_attribute
+WHERE attrelid = '{leaf}'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> ALL($1)
+ORDER BY attnum;
+
 -- name: create
 -- The table that will take the partition's place: as its own row-level security has it, the
 -- owner's, and with the bounds as a constraint, so that attaching need not read it.
