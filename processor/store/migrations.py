@@ -1,10 +1,11 @@
 """Migrations: numbered SQL files, each applied once, in order, in its own transaction."""
 
+import asyncio
 from hashlib import sha256
 
 import asyncpg
 
-from processor.errors import StartRefused
+from processor.errors import DatabaseOutage, StartRefused
 from processor.store.partitions import ensure_window
 from processor.store.pool import CONNECT_TIMEOUT_SECONDS, Database, outages
 from processor.store.sql import migrations, text
@@ -12,6 +13,14 @@ from processor.store.sql import migrations, text
 # Any number, the same in every process: only one migrates at a time.
 _ADVISORY_LOCK = 0x48554241
 _WAIT_FOR_OTHER_SECONDS = 60
+
+LOCK_PATIENCE_SECONDS = 1
+"""How long a migration may wait for whoever uses its tables: all others wait behind it."""
+
+ATTEMPTS_MAX = 60
+ATTEMPT_PAUSE_SECONDS = 5.0
+
+_NOT_NOW = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 _ROLES = (
     "hub_audit_owner",
@@ -69,15 +78,32 @@ async def _migrate(connection: asyncpg.Connection) -> list[str]:
         await connection.execute(_JOURNAL)
     missing = _missing(await _journal(connection))
     for name, statements in missing:
-        async with connection.transaction():
-            await connection.execute(f"SET LOCAL ROLE {_OWNER}")
-            await connection.execute(statements)
-            await connection.execute(
-                "INSERT INTO schema_migrations (name, sha256) VALUES ($1, $2)",
-                name,
-                _checksum(statements),
-            )
+        await _apply(connection, name, statements)
     return [name for name, _ in missing]
+
+
+async def _apply(connection: asyncpg.Connection, name: str, statements: str) -> None:
+    """Apply a migration once nobody uses its tables; in between those who wait get their turn."""
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            async with connection.transaction():
+                await connection.execute(
+                    f"SET LOCAL ROLE {_OWNER}; SET LOCAL lock_timeout = '{LOCK_PATIENCE_SECONDS}s'"
+                )
+                await connection.execute(statements)
+                await connection.execute(
+                    "INSERT INTO schema_migrations (name, sha256) VALUES ($1, $2)",
+                    name,
+                    _checksum(statements),
+                )
+        except _NOT_NOW:
+            await asyncio.sleep(ATTEMPT_PAUSE_SECONDS)
+        else:
+            return
+    raise DatabaseOutage(
+        f"migration {name} waits for a session that uses its tables all the time, as a backup does:"
+        " run hub-audit migrate again when that is over"
+    )
 
 
 async def _prepare_roles(connection: asyncpg.Connection) -> None:
