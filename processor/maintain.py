@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 PURGED = "audit.retention.purged.v1"
 TABLES = (ENTRIES, DEAD_LETTERS)
 
+CLOCKS_APART_SECONDS_MAX = 3_600.0
+"""Between Postgres' clock and ours: beyond that nobody knows which days are too old."""
+
 LATE_ROUNDS = 3
 """After so many intervals without a round that went well, the process is not ready."""
 
@@ -46,6 +49,7 @@ class Round:
     """What a round of maintenance did, or in a dry run would do."""
 
     standing_by: bool = False
+    held_up: list[str] = field(default_factory=list)
     created: list[date] = field(default_factory=list)
     swept: list[str] = field(default_factory=list)
     put_back: dict[str, list[date]] = field(default_factory=dict)
@@ -66,6 +70,7 @@ class Plan:
     after a full disk, no day is to be sealed.
     """
 
+    held_up: list[str]
     create: list[date]
     put_back: Mapping[str, list[date]]
     purge: Mapping[str, Mapping[str, int]]
@@ -79,10 +84,12 @@ async def plan(settings: Settings) -> Plan:
         at = await now(session)
         oldest = oldest_kept(at.date(), settings.retention_days)
         resting = await seal.rests_until(session)
+        apart = _clocks_apart(at)
         return Plan(
+            apart,
             await missing(db, settings.retention_days),
             {table: await retention.taken_too_early(session, table, oldest) for table in TABLES},
-            {table: await _overdue(session, table, oldest) for table in TABLES},
+            {table: await _overdue(session, table, oldest) for table in TABLES if not apart},
             [] if resting else await _unsealed(settings, session, at),
             resting,
         )
@@ -180,9 +187,13 @@ async def _steps(settings: Settings, db: Database, went_on: Callable[[], None]) 
         done.swept = await seal.sweep(session)
         at = await now(session)
         oldest = oldest_kept(at.date(), settings.retention_days)
+        for why in (apart := _clocks_apart(at)):
+            log.error("round_held_up", extra={"why": why})
+        done.held_up += apart
         for table in TABLES:
             await _put_back(session, table, oldest, done)
-            await _purge(session, table, oldest, done)
+            if not apart:
+                await _purge(session, table, oldest, done)
         await _announce(settings, session, done)
         went_on()
         waiting = await _unsealed(settings, session, at)
@@ -191,6 +202,15 @@ async def _steps(settings: Settings, db: Database, went_on: Callable[[], None]) 
             await _seal(session, day, settings.maintain.rest, done)
             went_on()
     return done
+
+
+def _clocks_apart(at: datetime) -> list[str]:
+    """Say that Postgres' clock is too far from ours for anything to be dropped by it, if it is."""
+    apart = at.timestamp() - time.time()
+    if abs(apart) <= CLOCKS_APART_SECONDS_MAX:
+        return []
+    said = f"Postgres' clock is {apart:+.0f} s from this machine's"
+    return [f"{said}: nothing is dropped before both are right"]
 
 
 async def _unsealed(settings: Settings, session: Session, at: datetime) -> list[date]:

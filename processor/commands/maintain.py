@@ -30,7 +30,8 @@ def command(ctx: click.Context, *, once: bool, dry_run: bool, as_json: bool) -> 
         done = run(maintain.once(settings))
         told = asdict(done) | {"sealed": [sealed._asdict() for sealed in done.sealed]}
         _show(told, _done(done), as_json=as_json)
-        ctx.exit(EXIT_FAILED if done.waiting or done.unsealed or done.unannounced else 0)
+        left = done.held_up or done.waiting or done.unsealed or done.unannounced
+        ctx.exit(EXIT_FAILED if left else 0)
     else:
         logs.configure(settings.log.level, settings.log.format)
         ctx.exit(lifecycle.run(partial(maintain.run, settings)))
@@ -47,6 +48,7 @@ def _show(answer: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> 
 
 def _planned(planned: "Plan") -> Iterator[str]:
     """Yield what the next round would do."""
+    yield from planned.held_up
     if planned.create:
         yield f"would create {len(planned.create)} days, {planned.create[0]} the first"
     for table, back in planned.put_back.items():
@@ -79,6 +81,7 @@ def _done(done: "Round") -> Iterator[str]:
 
 def _left(done: "Round") -> Iterator[str]:
     """Yield what a round had to leave to the next one."""
+    yield from done.held_up
     for table, kept in done.waiting.items():
         yield from (f"{day} of {table} is still being read: it goes next time" for day in kept)
     if done.unannounced:

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,7 +20,7 @@ from processor.store.pool import Database
 from tests.integration import bus
 from tests.integration.ops import settings_of
 from tests.integration.store import an_entry, opened, query
-from tests.integration.test_maintain import KEPT, OLD, OLD_DAY, TODAY, invoke
+from tests.integration.test_maintain import KEPT, OLD, OLD_DAY, STORED, TODAY, invoke
 from tests.integration.test_seal import disk_full, kill
 
 COPIES = "SELECT count(*) FROM pg_class WHERE relname LIKE 'audit_entries%_sealing'"
@@ -79,3 +81,34 @@ async def test_sealing_rests_after_a_full_disk(
     )
     query(postgres_dsn, "UPDATE maintenance SET sealing_rests_until = now()")
     assert [str(sealed.day) for sealed in (await maintain.once(settings)).sealed] == unsealed
+
+
+@pytest.mark.parametrize("years", [1, -1], ids=["ahead", "behind"])
+async def test_nothing_is_dropped_by_a_clock_that_is_wrong(
+    settings: Settings, postgres_dsn: str, db: Database, years: int
+) -> None:
+    """While Postgres' clock is far from ours no day goes, and whoever asks is told."""
+    with clock_of_postgres(postgres_dsn, years):
+        dry = await asyncio.to_thread(invoke, settings, "--dry-run")
+        done = await asyncio.to_thread(invoke, settings, "--once")
+    assert f"Postgres' clock is {years * 365 * 86_400:+}"[:-4] in dry.stdout
+    assert "would drop" not in dry.stdout
+    assert done.exit_code == 1
+    assert "nothing is dropped before both are right" in done.stdout
+    assert len(query(postgres_dsn, STORED)) == 3
+    assert (await maintain.once(settings)).purged[ENTRIES][-1] == OLD_DAY
+    assert query(postgres_dsn, STORED) == [("acme", 2)]
+
+
+@contextmanager
+def clock_of_postgres(dsn: str, years: int) -> Iterator[None]:
+    """Have a database's clock be years of 365 days ahead."""
+    name = urlsplit(dsn).path[1:]
+    query(
+        dsn,
+        f"""CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql STABLE AS
+            $$ SELECT pg_catalog.now() + interval '1 day' * {365 * years} $$;
+            ALTER DATABASE {name} SET search_path = public, pg_catalog""",
+    )
+    yield
+    query(dsn, f"ALTER DATABASE {name} RESET search_path")
