@@ -78,27 +78,65 @@ class Plan:
     sealing_rests_until: datetime | None
 
 
-async def plan(settings: Settings) -> Plan:
+@dataclass(frozen=True)
+class Terms:
+    """What a round goes by: Postgres' time, how far it is from ours, and the days that are kept."""
+
+    at: datetime
+    days_set: int
+    days_kept: int
+    apart_seconds: float
+
+    @property
+    def oldest(self) -> date:
+        """The oldest day that is kept."""
+        return oldest_kept(self.at.date(), self.days_kept)
+
+    @property
+    def clocks_agree(self) -> bool:
+        """Whether a day that is too old by Postgres' clock may be dropped."""
+        return abs(self.apart_seconds) <= CLOCKS_APART_SECONDS_MAX
+
+    def held_up(self) -> list[str]:
+        """Say why days stay that ought to go."""
+        said = []
+        if not self.clocks_agree:
+            said.append(
+                f"Postgres' clock is {self.apart_seconds:+.0f} s from this machine's: nothing is"
+                " dropped before both are right"
+            )
+        if self.days_kept > self.days_set:
+            said.append(
+                f"{self.days_kept} days were kept so far and {self.days_set} are set: if the rest"
+                " may go, `hub-audit maintain --once --shorten`"
+            )
+        return said
+
+
+async def plan(settings: Settings, *, shorten: bool = False) -> Plan:
     """Return what the next round would do, and change nothing."""
     async with _store(settings) as db, db.connection() as session:
-        at = await now(session)
-        oldest = oldest_kept(at.date(), settings.retention_days)
+        terms = await _terms(settings, session, shorten=shorten)
+        early = {t: await retention.taken_too_early(session, t, terms.oldest) for t in TABLES}
+        purged = TABLES if terms.clocks_agree else ()
         resting = await seal.rests_until(session)
-        apart = _clocks_apart(at)
         return Plan(
-            apart,
+            terms.held_up(),
             await missing(db, settings.retention_days),
-            {table: await retention.taken_too_early(session, table, oldest) for table in TABLES},
-            {table: await _overdue(session, table, oldest) for table in TABLES if not apart},
-            [] if resting else await _unsealed(settings, session, at),
+            early,
+            {table: await _overdue(session, table, terms.oldest) for table in purged},
+            [] if resting else await _unsealed(settings, session, terms),
             resting,
         )
 
 
-async def once(settings: Settings) -> Round:
-    """Do one round, or stand by where another maintainer is at it."""
+async def once(settings: Settings, *, shorten: bool = False) -> Round:
+    """Do one round, or stand by where another maintainer is at it.
+
+    With ``shorten`` a retention that is shorter than the last one takes effect.
+    """
     async with _store(settings) as db:
-        return await _round(settings, db)
+        return await _round(settings, db, shorten=shorten)
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -145,7 +183,7 @@ class Keeper:
         """Do rounds for ever; after each, however it ended, tell what is there, whoever did it."""
         while True:
             try:
-                done = await _round(self._settings, db, self._went_on)
+                done = await _round(self._settings, db, went_on=self._went_on)
                 self._went_well_at = time.monotonic()
                 self._why = "another maintainer is at work" if done.standing_by else "maintained"
             except Outage as error:
@@ -164,11 +202,15 @@ class Keeper:
 
 
 async def _round(
-    settings: Settings, db: Database, went_on: Callable[[], None] = lambda: None
+    settings: Settings,
+    db: Database,
+    *,
+    shorten: bool = False,
+    went_on: Callable[[], None] = lambda: None,
 ) -> Round:
     """Do one round; where an outage cuts it off, let nothing half done take up room meanwhile."""
     try:
-        return await _steps(settings, db, went_on)
+        return await _steps(settings, db, shorten=shorten, went_on=went_on)
     except Outage:
         with suppress(Outage):  # the next round sweeps as well
             async with alone(db) as session:
@@ -177,7 +219,9 @@ async def _round(
         raise
 
 
-async def _steps(settings: Settings, db: Database, went_on: Callable[[], None]) -> Round:
+async def _steps(
+    settings: Settings, db: Database, *, shorten: bool, went_on: Callable[[], None]
+) -> Round:
     """Go through a round, and tell when a step of it that may take long begins or is over."""
     done = Round(created=await ensure_window(db, settings.retention_days))
     async with alone(db) as session:
@@ -185,18 +229,19 @@ async def _steps(settings: Settings, db: Database, went_on: Callable[[], None]) 
             done.standing_by = True
             return done
         done.swept = await seal.sweep(session)
-        at = await now(session)
-        oldest = oldest_kept(at.date(), settings.retention_days)
-        for why in (apart := _clocks_apart(at)):
+        terms = await _terms(settings, session, shorten=shorten)
+        await retention.keep(session, terms.days_kept)
+        done.held_up = terms.held_up()
+        for why in done.held_up:
             log.error("round_held_up", extra={"why": why})
-        done.held_up += apart
         for table in TABLES:
-            await _put_back(session, table, oldest, done)
-            if not apart:
-                await _purge(session, table, oldest, done)
+            await _put_back(session, table, terms.oldest, done)
+            if terms.clocks_agree:
+                await _purge(session, table, terms.oldest, done)
         await _announce(settings, session, done)
+        await retention.forget(session, after=timedelta(days=terms.days_kept))
         went_on()
-        waiting = await _unsealed(settings, session, at)
+        waiting = await _unsealed(settings, session, terms)
         for sealed, day in enumerate(waiting):
             metrics.days_unsealed(len(waiting) - sealed)
             await _seal(session, day, settings.maintain.rest, done)
@@ -204,20 +249,18 @@ async def _steps(settings: Settings, db: Database, went_on: Callable[[], None]) 
     return done
 
 
-def _clocks_apart(at: datetime) -> list[str]:
-    """Say that Postgres' clock is too far from ours for anything to be dropped by it, if it is."""
-    apart = at.timestamp() - time.time()
-    if abs(apart) <= CLOCKS_APART_SECONDS_MAX:
-        return []
-    said = f"Postgres' clock is {apart:+.0f} s from this machine's"
-    return [f"{said}: nothing is dropped before both are right"]
+async def _terms(settings: Settings, session: Session, *, shorten: bool = False) -> Terms:
+    """Return what a round goes by now."""
+    days = settings.retention_days
+    kept = await retention.kept(session, days, shorten=shorten)
+    at = await now(session)
+    return Terms(at, days, kept, at.timestamp() - time.time())
 
 
-async def _unsealed(settings: Settings, session: Session, at: datetime) -> list[date]:
+async def _unsealed(settings: Settings, session: Session, terms: Terms) -> list[date]:
     """Return the days that ought to be sealed: finished, and not about to go."""
-    finished = (at - timedelta(hours=settings.maintain.seal_grace_hours)).date()
-    oldest = oldest_kept(at.date(), settings.retention_days)
-    return [day for day in await seal.due(session, finished) if day >= oldest]
+    finished = (terms.at - timedelta(hours=settings.maintain.seal_grace_hours)).date()
+    return [day for day in await seal.due(session, finished) if day >= terms.oldest]
 
 
 async def _overdue(session: Session, table: str, oldest: date) -> dict[str, int]:
@@ -259,7 +302,6 @@ async def _announce(settings: Settings, session: Session, done: Round) -> None:
             done.announced, done.unannounced = done.announced + len(purges), 0
     except BusOutage as error:
         log.warning("purges_not_announced", extra={"error": str(error)})
-    await retention.forget(session, after=timedelta(days=settings.retention_days))
 
 
 def _event(purge: retention.Purge) -> OwnEvent:
@@ -290,11 +332,10 @@ async def _seal(session: Session, day: date, rest: float, done: Round) -> None:
 async def _note(settings: Settings, db: Database) -> None:
     """Leave the figures of the store: they are the same whichever maintainer is asked."""
     async with db.connection() as session:
-        at = await now(session)
-        oldest = oldest_kept(at.date(), settings.retention_days)
-        overdue = [await retention.overdue(session, table, oldest) for table in TABLES]
+        terms = await _terms(settings, session)
+        overdue = [await retention.overdue(session, table, terms.oldest) for table in TABLES]
         unannounced = await retention.unannounced(session)
-        unsealed = await _unsealed(settings, session, at)
+        unsealed = await _unsealed(settings, session, terms)
     metrics.maintained(
         overdue=sum(map(len, overdue)), unsealed=len(unsealed), unannounced=len(unannounced)
     )

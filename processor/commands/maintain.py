@@ -16,22 +16,25 @@ if TYPE_CHECKING:
 @click.command("maintain")
 @click.option("--once", is_flag=True, help="Do one round, say what was done, and end.")
 @click.option("--dry-run", is_flag=True, help="Only say what the next round would do.")
+@click.option("--shorten", is_flag=True, help="Keep fewer days than before, if fewer are set.")
 @as_json
 @click.pass_context
-def command(ctx: click.Context, *, once: bool, dry_run: bool, as_json: bool) -> None:
+def command(ctx: click.Context, *, once: bool, dry_run: bool, shorten: bool, as_json: bool) -> None:
     """Create days ahead, seal finished days, drop old ones; start as many as you like."""
     from processor import lifecycle, logs, maintain
 
     settings = settings_of(ctx)
+    if shorten and not (once or dry_run):
+        raise click.UsageError("--shorten is an order for one round: add --once or --dry-run")
     if dry_run:
-        planned = run(maintain.plan(settings))
+        planned = run(maintain.plan(settings, shorten=shorten))
         _show(asdict(planned), _planned(planned), as_json=as_json)
     elif once:
-        done = run(maintain.once(settings))
+        done = run(maintain.once(settings, shorten=shorten))
         told = asdict(done) | {"sealed": [sealed._asdict() for sealed in done.sealed]}
         _show(told, _done(done), as_json=as_json)
         left = done.held_up or done.waiting or done.unsealed or done.unannounced
-        ctx.exit(EXIT_FAILED if left else 0)
+        ctx.exit(EXIT_FAILED if left or (shorten and done.standing_by) else 0)
     else:
         logs.configure(settings.log.level, settings.log.format)
         ctx.exit(lifecycle.run(partial(maintain.run, settings)))

@@ -39,6 +39,17 @@ class Purge(NamedTuple):
     purged_at: datetime
 
 
+async def kept(session: Session, days: int, *, shorten: bool) -> int:
+    """Return how many days are kept where so many are set: fewer than before by an order alone."""
+    before: int | None = await session.fetchval(_SQL["kept"])
+    return days if shorten else max(days, before or days)
+
+
+async def keep(session: Session, days: int) -> None:
+    """Remember how many days are kept, for whoever comes next with another setting."""
+    await session.execute(_SQL["keep"], days)
+
+
 async def overdue(session: Session, table: str, oldest: date) -> list[date]:
     """Return the days before the oldest that is kept: partitions, and what is left of some."""
     days = [row["day"] for row in await session.fetch(_SQL["overdue"], table, oldest)]

@@ -14,7 +14,7 @@ from processor.errors import DatabaseOutage
 from processor.settings import Settings
 from processor.store import seal
 from processor.store.load import load
-from processor.store.maintenance import Session
+from processor.store.maintenance import Session, alone, maintenance
 from processor.store.partitions import ENTRIES
 from processor.store.pool import Database
 from tests.integration import bus
@@ -112,3 +112,29 @@ def clock_of_postgres(dsn: str, years: int) -> Iterator[None]:
     )
     yield
     query(dsn, f"ALTER DATABASE {name} RESET search_path")
+
+
+async def test_retention_is_shortened_by_an_order_alone(
+    settings: Settings, postgres_dsn: str, db: Database
+) -> None:
+    """A shell without the setting drops nothing that is kept, says so, and says how it would."""
+    longer = settings.model_copy(update={"retention_days": 95})
+    assert (await maintain.once(longer)).purged == {}
+    dry = await asyncio.to_thread(invoke, settings, "--dry-run")
+    assert dry.stdout == (
+        "95 days were kept so far and 90 are set: if the rest may go,"
+        " `hub-audit maintain --once --shorten`\n"
+    )
+    done = await asyncio.to_thread(invoke, settings, "--once")
+    assert (done.exit_code, done.stdout) == (1, dry.stdout)
+    assert len(query(postgres_dsn, STORED)) == 3
+    order = await asyncio.to_thread(invoke, settings, "--dry-run", "--shorten")
+    assert f"would drop {OLD_DAY} of audit_entries, about 2 rows" in order.stdout.splitlines()
+    assert (await asyncio.to_thread(invoke, settings, "--shorten")).exit_code == 2
+    async with maintenance(postgres_dsn) as store, alone(store):
+        order = await asyncio.to_thread(invoke, settings, "--once", "--shorten")
+    assert (order.exit_code, order.stdout) == (1, "another maintainer is at work\n")
+    order = await asyncio.to_thread(invoke, settings, "--once", "--shorten")
+    assert (order.exit_code, "were kept" in order.stdout) == (0, False)
+    assert query(postgres_dsn, STORED) == [("acme", 2)]
+    assert (await asyncio.to_thread(invoke, settings, "--dry-run")).stdout == "nothing to do\n"

@@ -28,7 +28,7 @@ FOUND = ("FROM dead_letters", "FROM audit_entries", "FROM source_offsets", "FROM
 @pytest.mark.timeout(180)
 async def test_commands_and_queries_run(kafka: str, postgres_dsn: str) -> None:
     """Each is accepted, and finds what it is for: a dead letter, an entry, places and days."""
-    assert (len(QUERIES), len(COMMANDS)) == (7, 7)
+    assert (len(QUERIES), len(COMMANDS)) == (7, 9)
     with cleaned(settings_of(kafka, postgres_dsn)) as settings:
         await topics.create(settings)
         async with opened(postgres_dsn) as db:

@@ -1,5 +1,13 @@
 -- Retention. In braces: {parent} and {leaf}, a partition of it, made of its name and a day alone.
 
+-- name: kept
+-- How many days were kept by the last round.
+SELECT retention_days FROM maintenance;
+
+-- name: keep
+-- How many are from now on.
+UPDATE maintenance SET retention_days = $1 WHERE retention_days IS DISTINCT FROM $1;
+
 -- name: overdue
 -- The partitions of days before $2, the oldest first.
 SELECT d.day FROM partition_days AS d WHERE d.parent = $1 AND d.day < $2 ORDER BY d.day;

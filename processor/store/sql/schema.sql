@@ -292,12 +292,15 @@ ALTER TABLE public.lanes OWNER TO hub_audit_owner;
 CREATE TABLE public.maintenance (
     singleton boolean DEFAULT true NOT NULL,
     sealing_rests_until timestamp with time zone,
+    retention_days integer,
     CONSTRAINT maintenance_singleton_check CHECK (singleton)
 );
 
 ALTER TABLE public.maintenance OWNER TO hub_audit_owner;
 
 COMMENT ON COLUMN public.maintenance.sealing_rests_until IS 'after a copy for which there was no room';
+
+COMMENT ON COLUMN public.maintenance.retention_days IS 'null until the first round';
 
 CREATE TABLE public.org_heads (
     org_id text NOT NULL COLLATE pg_catalog."C",
