@@ -52,7 +52,8 @@ RULE_TEXTS: dict[RuleName, RuleText] = {
     "password_spray": RuleText(
         "Password spray",
         "Failed logins to ten or more accounts from one address within ten minutes. Critical once"
-        " one of these accounts lets the address in.",
+        " one of these accounts lets the address in, or any account does on a device not seen"
+        " before and without a second factor.",
         "Block the address, and reset the password of every account that it got into.",
     ),
     "impossible_travel": RuleText(

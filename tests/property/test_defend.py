@@ -139,7 +139,7 @@ def floods(chance: Random) -> list[Signal]:
             action=chance.choice(("auth.login_failed",) * 5 + ("auth.login_success",)),
             actor="", actor_type="user", account=f"u{chance.randrange(40)}@x",
             address=chance.choice(("192.0.2.1",) * 3 + ("203.0.113.9",)),
-            thing="", marks=frozenset(),
+            thing="", marks=frozenset(chance.sample(("new_device", "mfa"), chance.randrange(3))),
         )
         for number in range(chance.randrange(150))
     ]  # fmt: skip

@@ -144,6 +144,11 @@ def _spray(told: Told) -> None:
     told.log.login(NOON + 9 * MINUTE, STAFF[7], ABROAD, mfa=True)
 
 
+def _spray_right_at_once(told: Told) -> None:
+    _many_accounts(told, 15, ABROAD)
+    told.log.login(NOON + 8 * MINUTE, EVE, ABROAD, new_device=True, mfa=False)
+
+
 def _spray_v6(told: Told) -> None:
     _many_accounts(told, 12, "2001:db8::66")
 
@@ -201,6 +206,9 @@ ATTACKS = (
     Scenario("brute force over the turn of an hour", _over_the_hour, {("brute_force", ADA)}),
     Scenario("brute force told late and in disorder", _told_late, {("brute_force", ADA)}),
     Scenario("password spray that gets in", _spray, {("password_spray", ABROAD)}),
+    Scenario(
+        "password spray that is right at once", _spray_right_at_once, {("password_spray", ABROAD)}
+    ),
     Scenario("password spray over IPv6", _spray_v6, {("password_spray", "2001:db8::66")}),
     Scenario("a login from elsewhere", _travel, {("impossible_travel", ADA)}),
     Scenario("a dozen grants at once", _grant_burst, {("grant_burst", ADA)}),

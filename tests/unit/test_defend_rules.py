@@ -90,6 +90,27 @@ def test_ten_accounts_from_one_address_are_a_spray(accounts: int, found: int) ->
 
 
 @pytest.mark.parametrize(
+    ("marks", "at_ms", "severity"),
+    [
+        ({"new_device"}, NOON + 8 * MINUTE, "critical"),  # the first password tried was right
+        ({"new_device"}, NOON - MINUTE, "high"),  # before any of it
+        ({"new_device"}, NOON + 15 * MINUTE, "high"),  # too long after
+        ({"new_device", "mfa"}, NOON + 8 * MINUTE, "high"),  # a colleague behind the same address
+        (set(), NOON + 8 * MINUTE, "high"),  # another, on the device as always
+    ],
+)
+def test_a_stranger_whom_a_sprayed_address_brings_in_is_critical(
+    marks: set[str], at_ms: int, severity: str
+) -> None:
+    """Also by an account that never failed; colleagues behind the same address make it no worse."""
+    spray = [
+        signal(NOON + n * 20 * SECOND, n, FAILED, account=f"u{n}@acme.example") for n in range(12)
+    ]
+    entered = signal(at_ms, 99, ENTERED, marks=frozenset({"success", *marks}))
+    assert severities([*spray, entered]) == [("password_spray", "192.0.2.1", severity)]
+
+
+@pytest.mark.parametrize(
     ("marks", "address", "minutes", "found"),
     [
         ({"new_device"}, "203.0.113.1", 15, True),

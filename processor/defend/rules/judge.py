@@ -60,10 +60,14 @@ def brute_force(signals: Sequence[Signal], span: Span) -> Verdict | None:
 
 
 def password_spray(signals: Sequence[Signal], span: Span) -> Verdict | None:
-    """Judge the logins from an address: failures of many accounts, and then a success of one."""
+    """Judge the logins from an address: failures of many accounts, and then a success of one.
+
+    Of each account a spray tries one password or two, and where the first is right nothing failed
+    before: so whoever then comes from there as a stranger is let in as well.
+    """
     failures = _of(signals, "auth.login_failed")
     evidence = _burst(failures, span, SPRAYED_ACCOUNTS, lambda each: each.account)
-    return _with_success(signals, evidence, span)
+    return _with_success(signals, evidence, span, _as_stranger)
 
 
 def impossible_travel(signals: Sequence[Signal], span: Span) -> Verdict | None:
@@ -74,7 +78,7 @@ def impossible_travel(signals: Sequence[Signal], span: Span) -> Verdict | None:
     evidence: dict[str, Signal] = {}
     somewhere = [each for each in signals if each.address]
     for each in somewhere:
-        if not span.holds(each) or "new_device" not in each.marks or "mfa" in each.marks:
+        if not span.holds(each) or not _as_stranger(each):
             continue
         elsewhere = [
             other
@@ -191,8 +195,13 @@ def _bursting(
             told = last + 1
 
 
-def _with_success(signals: Sequence[Signal], failures: list[Signal], span: Span) -> Verdict | None:
-    """Return the failures, and the logins that the same source then got."""
+def _with_success(
+    signals: Sequence[Signal],
+    failures: list[Signal],
+    span: Span,
+    suspect: Callable[[Signal], bool] = lambda _login: False,
+) -> Verdict | None:
+    """Return the failures, and the logins that the same source then got, or that are suspect."""
     if not failures:
         return None
     since, until = failures[0].at_ms, failures[-1].at_ms + span.window_ms
@@ -200,9 +209,15 @@ def _with_success(signals: Sequence[Signal], failures: list[Signal], span: Span)
     entered = [
         each
         for each in _of(signals, "auth.login_success")
-        if since < each.at_ms <= until and any(pair_of(each) in some for some in tried)
+        if since < each.at_ms <= until
+        and (suspect(each) or any(pair_of(each) in some for some in tried))
     ]
     return Verdict("critical" if entered else "high", sorted([*failures, *entered]))
+
+
+def _as_stranger(login: Signal) -> bool:
+    """Whether somebody comes on a device not seen before, and without a second factor."""
+    return "new_device" in login.marks and "mfa" not in login.marks
 
 
 def pair_of(login: Signal) -> Pair:
