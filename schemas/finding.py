@@ -58,8 +58,9 @@ RULE_TEXTS: dict[RuleName, RuleText] = {
     ),
     "impossible_travel": RuleText(
         "Impossible travel",
-        "One account logged in from another network within fifteen minutes, on a device not seen"
-        " before and without a second factor. Addresses are compared by network, not by country.",
+        "One account logged in from two networks within fifteen minutes, from one of them on a"
+        " device not seen before and without a second factor. Addresses are compared by network,"
+        " not by country.",
         "Ask the person whether both were theirs; end the sessions if not.",
     ),
     "grant_burst": RuleText(

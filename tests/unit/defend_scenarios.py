@@ -158,6 +158,11 @@ def _travel(told: Told) -> None:
     told.log.login(NOON + 7 * MINUTE, ADA, ABROAD, new_device=True, mfa=False)
 
 
+def _travel_before(told: Told) -> None:
+    told.log.login(NOON + MINUTE, ADA, ABROAD, new_device=True, mfa=False)
+    told.log.login(NOON + 7 * MINUTE, ADA, OFFICE, mfa=True)
+
+
 def _grant_burst(told: Told) -> None:
     _grants(told, 12, 20 * SECOND)
 
@@ -211,6 +216,7 @@ ATTACKS = (
     ),
     Scenario("password spray over IPv6", _spray_v6, {("password_spray", "2001:db8::66")}),
     Scenario("a login from elsewhere", _travel, {("impossible_travel", ADA)}),
+    Scenario("a login elsewhere, then the owner's", _travel_before, {("impossible_travel", ADA)}),
     Scenario("a dozen grants at once", _grant_burst, {("grant_burst", ADA)}),
     Scenario("a dozen grants in bulk", _bulk_grants, {("grant_burst", ADA)}),
     Scenario("more in bulk than an entry holds", _large_bulk_grants, {("grant_burst", ADA)}),

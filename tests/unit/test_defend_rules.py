@@ -110,6 +110,7 @@ def test_a_stranger_whom_a_sprayed_address_brings_in_is_critical(
     assert severities([*spray, entered]) == [("password_spray", "192.0.2.1", severity)]
 
 
+@pytest.mark.parametrize("later", [True, False], ids=["usual first", "new first"])
 @pytest.mark.parametrize(
     ("marks", "address", "minutes", "found"),
     [
@@ -122,15 +123,32 @@ def test_a_stranger_whom_a_sprayed_address_brings_in_is_critical(
     ],
 )
 def test_travel_needs_a_new_device_elsewhere(
-    marks: set[str], address: str, minutes: int, found: bool
+    marks: set[str], address: str, minutes: int, found: bool, later: bool
 ) -> None:
-    """Another network, a device not seen before, no second factor, within fifteen minutes."""
+    """Another network, a device not seen before, no second factor, fifteen minutes apart at most.
+
+    Whether the thief or the owner is the first to log in.
+    """
+    apart = minutes * MINUTE if later else -minutes * MINUTE
     signals = [
         signal(NOON, 1, ENTERED),
-        signal(NOON + minutes * MINUTE, 2, ENTERED, address=address, marks=frozenset(marks)),
+        signal(NOON + apart, 2, ENTERED, address=address, marks=frozenset(marks)),
     ]
     expected = [("impossible_travel", ADA, "high")] if found else []
     assert severities(signals) == expected
+
+
+def test_an_owner_who_comes_in_the_next_hour_shows_the_thief_of_the_last() -> None:
+    """The hour of the login on the new device is judged again, one window after it as well."""
+    thief = signal(NOON - 2 * MINUTE, 1, ENTERED, address="203.0.113.1",
+                   marks=frozenset({"success", "new_device"}))  # fmt: skip
+    owner = signal(NOON + 5 * MINUTE, 2, ENTERED)
+    reading = Reading()
+    for each in (thief, owner):
+        reading.store([each])
+        reading.read([each])
+    (found,) = reading.kept.values()
+    assert (found.rule, found.hour_ms, found.seqs) == ("impossible_travel", NOON - HOUR, (1, 2))
 
 
 @pytest.mark.parametrize(("before", "after"), [("", "192.0.2.1"), ("192.0.2.1", "")])

@@ -2,8 +2,9 @@
 
 A rule judges one subject (an account, an address, an actor) in one hour. It sees every signal of
 the subject from one window before the hour to one after it, and an attack counts in the hours in
-which its windows end. Nothing else is remembered, so that order, batching, repetition and restarts
-cannot matter: all of them end in the same set.
+which its windows end; what lies around an alert or a login, in the hour of that. Nothing else is
+remembered, so that order, batching, repetition and restarts cannot matter: all of them end in the
+same set.
 """
 
 from processor.defend.rules.hours import Found, Hours, Key, OrgHour, hour_of, hours_of

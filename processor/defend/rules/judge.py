@@ -73,7 +73,8 @@ def password_spray(signals: Sequence[Signal], span: Span) -> Verdict | None:
 def impossible_travel(signals: Sequence[Signal], span: Span) -> Verdict | None:
     """Judge the logins of an account: a new device, no second factor, and another network.
 
-    A login without an address is nowhere: neither here nor elsewhere.
+    Before or after it: the owner may be the first to log in, or the thief. A login without an
+    address is nowhere: neither here nor elsewhere.
     """
     evidence: dict[str, Signal] = {}
     somewhere = [each for each in signals if each.address]
@@ -83,7 +84,7 @@ def impossible_travel(signals: Sequence[Signal], span: Span) -> Verdict | None:
         elsewhere = [
             other
             for other in somewhere
-            if 0 <= each.at_ms - other.at_ms <= span.window_ms
+            if abs(each.at_ms - other.at_ms) <= span.window_ms
             and _network(other.address) != _network(each.address)
         ]
         if elsewhere:
