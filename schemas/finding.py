@@ -86,7 +86,9 @@ RULE_TEXTS: dict[RuleName, RuleText] = {
     "endpoint_alert": RuleText(
         "Endpoint alert and privileged act",
         "An endpoint raised an alert, and within fifteen minutes the same user, or somebody at the"
-        " same address, did something privileged.",
+        " same address, did something privileged: let others in or turned them out, gave rights,"
+        " changed roles, billing or a SIEM's subscription, took the log away, or logged in on a"
+        " device not seen before.",
         "Isolate the host, end the sessions, and review what was changed.",
     ),
 }

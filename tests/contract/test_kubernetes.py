@@ -9,6 +9,7 @@ import yaml
 from starlette.routing import Route
 
 from processor import health
+from processor.defend.app import topics
 from processor.emit.acls import principal_of
 from processor.settings import Settings
 from tests.contract.manifests import (
@@ -139,6 +140,20 @@ def test_every_process_comes_in_as_itself() -> None:
         login = "operator" if each.name in JOBS | OPERATOR else each.name
         assert secrets["postgres"] == f"hub-audit-postgres-{login}"
         assert user == {"process": "processor", "forward": "forwarder"}.get(login, login)
+
+
+def test_defend_may_read_what_its_rules_look_at() -> None:
+    """A rule that takes another action reads another topic: its user may do that in production."""
+    (acls,) = (
+        each["spec"]["authorization"]["acls"]
+        for each in of_kind("production", "KafkaUser")
+        if each["metadata"]["name"] == "defend"
+    )
+    read = [each["resource"] for each in acls if "Read" in each["operations"]]
+    whole = {each["name"] for each in read if each["patternType"] == "literal"}
+    begin = tuple(each["name"] for each in read if each["patternType"] == "prefix")
+    asked = topics(Settings.load(env=image_environment()))
+    assert [name for name in asked if name not in whole and not name.startswith(begin)] == []
 
 
 def test_ingress_of_the_page_leads_to_the_page() -> None:

@@ -34,7 +34,7 @@ IDS = tuple(
 )
 IDS += ("staging.hub-audit.0",)
 WATCHED = {name for name in HUB if name.startswith(("hub.auth.", "hub.iam.", "hub.billing."))}
-WATCHED |= {"hub.audit.exported", TELEMETRY}
+WATCHED |= {"hub.audit.exported", "hub.audit.subscription_changed", TELEMETRY}
 READ, WRITE = "READ", "WRITE"
 TOPIC_REFUSED, ID_REFUSED = 29, 53
 LOOK = {"DESCRIBE", "DESCRIBE_CONFIGS"}

@@ -33,7 +33,7 @@ from tests.unit.normalized import LIMITS
 
 NOW = int(datetime.now(UTC).timestamp() * 1000)
 BEGIN = NOW - NOW % 3_600_000 - 50 * MINUTE
-NOT_IN_TRAFFIC = {"audit.exported"}  # is of our own making
+NOT_IN_TRAFFIC = {"audit.exported", "audit.subscription_changed"}  # are of our own making
 ID = "01a207d9-217b-828a-a137-81caa759c1be"
 
 

@@ -200,6 +200,13 @@ def _alert_at_address(told: Told) -> None:
     told.log.add(NOON + 5 * MINUTE, "permission.granted", BOB, ip=HOME)
 
 
+def _alert_and_silence(told: Told) -> None:
+    told.alert(NOON, ADA, "10.0.0.7")
+    told.log.add(NOON + 3 * MINUTE, "audit.subscription_changed", ADA, ip=HOME,
+                 target={"type": "subscription", "id": "sub-1"},
+                 details={"old": {"state": "active"}, "new": {"state": "paused"}})  # fmt: skip
+
+
 def _suspicion_and_export(told: Told) -> None:
     told.log.add(NOON - 10 * MINUTE, "audit.exported", ADA, target={"type": "audit_log"}, ip=HOME)
     told.alert(NOON, ADA, HOME, "suspicious")
@@ -224,6 +231,7 @@ ATTACKS = (
     Scenario("half the company leaves", _mass_deactivation, {("mass_deactivation", ADA)}),
     Scenario("six exports", _export_burst, {("export_burst", EVE)}),
     Scenario("malware, then a grant", _alert_and_grant, {("endpoint_alert", ADA)}),
+    Scenario("malware, then no word to the SIEM", _alert_and_silence, {("endpoint_alert", ADA)}),
     Scenario("malware at an address", _alert_at_address, {("endpoint_alert", HOME)}),
     Scenario("an export, then suspicion", _suspicion_and_export, {("endpoint_alert", ADA)}),
 )

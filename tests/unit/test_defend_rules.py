@@ -264,6 +264,26 @@ def test_ordinary_logins_do_not_hide_a_break_in_beside_an_alert() -> None:
     assert (found.seqs, found.alerts) == ((8_000,), (alert.id,))
 
 
+@pytest.mark.parametrize(
+    ("action", "account", "found"),
+    [
+        ("user.created", "eve@acme.example", True),
+        ("user.created", ADA, False),  # signs up
+        ("user.invited", "eve@acme.example", True),
+        ("role.deleted", "", True),
+        ("billing.plan_changed", "", True),
+        ("audit.subscription_changed", "", True),
+        ("audit.viewed", "", False),
+        ("audit.finding_acknowledged", "", False),  # is what an alert asks for
+    ],
+)
+def test_what_is_privileged_beside_an_alert(action: str, account: str, found: bool) -> None:
+    """To let others in, to change what roles hold, to stop what a SIEM is told: as grants are."""
+    act = signal(NOON, 1, action, account=account)
+    alert = signal(NOON + MINUTE, 2, ALERT, address="", marks=frozenset({"malicious"}))
+    assert severities([act, alert]) == ([("endpoint_alert", ADA, "critical")] if found else [])
+
+
 def test_hours_are_let_go_when_there_are_too_many_signals() -> None:
     """With more signals than may be held, an hour is loaded again, and finds the same."""
     reading = Reading(signals_max=20)

@@ -54,10 +54,12 @@ def _giver(signal: Signal) -> str:
 def _privileged(signal: Signal) -> str:
     """Return the person who did something privileged: a login is, on a device not seen before.
 
-    Those that are not are left out here: a flood of them would take the place of what counts.
+    Those that are not are left out here: a flood of them would take the place of what counts. Nor
+    is it privileged to sign up.
     """
     ordinary = signal.action == "auth.login_success" and "new_device" not in signal.marks
-    return "" if ordinary else _person(signal)
+    signs_up = signal.action == "user.created" and signal.actor == signal.account
+    return "" if ordinary or signs_up else _person(signal)
 
 
 def _whose(signal: Signal) -> str:
@@ -74,9 +76,11 @@ _GRANTS = (
 )  # fmt: skip
 _LEAVERS = ("user.deactivated", "user.removed")
 _ACCESS = ("product_access.granted", "product_access.revoked")
+# To take note of a finding is none: it is what an alert asks for.
 _PRIVILEGED = (
-    *_GRANTS, *_LEAVERS, "role.created", "role.updated", "billing.payment_method_updated",
-    "audit.exported", "auth.login_success", ALERT,
+    *_GRANTS, *_LEAVERS, "user.created", "user.invited", "role.created", "role.updated",
+    "role.deleted", "billing.plan_changed", "billing.payment_method_updated", "audit.exported",
+    "audit.subscription_changed", "auth.login_success", ALERT,
 )  # fmt: skip
 
 # fmt: off
