@@ -9,6 +9,7 @@ import yaml
 from starlette.routing import Route
 
 from processor import health
+from processor.api.serve import STOP_SECONDS
 from processor.defend.app import topics
 from processor.emit.acls import principal_of
 from processor.settings import Settings
@@ -154,6 +155,15 @@ def test_defend_may_read_what_its_rules_look_at() -> None:
     begin = tuple(each["name"] for each in read if each["patternType"] == "prefix")
     asked = topics(Settings.load(env=image_environment()))
     assert [name for name in asked if name not in whole and not name.startswith(begin)] == []
+
+
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_page_answers_until_nobody_is_sent_to_it(folder: str) -> None:
+    """A pod of the page that ends waits before it listens no more, and has time left to finish."""
+    (page,) = (each for each in workloads(folder) if each.name == "serve")
+    program, seconds = page.container["lifecycle"]["preStop"]["exec"]["command"]
+    assert program == "sleep"
+    assert 0 < int(seconds) + STOP_SECONDS < page.pod["terminationGracePeriodSeconds"]
 
 
 def test_ingress_of_the_page_leads_to_the_page() -> None:
