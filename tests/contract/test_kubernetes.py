@@ -236,6 +236,24 @@ def test_brokers_are_let_into_the_namespace() -> None:
         }
 
 
+def test_what_a_siem_is_told_leads_to_the_bus() -> None:
+    """The address on the page is that of a listener outside, whose certificate is for it."""
+    told = {
+        each.environment["HUB_AUDIT_FORWARD_PUBLIC_BOOTSTRAP_SERVERS"]
+        for each in workloads("production")
+    }
+    host, _, port = told.pop().rpartition(":")
+    (kafka,) = of_kind("production", "Kafka")
+    (outside,) = (
+        each for each in kafka["spec"]["kafka"]["listeners"] if each["type"] != "internal"
+    )
+    assert not told
+    assert (outside["port"], outside["tls"]) == (int(port), True)
+    assert outside["authentication"] == {"type": "scram-sha-512"}
+    assert outside["configuration"]["bootstrap"]["alternativeNames"] == [host]
+    assert outside["configuration"]["loadBalancerSourceRanges"]
+
+
 def test_rights_of_siems_are_left_alone() -> None:
     """What a subscription allows its SIEM, Strimzi's operator of users does not take away."""
     (kafka,) = of_kind("production", "Kafka")
