@@ -12,7 +12,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 from panels import DASHBOARDS, Dashboard, Panel, Query
 
 DIRECTORY = Path(__file__).parent / "dashboards"
-SOURCE = {"type": "prometheus", "uid": "prometheus"}
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+VARIABLE = {
+    "name": "datasource",
+    "label": "Prometheus",
+    "type": "datasource",
+    "query": "prometheus",
+    "current": {},
+}
+"""Whichever Prometheus Grafana has: elsewhere its id is another than with Compose."""
+
 COLUMNS = 24
 STAT_SIZE = (6, 4)
 GRAPH_SIZE = (12, 8)
@@ -29,6 +38,7 @@ def document(dashboard: Dashboard) -> dict[str, Any]:
         "refresh": "10s",
         "time": {"from": "now-3h", "to": "now"},
         "timezone": "utc",
+        "templating": {"list": [VARIABLE]},
         "links": [
             {
                 "type": "dashboards",
@@ -36,6 +46,7 @@ def document(dashboard: Dashboard) -> dict[str, Any]:
                 "title": "Hub Audit",
                 "asDropdown": True,
                 "keepTime": True,
+                "includeVars": True,
             }
         ],
         "panels": _placed(dashboard.panels),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from processor import metrics
 from tests.contract.test_alerts import EXPRESSIONS, METRIC, SUFFIXES, unknown
@@ -43,6 +44,20 @@ def test_dashboard_names_what_exists(path: Path) -> None:
         for down in range(panel["gridPos"]["h"])
     ]
     assert len(places) == len(set(places))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_dashboard_asks_the_prometheus_that_is_there(path: Path) -> None:
+    """None is named: whoever imports it chooses one, and Compose's is the only one there."""
+    (variable,) = read(path)["templating"]["list"]
+    (there,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yaml").read_text())[
+        "datasources"
+    ]
+    assert (variable["type"], variable["query"]) == ("datasource", there["type"])
+    chosen = {"type": there["type"], "uid": f"${{{variable['name']}}}"}
+    for panel in read(path)["panels"]:
+        for asking in (panel, *panel["targets"]):
+            assert asking["datasource"] == chosen
 
 
 def test_every_metric_is_shown_or_judged() -> None:
