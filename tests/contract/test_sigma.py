@@ -5,10 +5,10 @@ events are the examples, and stories that are told with them.
 """
 
 import json
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -23,7 +23,8 @@ from schemas.entry import Entry
 from schemas.generate import ROOT
 from tests.contract.siem_examples import entries
 
-SIGMA = ROOT.parent / "deploy" / "siem" / "sigma"
+SIEM = ROOT.parent / "deploy" / "siem"
+SIGMA, PIPELINES = SIEM / "sigma", SIEM / "sigma-pipelines"
 RULES = sorted(path.stem for path in SIGMA.glob("*.yml"))
 TIME: dict[FormatName, str] = {
     "hub": "occurred_at",
@@ -193,7 +194,7 @@ def mentioned(text: str, name: FormatName) -> set[str]:
             fields.add(field)
     if name == "hub":
         return fields
-    steps = yaml.safe_load((SIGMA / "pipelines" / f"{name}.yml").read_text())["transformations"]
+    steps = yaml.safe_load((PIPELINES / f"{name}.yml").read_text())["transformations"]
     if name == "ocsf":
         return {steps[0]["prefix"] + field for field in fields}
     return {to for step in steps for source, to in step["mapping"].items() if source in fields}
@@ -203,7 +204,25 @@ def pipeline(name: FormatName) -> ProcessingPipeline | None:
     """Return what translates the rules' fields to those of a format; Hub's own are the rules'."""
     if name == "hub":
         return None
-    return ProcessingPipeline.from_yaml((SIGMA / "pipelines" / f"{name}.yml").read_text())
+    return ProcessingPipeline.from_yaml((PIPELINES / f"{name}.yml").read_text())
+
+
+def test_directory_holds_rules_alone() -> None:
+    """``sigma convert`` takes every YAML file under the directory for a rule, and reads these."""
+    read = SigmaCollection.load_ruleset([SIGMA])
+    documents = [list(yaml.safe_load_all((SIGMA / f"{rule}.yml").read_text())) for rule in RULES]
+    assert len(read.rules) == sum(map(len, documents))
+
+
+def test_guide_says_what_each_target_cannot_convert() -> None:
+    """As sigma-cli refused them: Lucene knows no correlation, and none of them knows order."""
+    told = (SIEM / "README.md").read_text()
+    texts = {rule: (SIGMA / f"{rule}.yml").read_text() for rule in RULES}
+    ordered = [rule for rule in RULES if "type: temporal_ordered" in texts[rule]]
+    beyond = [rule for rule in RULES if re.search(r"\bcorrelation:|fieldref", texts[rule])]
+    for target, refused in (("esql", ordered), ("splunk", ordered), ("lucene", beyond)):
+        (row,) = re.findall(rf"^\| `{target}` \|.*$", told, re.MULTILINE)
+        assert re.findall(r"`(\w+)`", row)[1:] == refused, target
 
 
 @EACH_FORMAT
@@ -263,4 +282,4 @@ def test_ids_are_unique() -> None:
 
 def test_pipelines_are_those_of_the_formats() -> None:
     """One for each format but Hub's own, whose fields the rules use, and CEF, which has none."""
-    assert {path.stem for path in Path(SIGMA / "pipelines").glob("*.yml")} == set(TIME) - {"hub"}
+    assert {path.stem for path in PIPELINES.glob("*.yml")} == set(TIME) - {"hub"}
