@@ -25,6 +25,7 @@ from tests.contract.siem_examples import entries
 
 SIEM = ROOT.parent / "deploy" / "siem"
 SIGMA, PIPELINES = SIEM / "sigma", SIEM / "sigma-pipelines"
+TEMPLATE = json.loads((SIEM / "elasticsearch-template.json").read_text())
 RULES = sorted(path.stem for path in SIGMA.glob("*.yml"))
 TIME: dict[FormatName, str] = {
     "hub": "occurred_at",
@@ -197,7 +198,8 @@ def mentioned(text: str, name: FormatName) -> set[str]:
     steps = yaml.safe_load((PIPELINES / f"{name}.yml").read_text())["transformations"]
     if name == "ocsf":
         return {steps[0]["prefix"] + field for field in fields}
-    return {to for step in steps for source, to in step["mapping"].items() if source in fields}
+    mappings = [step.get("mapping", {}) for step in steps]
+    return {to for each in mappings for source, to in each.items() if source in fields}
 
 
 def pipeline(name: FormatName) -> ProcessingPipeline | None:
@@ -283,3 +285,10 @@ def test_ids_are_unique() -> None:
 def test_pipelines_are_those_of_the_formats() -> None:
     """One for each format but Hub's own, whose fields the rules use, and CEF, which has none."""
     assert {path.stem for path in PIPELINES.glob("*.yml")} == set(TIME) - {"hub"}
+
+
+def test_queries_of_elasticsearch_are_of_the_indices_that_have_the_template() -> None:
+    """Without a name they would be of all, whatever others have under the same fields."""
+    steps = yaml.safe_load((PIPELINES / "ecs.yml").read_text())["transformations"]
+    (indices,) = [step["val"] for step in steps if step["type"] == "set_state"]
+    assert indices.split(",") == TEMPLATE["index_patterns"]
