@@ -88,6 +88,13 @@ def test_filebeat_replaces_what_has_the_same_id() -> None:
     assert added == {"target": "@metadata", "fields": {"op_type": "index"}}
 
 
+def test_filebeat_makes_no_template_of_its_own() -> None:
+    """Its own would make the index a data stream, which refuses what replaces a document."""
+    beat = yaml.safe_load((SIEM / "filebeat" / "filebeat.yml").read_text())
+    assert beat["setup.template.enabled"] is False
+    assert GUIDE.index("elasticsearch-template.json") < GUIDE.index("## Consume")
+
+
 def test_connectors_filter_heartbeats_in_the_way_that_is_run() -> None:
     """What was not run has, to the letter, the filter of what was."""
     run, *others = [
