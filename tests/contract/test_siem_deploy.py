@@ -95,6 +95,17 @@ def test_filebeat_makes_no_template_of_its_own() -> None:
     assert GUIDE.index("elasticsearch-template.json") < GUIDE.index("## Consume")
 
 
+def test_vector_keeps_the_numbers_that_prove_completeness() -> None:
+    """A header is one value there, no list, and what a heartbeat says by itself is not erased."""
+    source = yaml.safe_load((SIEM / "vector" / "vector.yaml").read_text())["transforms"]["told"]
+    for label in ("hub_previous_seq", "hub_through_seq"):
+        kept = f".labels.{label} = string(.kafka_headers.{label}) ?? .labels.{label}\n"
+        assert kept in source["source"]
+    removed = set(re.findall(r"^del\(\.(\w+)\)$", source["source"], re.MULTILINE))
+    added = {"message_key", "source_type", "offset", "partition", "topic", "timestamp"}
+    assert removed == added | {"kafka_headers"}
+
+
 def test_connectors_filter_heartbeats_in_the_way_that_is_run() -> None:
     """What was not run has, to the letter, the filter of what was."""
     run, *others = [
