@@ -181,11 +181,28 @@ def test_guide_names_every_configuration() -> None:
         (row,) = [
             line
             for line in GUIDE.splitlines()
-            if line.startswith("|")
-            and path.partition("/")[0] in line
-            and path.split("/")[1] in line
+            if line.startswith(f"| `{path.partition('/')[0]}/") and path.partition("/")[2] in line
         ]
         assert ("yes, by a test" in row) == (path in RUN_HERE)
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_guide_names_what_a_configuration_takes(path: str) -> None:
+    """Each variable that it reads, comments aside, stands in the row of who takes it."""
+    lines = [n for n in (SIEM / path).read_text().splitlines() if not n.lstrip().startswith("#")]
+    for variable in re.findall(r"HUB_SIEM_\w+", "\n".join(lines)):
+        (row,) = re.findall(rf"^\| .*`{variable}`.*\|$", GUIDE, re.MULTILINE)
+        taken_by = row.split("|")[3]
+        program = path.partition("/")[0]
+        assert {path, program} & set(re.findall("`(.*?)`", taken_by)) or "all" in taken_by
+
+
+def test_connect_finds_connectors_with_and_without_a_manifest() -> None:
+    """Those of Elasticsearch and Splunk have none, and are found by scanning a path alone."""
+    worker = (SIEM / "kafka-connect" / "worker.properties").read_text()
+    assert "plugin.discovery" not in worker
+    (path,) = re.findall(r"^plugin\.path=(.+)$", worker, re.MULTILINE)
+    assert "$" not in path, "Connect reads it before it asks the environment"
 
 
 class Record:
