@@ -106,6 +106,17 @@ def test_vector_keeps_the_numbers_that_prove_completeness() -> None:
     assert removed == added | {"kafka_headers"}
 
 
+def test_what_is_committed_before_it_is_stored_lies_on_disk() -> None:
+    """Fluent Bit and Logstash commit what they have taken: in memory a crash would lose it."""
+    fluent = yaml.safe_load((SIEM / "fluent-bit" / "fluent-bit.yaml").read_text())
+    assert fluent["service"]["storage.path"]
+    assert [each["storage.type"] for each in fluent["pipeline"]["inputs"]] == ["filesystem"]
+    (pipeline,) = yaml.safe_load((SIEM / "logstash" / "pipelines.yml").read_text())
+    assert (pipeline["queue.type"], pipeline["queue.checkpoint.writes"]) == ("persisted", 1)
+    assert Path(pipeline["path.config"]).name == "hub-audit.conf"
+    assert "`pipelines.yml`" in GUIDE
+
+
 def test_connectors_filter_heartbeats_in_the_way_that_is_run() -> None:
     """What was not run has, to the letter, the filter of what was."""
     run, *others = [
