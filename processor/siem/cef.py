@@ -34,6 +34,14 @@ def _target(reading: Reading) -> Party:
     return reading.account or {}
 
 
+def _role(reading: Reading) -> str | None:
+    """Return the role that got or lost access to a product: a privilege of all who have it."""
+    if reading.detail("grantee", "type") != "role":
+        return None
+    name: str | None = reading.detail("grantee", "name") or reading.detail("grantee", "id")
+    return name
+
+
 def _source(reading: Reading, *, v6: bool) -> str | None:
     """Return the address in the key of its kind: ``src`` of CEF:0 knows IPv4 alone."""
     ip = reading.entry.get("ip")
@@ -54,6 +62,7 @@ EXTENSION = (
     Extension("suid", 1023, "`actor.id`", lambda r: r.entry["actor"].get("id")),
     Extension("duser", 1023, "the user concerned, if any", lambda r: _name(_target(r))),
     Extension("duid", 1023, "the user concerned, if any", lambda r: _target(r).get("id")),
+    Extension("dpriv", 1023, "name, else id, of the role that got or lost access", _role),
     Extension("src", 16, "`ip`, of version 4", lambda r: _source(r, v6=False)),
     Extension(
         "c6a2", 40, "`ip`, of version 6", lambda r: _source(r, v6=True), "Source IPv6 Address"

@@ -29,6 +29,7 @@ LENGTHS = {
     "suid": 1023,
     "duser": 1023,
     "duid": 1023,
+    "dpriv": 1023,
     "shost": 1023,
     "sourceServiceName": 1023,
     "requestClientApplication": 1023,
@@ -220,10 +221,27 @@ def test_barest_and_fullest_are_read_back(action: str, target: str, outcome: str
     _, extension = parse_cef(syslog.text)
     labels = {f"{each.key}Label" for each in EXTENSION if each.label}
     keys = {each.key for each in EXTENSION} | labels
-    absent = {"c6a2", "c6a2Label"}
+    absent = {"c6a2", "c6a2Label", "dpriv"}
     if not {"duser", "duid"} & extension.keys():
         absent |= {"duser", "duid"}
     assert set(extension) == keys - absent
+
+
+@pytest.mark.parametrize("action", ["product_access.granted", "product_access.revoked"])
+@pytest.mark.parametrize(
+    ("grantee", "told"),
+    [
+        ({"type": "role", "id": "r-12", "name": "Billing Admin"}, {"dpriv": "Billing Admin"}),
+        ({"type": "role", "id": "r-12"}, {"dpriv": "r-12"}),
+        ({"type": "user", "id": "u-1", "name": "Max"}, {"duser": "Max", "duid": "u-1"}),
+    ],
+)
+def test_access_says_whose(action: str, grantee: dict[str, str], told: dict[str, str]) -> None:
+    """A user, or a role: the privilege of its members."""
+    syslog = parse_syslog(line(entry_of(action, "product", details={"grantee": grantee})).decode())
+    _, extension = parse_cef(syslog.text)
+    keys = {"dpriv", "duser", "duid"} & extension.keys()
+    assert {key: extension[key] for key in keys} == told
 
 
 @pytest.mark.parametrize(
