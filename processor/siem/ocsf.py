@@ -142,19 +142,25 @@ def _resources(reading: Reading) -> list[Node] | None:
 
 
 def _entity(reading: Reading, side: str) -> Node:
-    """Return the thing that Entity Management is about, with how it was or how it is."""
+    """Return the thing that Entity Management is about, with how it was or how it is.
+
+    The class has no resources of its own: what a role has access to is said of the role.
+    """
     entry, kind = reading.entry, reading.mapping.ocsf.entity or ""
     party: Mapping[str, Any] = entry["target"]
     if reading.row.category == "product_access":
         party = entry["details"].get("grantee") or {}
     name = party.get("name") or party.get("email")
+    data: Any = entry["details"].get(side)
+    if resources := _resources(reading):
+        data = {"resources": resources} | (data or {})
     told = {
         "name": name or (None if party.get("id") else kind),
         "uid": party.get("id"),
         "type": kind,
         "type_id": _USER_ENTITY if kind == "User" else _OTHER,
         "user": _user(party) if kind == "User" else None,
-        "data": entry["details"].get(side),
+        "data": data,
     }
     return {key: value for key, value in told.items() if value is not None}
 
@@ -259,7 +265,11 @@ OF_CLASS: Mapping[int, tuple[Field, ...]] = {
         Field("is_mfa", "`details.extra.mfa`", lambda r: _flag(r, "mfa")),
     ),
     ENTITY: (
-        Field("entity", "`target`, `details.old`", lambda r: _entity(r, "old")),
+        Field(
+            "entity",
+            "`target`, `details.old`; or the role with the product",
+            lambda r: _entity(r, "old"),
+        ),
         Field("entity_result", "`target`, `details.new`", _entity_result),
     ),
     ACCESS: (

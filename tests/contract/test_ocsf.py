@@ -27,6 +27,8 @@ SCHEMA = get_ocsf_schema("1.8.0")
 NAMES = {each["uid"]: name for name, each in SCHEMA["classes"].items()}
 EVENTS = {name: json.loads(event(entry)) for name, entry in entries().items()}
 
+VAULT = {"name": "Hub Vault", "uid": "p-vault", "type": "product"}
+
 
 @cache
 def validator(class_uid: int) -> Draft202012Validator:
@@ -161,14 +163,21 @@ def test_entity_says_what_it_is(name: str, entity: str, type_id: int, *, result:
     assert made["entity"]["type_id"] == type_id
     assert ("entity_result" in made) == result
     details = made["unmapped"]["details"]
-    assert made["entity"].get("data") == details.get("old")
+    told = {} if name != "product_access.granted.role" else {"resources": [VAULT]}
+    assert made["entity"].get("data", {}) == told | details.get("old", {})
     if result:
-        assert made["entity_result"]["data"] == details["new"]
+        assert made["entity_result"]["data"] == told | details["new"]
 
 
 def test_role_that_gets_access_is_the_entity() -> None:
-    """Not the product, which the unmapped entry names."""
+    """The product is in its data, as the class has no resources: after a failure as well."""
     assert EVENTS["product_access.granted.role"]["entity"]["uid"] == "r-12"
+    details = {"grantee": {"type": "role", "id": "r-12"}, "new": {"level": "editor"}}
+    refused = entry_of("product_access.granted", "product", outcome="failure", details=details)
+    made = json.loads(event(refused | {"target": {"type": "product", "id": "p-vault"}}))
+    assert_valid(made)
+    assert made["entity"]["data"] == {"resources": [{"uid": "p-vault", "type": "product"}]}
+    assert "entity_result" not in made
 
 
 def test_failed_login_is_of_the_account_that_was_tried() -> None:
