@@ -16,6 +16,9 @@ TOPIC, GROUP = 2, 3
 LITERAL, ALLOW, READ, DESCRIBE = 3, 3, 3, 8
 """Kafka's own numbers."""
 
+ADMIN_FILE = "admin.properties"
+"""What stands in commands for a file that only their operator has."""
+
 Outcome = Literal["set", "open", "by_hand"]
 
 
@@ -53,9 +56,11 @@ def of_group(org_id: str) -> list[Acl]:
     return [Acl(principal_of(org_id), GROUP, group_of(org_id), READ)]
 
 
-def commands(org_id: str, topic: str, bootstrap_servers: str) -> list[str]:
-    """Return what an operator of the bus runs to the same end."""
-    begin = f"kafka-acls.sh --bootstrap-server {bootstrap_servers} --add"
+def commands(settings: Settings, org_id: str, topic: str) -> list[str]:
+    """Return what an operator of the bus runs to the same end, with the file of their own login."""
+    kafka = settings.kafka
+    login = "" if kafka.security_protocol == "PLAINTEXT" else f" --command-config {ADMIN_FILE}"
+    begin = f"kafka-acls.sh --bootstrap-server {kafka.bootstrap_servers}{login} --add"
     end = "--resource-pattern-type literal"
     principal = f"--allow-principal {principal_of(org_id)}"
     return [

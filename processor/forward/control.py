@@ -85,7 +85,7 @@ def connection_of(settings: Settings, org_id: str, name: FormatName) -> Connecti
 def commands_of(settings: Settings, org_id: str, name: FormatName) -> list[str]:
     """Return the commands that let the subscriber read its topic."""
     topic = settings.topic(topic_of(org_id, name))
-    return acls.commands(org_id, topic, settings.kafka.bootstrap_servers)
+    return acls.commands(settings, org_id, topic)
 
 
 class Control:
