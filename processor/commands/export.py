@@ -1,6 +1,7 @@
 """``hub-audit export`` and ``hub-audit search``: an organization's log, for operators."""
 
 import getpass
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,27 @@ if TYPE_CHECKING:
 FOUND_MAX = 1_000
 MEGABYTE = 1_000_000
 BAR_CHARACTERS = 30
+UNWANTED = re.compile(r'-("|[a-z_]+:)', re.IGNORECASE)
+"""How a condition with a minus begins that is no bare word: one of those goes behind a ``--``."""
 
 organization = click.option("--org", "org_id", required=True, help="Whose log.")
 asked = click.argument("words", nargs=-1, metavar="[QUERY]...")
 
 
-@click.command("export")
+class Asking(click.Command):
+    """A command whose query may say what is not wanted: ``-outcome:success`` is no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read what is not wanted behind all that may be an option."""
+        end = args.index("--") if "--" in args else len(args)
+        unwanted = [word for word in args[:end] if UNWANTED.match(word)]
+        if unwanted:
+            others = [word for word in args[:end] if word not in unwanted]
+            args = [*others, "--", *unwanted, *args[end + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+@click.command("export", cls=Asking)
 @asked
 @organization
 @click.option(
@@ -52,7 +68,10 @@ def command(
     form: "Form",
     as_json: bool,
 ) -> None:
-    """Export what QUERY asks for (as in the search box), newest first, without a limit."""
+    """Export what QUERY asks for (as in the search box), newest first, without a limit.
+
+    A bare word that is not wanted goes behind a --, for -old is read as -o ld.
+    """
     from processor.export import write
 
     settings = settings_of(ctx)
@@ -67,7 +86,7 @@ def command(
     click.echo(f"{written.rows:,} entries in {output}, sha256 {written.sha256}")
 
 
-@click.command("search")
+@click.command("search", cls=Asking)
 @asked
 @organization
 @click.option(
@@ -82,7 +101,10 @@ def command(
 def search(
     ctx: click.Context, /, words: tuple[str, ...], *, org_id: str, limit: int, as_json: bool
 ) -> None:
-    """Show what QUERY asks for (as in the search box), newest first."""
+    """Show what QUERY asks for (as in the search box), newest first.
+
+    A bare word that is not wanted goes behind a --.
+    """
     from processor.export import find, line
     from schemas.entry import render
 

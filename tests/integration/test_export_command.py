@@ -111,3 +111,20 @@ def test_search_shows_lines_or_entries(settings: Settings, stored: int) -> None:
         {"query": "(hidden)"},
         {"query": "-action:auth.logout"},
     ]
+
+
+def test_what_is_not_wanted_is_no_option(
+    settings: Settings, stored: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A condition with a minus is one, wherever it stands: no letter of it names a file."""
+    monkeypatch.chdir(tmp_path)
+    wanted = ("action:auth.*", "-outcome:failure")
+    done = run(settings, "export", "--org", "acme", "-o", "all.csv", *wanted, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["rows"] == stored
+    assert {path.name for path in tmp_path.iterdir()} == {"all.csv", "all.csv.manifest.json"}
+    for unwanted, shown in (("-outcome:success", "-outcome:success"), ('-"old"', "-(hidden)")):
+        found = run(settings, "search", unwanted, "--org", "acme", "--json", "--", "ip:203.0.113.9")
+        assert found.exit_code == 0, found.output
+        assert found.stdout.count("\n") == (0 if unwanted == shown else stored)
+        assert told(settings)[-1][1]["filter"] == {"query": f"{shown} ip:203.0.113.9/32"}

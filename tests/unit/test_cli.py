@@ -265,3 +265,14 @@ def test_selection_that_makes_no_sense_is_refused(arguments: list[str], complain
     result = run("dead-letters", "redrive", *arguments)
     assert result.exit_code == 2
     assert complaint in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["search"], ["export", "-o", "all.csv"]], ids=["search", "export"]
+)
+def test_what_is_not_wanted_of_a_log_is_no_option(command: list[str]) -> None:
+    """A condition with a minus is read as one, so that a slip in it is told as such."""
+    result = run(*command, "--org", "acme", "-outcom:success", "action:user.*")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "there is no field 'outcom', did you mean outcome?" in result.stderr
+    assert result.stderr.endswith("action:user.* -outcom:success\n               ^\n")
