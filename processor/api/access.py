@@ -8,7 +8,8 @@ tokens is soon not listened to any more; a person's token that is good is taken 
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from fastapi import Request
@@ -42,6 +43,7 @@ class Viewer(NamedTuple):
     permissions: frozenset[str]
     type: str = "user"
     valid_until: float = math.inf  # in seconds of UNIX time
+    client: Mapping[str, str] = MappingProxyType({})  # where it came from, as events say it
 
     @property
     def actor(self) -> dict[str, str]:
@@ -100,13 +102,16 @@ async def identified(request: Request) -> Viewer:
             # A guess at one costs a look into the store; a signature is checked in microseconds,
             # and whoever shares an address with a guesser must not be locked out by that.
             services.refusals.insist(address)
-            return await services.service_viewer(token)  # type: ignore[no-any-return]
-        return viewer_of(await services.verifier.verify(token))
+            viewer: Viewer = await services.service_viewer(token)
+        else:
+            viewer = viewer_of(await services.verifier.verify(token))
     except Problem as problem:
         if problem.code == "token_invalid" and not has_expired(problem):
             services.refusals.take(address)
             log.warning("token_refused", extra={"address": address, "why": problem.detail})
         raise
+    sent = {"ip": address, "user_agent": request.headers.get("user-agent")}
+    return viewer._replace(client={name: text for name, text in sent.items() if text})
 
 
 def _bearer(request: Request) -> str | None:

@@ -72,7 +72,7 @@ class SelfAudit:
 
     async def _tell(self, viewer: Viewer, name: str, data: dict[str, Any]) -> None:
         now = datetime.now(UTC)  # noqa: TID251 - when it is done
-        told = {"actor": viewer.actor, **data}
+        told = {"actor": viewer.actor, "client": dict(viewer.client), **data}
         await self._events.publish([OwnEvent(str(uuid4()), name, now, viewer.org_id, told)])
 
     def _shown(self, org_id: str, query: Query) -> dict[str, str]:

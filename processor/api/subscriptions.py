@@ -212,7 +212,9 @@ async def delete(viewer: Ordering, services: Serving, format: FormatName) -> Res
 async def ordered(services: Services, viewer: Viewer) -> AsyncIterator[Control]:
     """Lend who carries out a viewer's orders; what makes no sense is a Problem."""
     try:
-        yield Control(services.settings, services.control, services.events, viewer.actor)
+        yield Control(
+            services.settings, services.control, services.events, viewer.actor, viewer.client
+        )
     except AlreadySubscribed as error:
         raise Problem("subscription_exists", str(error)) from error
     except NotSubscribed as error:

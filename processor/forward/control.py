@@ -4,7 +4,7 @@ Every order is told to the organization first, as an event on ``raw.audit`` that
 acknowledged: nobody changes unseen where the log goes.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
@@ -92,10 +92,16 @@ class Control:
     """Carries out the orders of one person or program, who is named in the log."""
 
     def __init__(
-        self, settings: Settings, db: Database, events: OwnEvents, actor: dict[str, str]
+        self,
+        settings: Settings,
+        db: Database,
+        events: OwnEvents,
+        actor: dict[str, str],
+        client: Mapping[str, str] | None = None,
     ) -> None:
-        """Keep where orders go, and whose they are."""
+        """Keep where orders go, whose they are, and where those come from if that is known."""
         self._settings, self._db, self._events, self._actor = settings, db, events, actor
+        self._client = dict(client or {})
 
     @classmethod
     @asynccontextmanager
@@ -211,6 +217,7 @@ class Control:
     ) -> None:
         data = {
             "actor": self._actor,
+            "client": self._client,
             "subscription": {"id": topic_of(org_id, name)},
             "before": before,
             "after": after,

@@ -1,0 +1,55 @@
+"""What the log of reading says of each look: who, from where, and what was read."""
+
+from typing import Any
+
+from processor.demo.issuer import PEOPLE
+from tests.integration.serving import Place
+
+OLIVIA, MIA = PEOPLE[0], PEOPLE[3]
+ADDRESS, PROGRAM = "198.51.100.7", "auditor/1.0 (\xe9)"
+
+
+async def ask(place: Place, path: str, address: str = ADDRESS, **headers: str) -> int:
+    """Ask as Olivia from an address; return the status."""
+    sent: dict[str, Any] = {
+        "Authorization": f"Bearer {place.issuer.token(OLIVIA)}",
+        "X-Forwarded-For": address,
+        "User-Agent": PROGRAM.encode("latin-1"),
+    }
+    async with place.browser() as client:
+        return (await client.get(path, headers=sent | headers)).status_code
+
+
+async def test_every_look_has_an_address_and_a_program(place: Place) -> None:
+    """Reading, exporting and being refused say where they came from, as all other entries do."""
+    mia = {"Authorization": f"Bearer {place.issuer.token(MIA)}"}
+    paths = ("/v1/audit-entries", "/v1/audit-entries.csv", "/v1/ranges", "/v1/findings")
+    assert [await ask(place, path) for path in paths] == [200] * len(paths)
+    assert await ask(place, "/v1/feed", **mia) == 403
+    told = place.told()
+    assert {name for name, _ in told} == {"audit.viewed.v1", "audit.exported.v1", "audit.denied.v1"}
+    assert len(told) == len(paths) + 1
+    assert [data["client"] for _, data in told] == [{"ip": ADDRESS, "user_agent": PROGRAM}] * 5
+
+
+async def test_order_of_a_subscription_has_an_address(place: Place) -> None:
+    """Who changes where the log goes is known by more than a name."""
+    sent = {
+        "Authorization": f"Bearer {place.issuer.token(OLIVIA)}",
+        "X-Forwarded-For": ADDRESS,
+        "User-Agent": "siem/2",
+    }
+    async with place.browser() as client:
+        made = await client.post("/v1/subscriptions", json={"format": "hub"}, headers=sent)
+        assert made.status_code == 201, made.text
+        assert (await client.delete("/v1/subscriptions/hub", headers=sent)).status_code == 204
+    assert [(name, data["client"]) for name, data in place.told()] == [
+        ("audit.subscription.changed.v1", {"ip": ADDRESS, "user_agent": "siem/2"})
+    ] * 2
+
+
+async def test_same_look_from_elsewhere_is_told_once(place: Place) -> None:
+    """An address that changes on the way does not make one look many."""
+    for number in range(3):
+        assert await ask(place, "/v1/ranges", f"198.51.100.{number}") == 200
+    assert len(place.told()) == 1
