@@ -168,7 +168,7 @@ async def read_feed(
         found = await feed.feed(
             services.reader, viewer.org_id, after=after, limit=limit, shown=render_entry
         )
-        await services.self_audit.polled(viewer, "feed")
+        await services.self_audit.fed(viewer, after, len(found.entries))
         return _json(
             {
                 "entries": [orjson.Fragment(line) for line in found.entries],
@@ -184,7 +184,7 @@ async def ranges(viewer: Reading, services: Serving) -> Response:
     """Return how many entries there are per day and per range of numbers, to check a copy by."""
     async with services.searches.taken(viewer.org_id):
         found = await feed.ranges(services.reader, viewer.org_id)
-    await services.self_audit.polled(viewer, "ranges")
+    await services.self_audit.compared(viewer)
     parts = ("days", "seqs", "gaps")
     answer = {part: [row._asdict() for row in getattr(found, part)] for part in parts}
     return _json(answer | {"head_seq": found.head_seq})
@@ -251,19 +251,21 @@ async def tail(
     An id without an event says up to which ``seq`` there is no other.
     """
     query = parse(filter)
-    after = await begin_following(request, services, viewer, after)
+    after = await begin_following(request, services, viewer, query, after)
     return following(request, viewer, query, after, Shown(render_entry, _PLACE))
 
 
 async def begin_following(
-    request: Request, services: Services, viewer: Viewer, after: int | None
+    request: Request, services: Services, viewer: Viewer, query: asked.Query, after: int | None
 ) -> int:
     """Tell the log of it; return the number to go on from: a client that comes back says where."""
-    await services.self_audit.polled(viewer, "tail")
     resumed = request.headers.get("last-event-id", "")
     if resumed.isascii() and resumed.isdecimal():
-        return min(int(resumed), SEQ_MAX)
-    return await feed.head(services.reader, viewer.org_id) if after is None else after
+        after = min(int(resumed), SEQ_MAX)
+    elif after is None:
+        after = await feed.head(services.reader, viewer.org_id)
+    await services.self_audit.followed(viewer, query, after)
+    return after
 
 
 def following(

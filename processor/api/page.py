@@ -62,7 +62,7 @@ async def live(
 ) -> StreamingResponse:
     """Send new entries as rows of the page's table, as they come."""
     query = parse(q)
-    after = await entries.begin_following(request, services, viewer, after)
+    after = await entries.begin_following(request, services, viewer, query, after)
 
     def shown(entry: Entry) -> bytes:
         """Return an entry as a row."""

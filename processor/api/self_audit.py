@@ -2,7 +2,7 @@
 
 It is acknowledged by the bus before the answer leaves: what cannot be written down is not done.
 Free text is hashed, so that the log does not tell what somebody searched for. Looking at the same
-thing again is one event a minute, polling one an hour.
+thing again is one event a minute, polling one an hour, unless it begins further back.
 """
 
 from collections import OrderedDict
@@ -26,16 +26,27 @@ class SelfAudit:
     def __init__(self, events: OwnEvents, cursors: Cursors) -> None:
         """Keep where to tell it, and the secret for search terms."""
         self._events, self._cursors = events, cursors
-        self._told: OrderedDict[tuple[str, ...], int] = OrderedDict()
+        # By what was told: in which period, and after which number the first of it was read.
+        self._told: OrderedDict[tuple[str, ...], tuple[int, int]] = OrderedDict()
 
     async def viewed(self, viewer: Viewer, query: Query, rows: int) -> None:
         """Tell of a look at the log; raises BusOutage."""
         shown = self._shown(viewer.org_id, query)
         await self._once(viewer, "audit.viewed.v1", VIEW_SECONDS, {"filter": shown, "rows": rows})
 
-    async def polled(self, viewer: Viewer, what: str) -> None:
-        """Tell of a reader that comes again and again."""
-        await self._once(viewer, "audit.viewed.v1", POLL_SECONDS, {"filter": {what: True}})
+    async def followed(self, viewer: Viewer, query: Query, after: int) -> None:
+        """Tell of a reader that is sent what comes after a number; raises BusOutage."""
+        shown = {"tail": True, **self._shown(viewer.org_id, query)}
+        await self._once(viewer, "audit.viewed.v1", POLL_SECONDS, {"filter": shown}, after)
+
+    async def fed(self, viewer: Viewer, after: int, rows: int) -> None:
+        """Tell of a reader that comes again and again for what follows a number."""
+        data = {"filter": {"feed": True}, "rows": rows}
+        await self._once(viewer, "audit.viewed.v1", POLL_SECONDS, data, after)
+
+    async def compared(self, viewer: Viewer) -> None:
+        """Tell of a reader that counts what there is."""
+        await self._once(viewer, "audit.viewed.v1", POLL_SECONDS, {"filter": {"ranges": True}})
 
     async def looked_at_findings(self, viewer: Viewer, what: dict[str, str], rows: int) -> None:
         """Tell of a look at what Defend found; raises BusOutage."""
@@ -57,15 +68,23 @@ class SelfAudit:
         asked = {"asked": path[:256], "reason": f"{permission} is missing"}
         await self._once(viewer, "audit.denied.v1", VIEW_SECONDS, asked)
 
-    async def _once(self, viewer: Viewer, name: str, seconds: int, data: dict[str, Any]) -> None:
+    async def _once(
+        self,
+        viewer: Viewer,
+        name: str,
+        seconds: int,
+        data: dict[str, Any],
+        after: int | None = None,
+    ) -> None:
         now = datetime.now(UTC)  # noqa: TID251 - when it is done
-        period = int(now.timestamp()) // seconds
+        period, place = int(now.timestamp()) // seconds, after or 0
         what = {key: value for key, value in data.items() if key != "rows"}
         key = (viewer.org_id, viewer.subject, name, repr(sorted(what.items())))
-        if self._told.get(key) == period:
+        told_in, told_after = self._told.get(key, (None, 0))
+        if told_in == period and told_after <= place:
             return
-        await self._tell(viewer, name, data)
-        self._told[key] = period
+        await self._tell(viewer, name, data if after is None else data | {"after_seq": after})
+        self._told[key] = period, place
         self._told.move_to_end(key)
         if len(self._told) > REMEMBERED_MAX:
             self._told.popitem(last=False)

@@ -3,7 +3,9 @@
 from typing import Any
 
 from processor.demo.issuer import PEOPLE
+from tests.acceptance.site import stored
 from tests.integration.serving import Place
+from tests.integration.store import an_entry
 
 OLIVIA, MIA = PEOPLE[0], PEOPLE[3]
 ADDRESS, PROGRAM = "198.51.100.7", "auditor/1.0 (\xe9)"
@@ -53,3 +55,37 @@ async def test_same_look_from_elsewhere_is_told_once(place: Place) -> None:
     for number in range(3):
         assert await ask(place, "/v1/ranges", f"198.51.100.{number}") == 200
     assert len(place.told()) == 1
+
+
+async def follow(place: Place, path: str, **params: str) -> None:
+    """Follow the log until the server begins to answer."""
+    headers = {"Authorization": f"Bearer {place.issuer.token(OLIVIA)}"}
+    async with (
+        place.browser() as client,
+        client.stream("GET", path, params=params, headers=headers) as answer,
+    ):
+        assert answer.status_code == 200
+
+
+async def test_following_is_told_with_its_filter_and_place(place: Place) -> None:
+    """Who follows a word is known to, as who searches for one, and no more of the word is told."""
+    stored(place.dsn, [an_entry("acme", f"e{n}") for n in range(3)])
+    await follow(place, "/v1/tail", filter="action:user.* ada", after="2")
+    await follow(place, "/v1/tail", filter="action:user.* ada", after="3")
+    await follow(place, "/log/live", q="outcome:failure")
+    (searched, first), (_, second) = place.told()
+    assert searched == "audit.viewed.v1"
+    hidden = first["filter"]["query"]
+    assert (hidden[:21], "ada" in hidden) == ("action:user.* sha256-", False)
+    assert (first["filter"]["tail"], first["after_seq"]) == (True, 2)
+    assert second["filter"] == {"tail": True, "query": "outcome:failure"}
+    assert second["after_seq"] == 3
+
+
+async def test_feed_is_told_of_with_its_place_and_again_from_further_back(place: Place) -> None:
+    """A poller is one entry an hour, and another one when it begins where it had not been."""
+    stored(place.dsn, [an_entry("acme", f"e{n}") for n in range(3)])
+    for after in (2, 3, 2, 0, 1):
+        assert await ask(place, f"/v1/feed?after={after}") == 200
+    assert [(data["after_seq"], data["rows"]) for _, data in place.told()] == [(2, 1), (0, 3)]
+    assert {str(data["filter"]) for _, data in place.told()} == {"{'feed': True}"}
