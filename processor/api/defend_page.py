@@ -1,7 +1,7 @@
 """The security dashboard: what Defend found, and how it stands. Works without any script."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, cast, get_args
 from uuid import UUID
 
@@ -175,7 +175,7 @@ def _instant(text: str) -> datetime | None:
         at = datetime.fromisoformat(text)
     except ValueError as error:
         raise Problem("request_invalid", "since and until: an instant") from error
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return entries.in_utc(at)
 
 
 async def _answered(

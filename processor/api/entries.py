@@ -220,7 +220,8 @@ async def read_histogram(
     """Return how many of a query's entries there are in stretches of a round length of time."""
     query = parse(filter)
     now, oldest = await services.oldest()
-    begin, end = _aware(since) or oldest, _aware(until) or now
+    begin = in_utc(since) if since else oldest
+    end = in_utc(until) if until else now
     if begin >= end:
         raise Problem("request_invalid", "until lies before since")
     async with services.searches.taken(viewer.org_id):
@@ -339,8 +340,9 @@ def _json(answer: Mapping[str, Any]) -> Response:
 _JSON = "application/json"
 
 
-def _aware(instant: datetime | None) -> datetime | None:
-    """Return an instant with its zone; without one it is UTC."""
-    if instant is None or instant.tzinfo is not None:
-        return instant
-    return instant.replace(tzinfo=UTC)
+def in_utc(instant: datetime) -> datetime:
+    """Return an instant in UTC, which it is in without a zone; raises Problem where none is."""
+    try:
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise Problem("request_invalid", "an instant lies in the years 1 to 9999, UTC") from error

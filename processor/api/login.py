@@ -127,7 +127,11 @@ def insist_on_origin(request: Request) -> None:
     """Refuse a form that another site sent; the cookie is not sent by such a one either."""
     settings: Settings = request.app.state.services.settings
     sent_from = request.headers.get("origin") or request.headers.get("referer") or ""
-    own, other = urlsplit(settings.serve.public_url), urlsplit(sent_from)
+    own = urlsplit(settings.serve.public_url)
+    try:
+        other = urlsplit(sent_from)
+    except ValueError as error:  # no address at all
+        raise Problem("csrf") from error
     if (own.scheme, own.netloc) != (other.scheme, other.netloc):
         raise Problem("csrf")
 

@@ -19,7 +19,8 @@ _HEXADECIMAL = frozenset("0123456789abcdef-")
 _HEXADECIMAL_LENGTH_MIN = 8
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECONDS_MAX = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+# One can still be counted further from it: a span ends behind what lies in it.
+_MILLISECONDS_MAX = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1) - 1
 
 _FALSE = "false"
 

@@ -145,6 +145,11 @@ def test_cursor_belongs_to_its_filter(crowded: Site) -> None:
         ("/v1/feed?after=-1", 400, "request_invalid"),
         ("/v1/feed?after=99999999999999999999", 400, "request_invalid"),
         ("/v1/histogram?since=2026-11-02&until=2026-11-01", 400, "request_invalid"),
+        ("/v1/histogram?since=9999-12-31T20:00:00-12:00", 400, "request_invalid"),
+        ("/v1/histogram?until=0001-01-01T00:00:00%2B12:00", 400, "request_invalid"),
+        ("/v1/histogram?since=9999-12-31T22:00:00Z&until=9999-12-31T23:59:59Z", 200, None),
+        ("/v1/audit-entries?filter=id:e677d21f-dbff-8000-8000-000000000000", 200, None),
+        ("/v1/audit-entries/e677d21f-dbff-8000-8000-000000000000", 404, "not_found"),
         ("/v1/histogram?since=0001-01-01T00:00:00&until=9999-12-31T23:59:59", 200, None),
         ("/v1/audit-entries?filter=created:0001-01-01..9999-12-30", 200, None),
         ("/v1/audit-entries?filter=%00", 400, "filter_invalid"),
@@ -195,6 +200,7 @@ def test_nothing_of_a_log_stays_in_a_cache(crowded: Site) -> None:
         ("/log/no-uuid", 400, "cannot be understood"),
         ("/log?q=created:7d&cursor=forged", 400, "cursor does not fit"),
         ("/nowhere", 404, "Not found"),
+        ("/defend?since=0001-01-01T00:00:00%2B12:00", 400, "years 1 to 9999"),
     ],
 )
 def test_people_are_answered_by_a_page(crowded: Site, path: str, status: int, said: str) -> None:
