@@ -91,7 +91,7 @@ async def callback(
     begun, nonce, verifier, after = flow if len(flow) == FLOW_PARTS else ("", "", "", "")
     if not state or not hmac.compare_digest(state.encode(), begun.encode()):
         raise Problem("token_invalid", "this login was not begun in this browser: begin again")
-    token, id_token = await _exchanged(services.settings, code, verifier)
+    token, id_token = await _bounded(request, code, verifier)
     claims = await services.verifier.verify(token)
     await services.verifier.verify_login(id_token, nonce=nonce, subject=claims["sub"])
     viewer_of(claims)
@@ -140,6 +140,23 @@ def insist_on_intent(request: Request) -> None:
     """Refuse what a browser sends of itself: with its cookie it has to say where it comes from."""
     if "authorization" not in request.headers:
         insist_on_origin(request)
+
+
+async def _bounded(request: Request, code: str, verifier: str) -> tuple[str, str]:
+    """Return the tokens for a code; the issuer is not asked for whoever brings bad ones.
+
+    Anybody can make up a cookie and a code that fits it. Other guesses than these count elsewhere:
+    whoever shares an address with who guesses tokens can log in.
+    """
+    services = request.app.state.services
+    caller = f"{CALLBACK} {request.client.host if request.client else ''}"
+    services.refusals.insist(caller)
+    services.limits.take(caller)
+    try:
+        return await _exchanged(services.settings, code, verifier)
+    except Problem:
+        services.refusals.take(caller)
+        raise
 
 
 async def _exchanged(settings: Settings, code: str, verifier: str) -> tuple[str, str]:

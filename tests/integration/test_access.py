@@ -117,6 +117,24 @@ async def test_proof_of_another_login_is_refused(place: Place) -> None:
         assert COOKIE not in client.cookies
 
 
+async def test_who_makes_logins_up_is_soon_not_asked_for(place: Place) -> None:
+    """Thirty codes that are none, and the issuer is left alone: a good one is not spent either."""
+    forged = {f"{FLOW_COOKIE}_state": "state|nonce|verifier|%2F"}
+    async with place.browser() as client, place.browser() as guesser:
+        guesser.cookies.update(forged)
+        address = {"X-Forwarded-For": "198.51.100.7"}
+        answers = [
+            (await guesser.get("/callback?code=x&state=state", headers=address)).status_code
+            for _ in range(40)
+        ]
+        assert answers[:30] == [401] * 30
+        assert answers[-1] == 429
+        at_issuer = await followed(client, await client.get("/log"))
+        back = await chosen(client, at_issuer, OLIVIA)
+        assert (await client.get(back, headers=address)).status_code == 429
+        assert (await client.get(back)).status_code == 303
+
+
 async def test_login_leads_nowhere_else(place: Place) -> None:
     """Whatever a link to the login says, it ends on a page of ours."""
     for wanted in (
