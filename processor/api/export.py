@@ -2,8 +2,8 @@
 
 Six columns stay six, so the proof is not in the file: a download names the address of its manifest,
 which has the row count, the SHA-256 and the sequence numbers of exactly that export. The manifest
-is worked out by making the export again, so that any instance can give it, until the first day of
-the export may be purged.
+is worked out by making the export again, so that any instance can give it. An export goes back in
+time: once its oldest days may be purged, the manifest is that of the file's beginning, up to them.
 """
 
 import re
@@ -67,10 +67,12 @@ class Order(NamedTuple):
         """Return before when entries counted as purged."""
         return self.at - timedelta(days=services.settings.retention_days)
 
-    def pieces(self, services: Services, org_id: str) -> AsyncIterator[Piece]:
-        """Make the export; raises QueryError."""
+    def pieces(
+        self, services: Services, org_id: str, purged_before: datetime | None = None
+    ) -> AsyncIterator[Piece]:
+        """Make the export, as far back as nothing of it may be purged; raises QueryError."""
         query = parse(self.filter).at(self.at)
-        extent = Extent(self.oldest(services), self.through_seq)
+        extent = Extent(purged_before or self.oldest(services), self.through_seq)
         if self.form == "ndjson":
             return export.ndjson(services.reader, org_id, query, extent)
         columns = export.SIX if self.columns == "six" else export.ALL
@@ -118,21 +120,27 @@ async def manifest(
 ) -> StreamingResponse:
     """Return what a complete export has: rows, SHA-256 of its bytes when unpacked, numbers.
 
+    All of it is of so many ``bytes`` from the beginning: of the whole file, or, with
+    ``purged_before``, of what it has from that instant on. Older entries may be purged by now.
+
     That takes as long as the export did. Ends of lines come meanwhile, before the JSON, so that
     nobody on the way gives up waiting.
     """
     services = _services(request)
-    await _insist_on_whole(services, order)
+    purged_before = await _purged_before(services, order)
     await services.self_audit.viewed(viewer, parse(order.filter), 0)
-    summed = _summed(order, services, viewer.org_id)
+    summed = _summed(order, services, viewer.org_id, purged_before)
     return StreamingResponse(summed, media_type="application/json")
 
 
-async def _summed(order: Order, services: Services, org_id: str) -> AsyncIterator[bytes]:
+async def _summed(
+    order: Order, services: Services, org_id: str, purged_before: datetime | None
+) -> AsyncIterator[bytes]:
     """Yield the end of a line for each piece of an export, and then its manifest."""
-    rows, digest, firsts, lasts = 0, sha256(), [], []
-    async for piece in order.pieces(services, org_id):
+    rows, size, digest, firsts, lasts = 0, 0, sha256(), [], []
+    async for piece in order.pieces(services, org_id, purged_before):
         rows += piece.rows
+        size += len(piece.text)
         digest.update(piece.text)
         yield b"\n"
         if piece.first_seq is not None and piece.last_seq is not None:
@@ -143,21 +151,32 @@ async def _summed(order: Order, services: Services, org_id: str) -> AsyncIterato
             "org_id": org_id,
             **order.described(),
             "rows": rows,
+            "bytes": size,
             "sha256": digest.hexdigest(),
             "first_seq": min(firsts, default=None),
             "last_seq": max(lasts, default=None),
+            "purged_before": purged_before,
             "apostrophes": RULE if order.form == "csv" else None,
-        }
+        },
+        option=orjson.OPT_UTC_Z,
     )
 
 
-async def _insist_on_whole(services: Services, order: Order) -> None:
-    """Refuse a manifest that would not fit any more: days are purged as a whole."""
-    now = await services.reader.now()
+async def _purged_before(services: Services, order: Order) -> datetime | None:
+    """Return before when entries of an export may be purged, None where none is: by whole days.
+
+    Raises Problem where that is all of them.
+    """
+    now, oldest = await services.oldest()
+    if order.at > now:
+        raise Problem("request_invalid", "at: there is no export yet")
     reached = reach(parse(order.filter).at(order.at), now=order.at, oldest=order.oldest(services))
-    kept = now - timedelta(days=services.settings.retention_days)
-    if order.at > now or reached.since.astimezone(UTC).date() < kept.date():
-        raise Problem("request_invalid", "some of its entries may be purged by now: export again")
+    kept = oldest.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if reached.since >= kept:
+        return None
+    if reached.until <= kept:
+        raise Problem("request_invalid", "its entries may be purged by now: export again")
+    return kept
 
 
 async def _download(

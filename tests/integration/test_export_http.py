@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from secrets import token_hex
 from urllib.parse import urlencode
@@ -94,15 +94,41 @@ def test_refusals_are_problems_and_no_broken_files(served: Site) -> None:
             assert member.get(path).json()["code"] == "permission_missing"
             assert httpx.get(served.url + path).json()["code"] == "token_missing"
         wrong = client.get(CSV, params={"filter": "action:user.creatd"})
-        # By now days may be gone that this one had; of the last days none can be.
         past = {"at": (NOW - timedelta(days=2)).isoformat(), "through_seq": "1"}
-        old = client.get("/v1/exports/manifest", params=past)
-        kept = client.get("/v1/exports/manifest", params=past | {"filter": "created:7d"})
-        never = client.get("/v1/exports/manifest", params=past | {"at": "0001-01-01"})
+        asked = [{"filter": "created:2020-01-01"}, {"at": "0001-01-01"}, {"at": "2999-01-01"}]
+        old, never, unborn = [
+            client.get("/v1/exports/manifest", params=past | each) for each in asked
+        ]
     assert (wrong.status_code, wrong.json()["column"]) == (400, 8)
-    assert (old.status_code, never.status_code) == (400, 400)
+    assert [each.status_code for each in (old, never, unborn)] == [400] * 3
     assert "export again" in old.json()["detail"]
-    assert kept.json()["rows"] == 1
+    assert "no export yet" in unborn.json()["detail"]
+
+
+def test_file_can_be_checked_after_its_oldest_days_are_purged(
+    served: Site, kafka: str, postgres_dsn: str
+) -> None:
+    """As they stand at its end, the beginning is proved; of the last days none can be purged."""
+    with browser(served) as client:
+        files = {path: client.get(path) for path in (CSV, NDJSON)}
+        whole = manifest_of(client, files[CSV]).json()
+    assert (whole["bytes"], whole["purged_before"]) == (len(files[CSV].content), None)
+    yesterday = {"at": (NOW - timedelta(days=1)).isoformat(), "through_seq": str(ENTRIES)}
+    prefix = f"ops{token_hex(4)}."
+    with (
+        site(kafka, postgres_dsn, prefix, HUB_AUDIT_RETENTION_DAYS="3") as later,
+        browser(later) as client,
+    ):
+        for path, file in files.items():
+            asked = yesterday | {"form": path.rpartition(".")[2]}
+            proof = client.get("/v1/exports/manifest", params=asked).json()
+            kept = datetime.fromisoformat(proof["purged_before"])
+            assert proof["rows"] == sum(NOW - timedelta(days=n) >= kept for n in range(ENTRIES))
+            beginning = file.content[: proof["bytes"]]
+            assert len(file.content) > len(beginning)
+            assert proof["sha256"] == sha256(beginning).hexdigest()
+        recent = client.get("/v1/exports/manifest", params=yesterday | {"filter": "created:1d"})
+    assert recent.json()["purged_before"] is None
 
 
 @pytest.mark.parametrize("path", [CSV, MANIFEST], ids=["download", "manifest"])
