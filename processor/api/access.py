@@ -95,7 +95,7 @@ async def identified(request: Request) -> Viewer:
     services = request.app.state.services
     token = _bearer(request) or request.cookies.get(COOKIE)
     if not token:
-        raise Problem("token_missing", headers={"WWW-Authenticate": "Bearer"})
+        raise Problem("token_missing")
     address = request.client.host if request.client else ""
     try:
         if token.startswith(SERVICE_PREFIX):

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Path, Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from processor import metrics
 from processor.api import (
@@ -46,6 +47,28 @@ HEADERS = {
 }
 
 Next = Callable[[Request], Awaitable[Response]]
+
+
+class Heads:
+    """Answers HEAD as GET, and ends where the body would begin (RFC 9110, 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Keep who answers."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; to whoever makes the body it is as if the client had gone away."""
+
+        async def head(message: Message) -> None:
+            """Send the head alone."""
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body"})
+
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            await self._app({**scope, "method": "GET"}, receive, head)
+        else:
+            await self._app(scope, receive, send)
 
 
 def create_app(settings: Settings) -> FastAPI:

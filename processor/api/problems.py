@@ -8,12 +8,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Mount
 
 from processor.errors import BusOutage, DatabaseOutage, Outage, SearchTooSlow
 from processor.query import QueryError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
+METHODS = ("GET", "POST", "DELETE")
 
 
 class Kind(NamedTuple):
@@ -32,7 +34,7 @@ KINDS: Mapping[str, Kind] = {
         403, "Not permitted", "Ask an Owner or Admin of your organization for the permission."
     ),
     "not_found": Kind(404, "Not found", "Check the address; what is purged is gone."),
-    "method_not_allowed": Kind(405, "Not possible here", "See /docs for what is."),
+    "method_not_allowed": Kind(405, "Not possible here", "See Allow, and /openapi.json."),
     "filter_invalid": Kind(400, "The filter cannot be understood", "See column and picture."),
     "cursor_invalid": Kind(400, "The cursor does not fit", "Begin again without a cursor."),
     "request_invalid": Kind(400, "The request cannot be understood", "See detail."),
@@ -51,6 +53,9 @@ KINDS: Mapping[str, Kind] = {
 }  # fmt: skip
 """By code. A code is never given another meaning."""
 
+CHALLENGES = {"token_missing": "Bearer", "token_invalid": 'Bearer error="invalid_token"'}
+"""How to say who one is (RFC 6750), which no 401 may leave out (RFC 9110)."""
+
 
 class Problem(Exception):
     """A refusal or failure that the client is told of."""
@@ -65,7 +70,8 @@ class Problem(Exception):
     ) -> None:
         """Keep the code, a sentence about this very case, and further members of the document."""
         self.code, self.detail, self.members = code, detail, members
-        self.headers = dict(headers or {})
+        challenge = {"WWW-Authenticate": CHALLENGES[code]} if code in CHALLENGES else {}
+        self.headers = challenge | dict(headers or {})
         super().__init__(detail or code)
 
     @property
@@ -106,7 +112,8 @@ def of(error: Exception) -> Problem:
             return _invalid(error)
         case HTTPException():
             known = {404: "not_found", 405: "method_not_allowed"}
-            return Problem(known.get(error.status_code, "request_invalid"))
+            code = known.get(error.status_code, "request_invalid")
+            return Problem(code, headers=error.headers)
         case _:
             return Problem("internal")
 
@@ -149,6 +156,8 @@ def install(app: FastAPI, page: Page, finish: Finish) -> None:
 
     async def answer(request: Request, error: Exception) -> Response:
         """Answer with the problem."""
+        if isinstance(error, HTTPException) and error.headers and "Allow" in error.headers:
+            error.headers = {"Allow": _allowed(request, error.headers["Allow"])}
         if _is_for_people(request):
             return await page(request, None, error)
         return response(of(error))
@@ -160,6 +169,18 @@ def install(app: FastAPI, page: Page, finish: Finish) -> None:
     for kind in HANDLED:
         app.add_exception_handler(kind, answer)
     app.add_exception_handler(Exception, failed)
+
+
+def _allowed(request: Request, by_one: str) -> str:
+    """Return what is possible at an address, by any of its routes: the router asks the first."""
+    scope, routes = request.scope, [each for each in request.app.routes if type(each) is not Mount]
+    possible = {
+        method
+        for method in METHODS
+        if any(each.matches({**scope, "method": method})[0] is Match.FULL for each in routes)
+    }
+    possible.update(by_one.split(", "))
+    return ", ".join(sorted(possible | ({"HEAD"} if "GET" in possible else set())))
 
 
 def _is_for_people(request: Request) -> bool:

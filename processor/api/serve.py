@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import uvicorn
 
-from processor.api.app import create_app
+from processor.api.app import Heads, create_app
 from processor.errors import StartRefused
 from processor.settings import Settings
 
@@ -21,7 +21,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     serve = settings.serve
     app = create_app(settings)
     config = uvicorn.Config(
-        app,
+        Heads(app),
         host=serve.host,
         port=serve.port,
         log_config=None,
