@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Annotated
 
+import orjson
 from fastapi import FastAPI, Path, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,6 +48,12 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
+CONTRACT_TYPES = {
+    "json": "application/schema+json",
+    "yaml": "application/yaml",
+    "md": "text/markdown",
+}
+Name = Annotated[str, Path(max_length=100)]
 Next = Callable[[Request], Awaitable[Response]]
 
 
@@ -107,6 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router)
     app.mount("/static", html.STATIC, name="static")
     _add_health(app)
+    _add_contracts(app)
     return app
 
 
@@ -163,10 +172,33 @@ def _add_health(app: FastAPI) -> None:
         """Return every metric."""
         return Response(metrics.rendered(), media_type=metrics.CONTENT_TYPE)
 
-    @app.get("/schemas/{name}", tags=["contracts"])
-    async def schema(name: Annotated[str, Path(max_length=100)]) -> Response:
-        """Return a JSON Schema of the contracts by its file name."""
-        text = documents().get(name)
-        if text is None:
-            raise Problem("not_found")
-        return Response(text, media_type="application/schema+json")
+
+def _add_contracts(app: FastAPI) -> None:
+    @app.get("/schemas/{name}/{version}", tags=["contracts"])
+    async def schema(name: Name, version: Name) -> Response:
+        """Return a JSON Schema of the contracts: a raw event's by its type, or that of the entry.
+
+        Those of ``finding``, ``telemetry`` and ``envelope`` are there as well.
+        """
+        return _contract(f"{name}.v{version.removeprefix('v')}.json")
+
+    @app.get("/schemas/{file}", tags=["contracts"])
+    async def generated(file: Name) -> Response:
+        """Return a generated file of the contracts, as ``asyncapi.yaml`` or ``entry.json``."""
+        return _contract(file)
+
+
+def _contract(file: str) -> Response:
+    text = _contracts().get(file)
+    if text is None:
+        raise Problem("not_found")
+    return Response(text, media_type=CONTRACT_TYPES[file.rpartition(".")[2]])
+
+
+@cache
+def _contracts() -> dict[str, str]:
+    """Return the generated files by their names; schemas by name and version besides."""
+    files = {path.rpartition("/")[2]: text for path, text in documents().items()}
+    schemas = [text for file, text in files.items() if file.endswith(".json")]
+    versioned = {orjson.loads(text)["$id"].split(":", 3)[3]: text for text in schemas}
+    return files | {f"{name.replace(':', '.v')}.json": text for name, text in versioned.items()}

@@ -1,5 +1,7 @@
 """What HTTP itself wants of the page and the API (RFC 9110), whoever asks."""
 
+import json
+
 from processor.demo.issuer import PEOPLE
 from tests.integration.serving import Place
 
@@ -56,3 +58,27 @@ async def test_every_401_says_how_to_say_who_one_is(place: Place) -> None:
     assert bad.headers["www-authenticate"] == 'Bearer error="invalid_token"'
     assert other.headers["www-authenticate"] == bad.headers["www-authenticate"]
     assert none.headers["www-authenticate"] == "Bearer"
+
+
+async def test_contracts_are_there_by_name_and_version(place: Place) -> None:
+    """A JSON Schema is found as its ``$id`` says, and by the name of its file."""
+    ids = {
+        "/schemas/entry/1": "urn:hub:audit:entry:1",
+        "/schemas/finding/v1": "urn:hub:defend:finding:1",
+        "/schemas/identity.login.succeeded/1": "urn:hub:raw:identity.login.succeeded.v1",
+        "/schemas/audit.exported/v1": "urn:hub:raw:audit.exported.v1",
+        "/schemas/entry.json": "urn:hub:audit:entry:1",
+        "/schemas/audit.exported.v1.json": "urn:hub:raw:audit.exported.v1",
+    }
+    async with place.browser() as client:
+        for path, name in ids.items():
+            answer = await client.get(path)
+            assert answer.headers["content-type"] == "application/schema+json", path
+            assert json.loads(answer.text)["$id"] == name, path
+        types = [
+            (await client.get(f"/schemas/{file}")).headers["content-type"]
+            for file in ("asyncapi.yaml", "reference.md")
+        ]
+        assert types == ["application/yaml", "text/markdown; charset=utf-8"]
+        for path in ("/schemas/entry/2", "/schemas/entry/x", "/schemas/nothing/1"):
+            assert (await client.get(path)).json()["code"] == "not_found", path
