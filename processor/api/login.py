@@ -188,7 +188,7 @@ async def _exchanged(settings: Settings, code: str, verifier: str) -> tuple[str,
 
 
 def _redirect_uri(settings: Settings) -> str:
-    return settings.serve.public_url.rstrip("/") + CALLBACK
+    return settings.serve.public_url + CALLBACK
 
 
 def _flow_cookie(state: str) -> str:

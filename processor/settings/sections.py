@@ -180,6 +180,12 @@ class Serve(Section):
     tails_at_once: Annotated[int, Field(ge=1, le=10_000)] = 50
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
 
+    @field_validator("public_url")
+    @classmethod
+    def _ends_before_the_path(cls, url: str) -> str:
+        """Take the slash away that every path of ours begins with."""
+        return url.rstrip("/")
+
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _from_json(cls, given: object) -> object:

@@ -202,6 +202,13 @@ def test_every_setting_can_be_set_by_its_variable(variable: str) -> None:
     assert Settings.load(env={variable: text}) == Settings()
 
 
+def test_address_of_the_page_ends_before_its_paths() -> None:
+    """With a slash at its end, links would have two of them."""
+    assert load(SERVE_PUBLIC_URL="https://audit.example/").serve.public_url == (
+        "https://audit.example"
+    )
+
+
 def test_settings_cannot_be_changed() -> None:
     """What was checked at the start stays as it was checked."""
     with pytest.raises(ValueError, match="frozen"):
