@@ -33,6 +33,7 @@ CREATED = 201
 
 Keeper = Annotated[Viewer, Depends(require(SUBSCRIBE))]
 Days = Annotated[int, Query(ge=1, le=DAYS_MAX, description="how long it is taken")]
+DaysSent = Annotated[int, Form(ge=1, le=DAYS_MAX)]
 Overlap = Annotated[int, Query(ge=0, le=OVERLAP_HOURS_MAX, description="of the old one")]
 Made = tuple[str, ServiceToken]
 
@@ -95,16 +96,16 @@ async def show(request: Request) -> Response:
 async def create_here(
     request: Request,
     name: Annotated[str, Form(max_length=service_tokens.NAME_CHARACTERS_MAX)] = "",
-    days: Annotated[int, Form(ge=1, le=DAYS_MAX)] = DAYS_DEFAULT,
+    days: DaysSent = DAYS_DEFAULT,
 ) -> Response:
     """Make a token, and show it this once."""
     return await _page(request, lambda viewer, services: _made(services, viewer, name, days))
 
 
 @router.post(SECTION + "/{token_id}/rotate", include_in_schema=False)
-async def rotate_here(request: Request, token_id: UUID) -> Response:
+async def rotate_here(request: Request, token_id: UUID, days: DaysSent = DAYS_DEFAULT) -> Response:
     """Make a token in the place of another one, and show it this once."""
-    days, hours = DAYS_DEFAULT, OVERLAP_HOURS_DEFAULT
+    hours = OVERLAP_HOURS_DEFAULT
     return await _page(
         request, lambda viewer, services: _rotated(services, viewer, token_id, days, hours)
     )
@@ -140,7 +141,7 @@ async def _page(
             viewer,
             section=SECTION,
             title="Service tokens",
-            tokens=[_row(each) for each in found],
+            tokens=[_row(each) | {"days": _days(each)} for each in found],
             made=made,
             days=DAYS_DEFAULT,
             days_max=DAYS_MAX,
@@ -204,6 +205,11 @@ def _row(each: ServiceToken) -> dict[str, Any]:
     now = datetime.now(UTC)  # noqa: TID251 - a list is of the moment
     state = "revoked" if each.revoked_at else "expired" if each.expires_at <= now else "active"
     return {**each._asdict(), "id": str(each.id), "state": state}
+
+
+def _days(each: ServiceToken) -> int:
+    """Return for how long a token was made: the one in its place is for as long."""
+    return max(1, round((each.expires_at - each.created_at) / timedelta(days=1)))
 
 
 def _json(answer: dict[str, Any], status: int = 200) -> Response:
