@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from processor.api import problems
@@ -87,7 +87,7 @@ async def refused(
     problem = problems.of(error)
     nobody = problem.code in ("token_missing", "token_invalid")
     if nobody and _is_led_to_login(request):
-        return RedirectResponse(f"/login?{_next(request)}", 303)
+        return _led_to_login(request, problem)
     if viewer is None and problem.code == "permission_missing":
         viewer = await identified(request)
     forbidden = problem.code == "permission_missing"
@@ -120,9 +120,30 @@ def _is_led_to_login(request: Request) -> bool:
     return navigates and not program and request.url.path not in LOGIN_PATHS
 
 
-def _next(request: Request) -> str:
-    query = f"?{request.url.query}" if request.url.query else ""
-    wanted = request.url.path + query
-    if request.method != "GET" or len(wanted) > AFTER_CHARACTERS_MAX:
+def _led_to_login(request: Request, problem: Problem) -> Response:
+    """Return the page that goes on to the login; in place of what a form asked for, it waits.
+
+    It is no redirect: that of a form would end at the issuer, where no form of ours may lead.
+    """
+    reads = request.method == "GET"
+    login = "/login" + _next(request, reads=reads)
+    status = problem.kind.status
+    answer = page("login.html", None, status=status, title="Log in", login=login, reads=reads)
+    answer.headers.update(problem.headers)
+    if reads:
+        answer.headers["Refresh"] = f"0; url={login}"
+    return answer
+
+
+def _next(request: Request, *, reads: bool) -> str:
+    """Return what leads on from the login: to what was asked for, or to the page of the form."""
+    if reads:
+        query = f"?{request.url.query}" if request.url.query else ""
+        wanted = request.url.path + query
+    else:
+        own = request.app.state.services.settings.serve.public_url.rstrip("/")
+        sent_from = request.headers.get("referer", "")
+        wanted = sent_from.removeprefix(own) if sent_from.startswith(f"{own}/") else ""
+    if not wanted or len(wanted) > AFTER_CHARACTERS_MAX:
         return ""
-    return urlencode({"next": wanted})
+    return "?" + urlencode({"next": wanted})

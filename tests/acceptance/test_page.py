@@ -190,22 +190,6 @@ def test_login_and_logout_by_the_issuer(browser: Browser, the_site: Site) -> Non
     context.close()
 
 
-def test_export_after_the_session_has_ended_leads_by_the_login(
-    browser: Browser, the_site: Site
-) -> None:
-    """A click on an export when the token has run out is no broken file: the login comes first."""
-    context = browser.new_context(accept_downloads=True)
-    reader = Reader(context, the_site, OLIVIA)
-    page = reader.page
-    reader.open("/log?q=action:user.updated created:30d")
-    context.clear_cookies()
-    page.get_by_role("link", name="Export CSV").click()
-    with page.expect_download() as downloading:
-        page.get_by_role("link", name="Olivia Owner").click()
-    assert Path(downloading.value.path()).read_bytes().count(b"user.updated") == 1
-    context.close()
-
-
 def test_everything_works_without_scripts(browser: Browser, the_site: Site) -> None:
     """With scripts switched off one can filter, page on, look at an entry and export."""
     context = browser.new_context(java_script_enabled=False)

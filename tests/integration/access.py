@@ -27,10 +27,17 @@ async def beside(place: Place, **other: Any) -> AsyncIterator[httpx.AsyncClient]
 
 
 async def followed(client: httpx.AsyncClient, answer: httpx.Response) -> httpx.Response:
-    """Follow redirects to the end, as a browser does."""
-    while answer.next_request is not None:
-        answer = await client.get(answer.next_request.url)
+    """Follow redirects, and pages that lead on by themselves, to the end, as a browser does."""
+    while (led_to := _led_to(answer)) is not None:
+        answer = await client.get(led_to)
     return answer
+
+
+def _led_to(answer: httpx.Response) -> httpx.URL | None:
+    if answer.next_request is not None:
+        return answer.next_request.url
+    _, _, address = answer.headers.get("refresh", "").partition("; url=")
+    return answer.url.join(address) if address else None
 
 
 async def chosen(client: httpx.AsyncClient, issuers_page: httpx.Response, person: Person) -> str:

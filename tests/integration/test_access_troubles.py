@@ -41,10 +41,29 @@ async def test_only_who_navigates_is_led_to_the_login(place: Place) -> None:
     async with place.browser() as client:
         for path in ("/log", "/defend"):
             refused = await client.get(path, headers={"Sec-Fetch-Mode": "cors"})
-            assert (refused.status_code, "location" in refused.headers) == (401, False)
+            assert (refused.status_code, "refresh" in refused.headers) == (401, False)
             led = await client.get(path, headers={"Sec-Fetch-Mode": "navigate"})
-            assert led.headers["location"].startswith("/login?next=")
+            assert led.headers["refresh"].startswith("0; url=/login?next=")
+            assert "location" not in led.headers  # a browser follows none that a form leads to
         assert not client.cookies
+
+
+async def test_form_after_the_session_has_ended_waits_for_a_login(place: Place) -> None:
+    """Who sends one is told that nothing was changed, and gets back to the page of the form."""
+    headers = {"Accept": "text/html", "Origin": place.url}
+    pages = {"/siem?done=test": "%2Fsiem%3Fdone%3Dtest", "/log": "%2Flog"}
+    async with place.browser() as client:
+        for path, after in pages.items():
+            for order in ("/siem", "/siem/hub/pause", "/views", "/tokens"):
+                headers["Referer"] = place.url + path
+                told = await client.post(order, data={"name": "x"}, headers=headers)
+                assert (told.status_code, "refresh" in told.headers) == (401, False)
+                assert "Nothing was changed" in told.text
+                assert f'href="/login?next={after}"' in told.text
+        headers["Referer"] = "https://evil.example/log"
+        told = await client.post("/siem", headers=headers)
+        assert 'href="/login"' in told.text
+    assert not client.cookies
 
 
 async def test_address_too_long_to_come_back_to_hinders_no_login(place: Place) -> None:
@@ -52,7 +71,7 @@ async def test_address_too_long_to_come_back_to_hinders_no_login(place: Place) -
     long = "東" * 1_500
     async with place.browser() as client:
         landed = await client.get("/log", params={"q": f'"{long}"'})
-        assert landed.headers["location"] == "/login?"
+        assert landed.headers["refresh"] == "0; url=/login"
         sent = await client.get("/login", params={"next": f"/log?q={long}"})
         assert sent.headers["location"].startswith(f"{place.issuer.url}/authorize?")
 

@@ -180,12 +180,25 @@ if (box) {
 // What changes by itself is fetched again while somebody looks, unless they are at work in it.
 const fresh = [...document.querySelectorAll("[data-fresh]")];
 if (fresh.length) {
+  const main = document.getElementById("main");
+  const note = document.createElement("p");
+  note.className = "note";
+  note.setAttribute("role", "status");
+  note.innerHTML = 'Your session has ended, and what is shown gets old: <a href="/login" target="_blank">log in</a> beside this page to go on.';
+  let filled = false;
+  main.addEventListener("input", () => { filled = true; });
+  const atWork = () => filled || main.querySelector(":is(input, select, textarea, button):focus");
   setInterval(async () => {
     if (document.hidden) return;
     const answer = await fetch(location.pathname + location.search).catch(() => null);
     // What is shown would get old unsaid; who goes there again is led to the login.
-    if (answer?.status === 401) return location.reload();
+    if (answer?.status === 401) {
+      if (!atWork()) location.reload();
+      else if (!note.isConnected) main.prepend(note);
+      return;
+    }
     if (!answer?.ok || answer.redirected) return;
+    note.remove();
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of fresh) {
       const now = page.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
