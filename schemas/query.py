@@ -119,11 +119,16 @@ class Query:
 def _asks_for_own(term: Term) -> bool:
     if term.field in (Field.ID, Field.SEQ):
         return True
-    words = [value.text for value in term.values if isinstance(value, Word)]
+    words = [value for value in term.values if isinstance(value, Word)]
     if term.field is Field.CATEGORY:
-        return OWN_CATEGORY in words
+        return any(word.text == OWN_CATEGORY for word in words)
+    return term.field is Field.ACTION and any(map(_names_own, words))
+
+
+def _names_own(action: Word) -> bool:
+    """Tell whether an action, or what begins so, is Hub Audit's own: audit.viewed, audit*."""
     own = f"{OWN_CATEGORY}."
-    return term.field is Field.ACTION and any(word.startswith(own) for word in words)
+    return action.text.startswith(own) or (action.prefix and own.startswith(action.text))
 
 
 def _value_at(value: Value, now: datetime) -> Value:

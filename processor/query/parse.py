@@ -2,17 +2,19 @@
 
 import difflib
 from collections.abc import Callable, Collection
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from uuid import UUID
 
 from processor.query import times
 from processor.query.lexer import QueryError, Raw, RawTerm, terms
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
-from schemas.query import Field, Numbers, Query, Term, Value, Word
+from schemas.query import Field, Network, Numbers, Query, Term, Value, Word
 
 OUTCOMES = ("success", "failure")
 SEQ_MAX = 2**63 - 1
 LIKENESS = 0.6
+MAPPED_BITS = 96
+"""So many bits stand before the IPv4 address in an IPv4-mapped one."""
 
 _FIELDS = {field.value: field for field in Field}
 
@@ -69,11 +71,16 @@ def _outcome(raw: Raw) -> Word:
 
 
 def _closed(raw: Raw, known: Collection[str], what: str) -> Word:
-    word = raw.text.lower()
-    if raw.prefix:
-        raise ValueError(f"{what}: takes whole words, not beginnings")
+    word = _whole(raw, f"{what}: takes whole words").lower()
     _insist(word, known, what)
     return Word(word)
+
+
+def _whole(raw: Raw, takes: str) -> str:
+    """Return the text of a value that cannot be a beginning; raises ValueError."""
+    if raw.prefix:
+        raise ValueError(f"{takes}, not beginnings")
+    return raw.text
 
 
 def _insist(word: str, known: Collection[str], what: str) -> None:
@@ -87,21 +94,32 @@ def _alike(word: str, known: Collection[str]) -> str:
 
 
 def _network(raw: Raw) -> Value:
+    text = _whole(raw, "ip: takes addresses and networks, as 192.0.2.0/24")
     try:
-        return ip_network(raw.text, strict=False)
+        network = ip_network(text, strict=False)
     except ValueError as error:
         raise ValueError("an address is 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32") from error
+    return _unmapped(network) if isinstance(network, IPv6Network) else network
+
+
+def _unmapped(network: IPv6Network) -> Network:
+    """Return an IPv4-mapped network as IPv4, for so entries have it; others as they are."""
+    address = network.network_address.ipv4_mapped
+    if address is None or network.prefixlen < MAPPED_BITS:
+        return network
+    return IPv4Network((address, network.prefixlen - MAPPED_BITS))
 
 
 def _id(raw: Raw) -> Word:
+    text = _whole(raw, "id: takes whole UUIDs")
     try:
-        return Word(str(UUID(raw.text)))
+        return Word(str(UUID(text)))
     except ValueError as error:
         raise ValueError("an id is a UUID: 01a207d9-217b-828a-a137-81caa759c1be") from error
 
 
 def _numbers(raw: Raw) -> Numbers:
-    first, dots, last = raw.text.partition("..")
+    first, dots, last = _whole(raw, "seq: takes numbers and ranges, as 10..19").partition("..")
     numbers = [_number(part) for part in (first, last if dots else first)]
     low, high = numbers
     if low is None and high is None:

@@ -53,7 +53,9 @@ def networks() -> st.SearchStrategy[Value]:
     six = st.tuples(st.integers(0, 2**128 - 1), st.integers(0, 128)).map(
         lambda drawn: (drawn[0].to_bytes(16, "big"), drawn[1])
     )
-    return st.one_of(four, six).map(lambda drawn: ip_network(drawn, strict=False))
+    drawn = st.one_of(four, six).map(lambda drawn: ip_network(drawn, strict=False))
+    # These are read as IPv4, for so entries have them.
+    return drawn.filter(lambda network: not getattr(network.network_address, "ipv4_mapped", None))
 
 
 VALUES: dict[Field, st.SearchStrategy[Value]] = {
@@ -144,6 +146,9 @@ def at(*parts: int) -> datetime:
         (r'actor:"a\"b\\c"', Term(Field.ACTOR, (Word(r"a\"b\c".replace('\\"', '"')),))),
         ("ip:192.0.2.7/24", Term(Field.IP, (ip_network("192.0.2.0/24"),))),
         ("ip:2001:db8::1", Term(Field.IP, (ip_network("2001:db8::1"),))),
+        ("ip:::ffff:192.0.2.1", Term(Field.IP, (ip_network("192.0.2.1"),))),
+        ("ip:::ffff:192.0.2.7/120", Term(Field.IP, (ip_network("192.0.2.0/24"),))),
+        ("ip:::/0", Term(Field.IP, (ip_network("::/0"),))),
         (
             "id:01A207D9217B828AA13781CAA759C1BE",
             Term(Field.ID, (Word(str(UUID("01a207d9-217b-828a-a137-81caa759c1be"))),)),
@@ -179,7 +184,10 @@ def test_text_means(text: str, term: Term) -> None:
         ("action:bought*", 7, "no action begins with 'bought'"),
         ("outcome:fail*", 8, "outcome: takes whole words, not beginnings"),
         ("ip:10.0.0.0/99", 3, "an address is 192.0.2.1"),
+        ("ip:10.1.2.1*", 3, "ip: takes addresses and networks, as 192.0.2.0/24, not beginnings"),
         ("id:7", 3, "an id is a UUID"),
+        ("id:01a207d9-217b-828a-a137-81caa759c1be*", 3, "id: takes whole UUIDs, not beginnings"),
+        ("seq:4,1*", 6, "seq: takes numbers and ranges, as 10..19, not beginnings"),
         ("seq:9..1", 4, "this range ends before it begins"),
         ("created:2026-02-30", 8, "a time is 2026-11-30"),
         ("created:2026-11-30..2026-11-01", 8, "this period ends before it begins"),
@@ -203,6 +211,26 @@ def test_what_is_wrong_is_said_with_its_place(text: str, column: int, reason: st
         parse(text)
     assert raised.value.column == column
     assert raised.value.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ("action:audit.viewed", True),
+        ("action:audit.*", True),
+        ("action:audit*", True),
+        ("action:aud*", True),
+        ("action:auth*", False),
+        ("-action:audit*", False),
+        ("category:audit", True),
+        ("category:users", False),
+        ("seq:1..", True),
+        ("", False),
+    ],
+)
+def test_log_of_the_log_is_shown_when_asked_for(text: str, own: bool) -> None:
+    """Its entries are taken in by their category, their actions and what these begin with."""
+    assert parse(text).shows_own == own
 
 
 def test_caret_points_at_the_place() -> None:
