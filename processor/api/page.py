@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from processor.api import entries, html, problems, view
+from processor.api import entries, entry_view, html, problems, view
 from processor.api.access import EXPORT, SUBSCRIBE, VIEW, Viewer, require
 from processor.api.problems import Problem
 from processor.api.services import Services
@@ -90,9 +90,9 @@ async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
             title=CATALOGUE[found["action"]].label,
             entry=found,
             label=CATALOGUE[found["action"]].label,
-            facts=view.facts(query, found),
-            around=view.around(found, services.settings.retention_days),
-            changes=view.changes(found),
+            facts=entry_view.facts(query, found),
+            around=entry_view.around(found, services.settings.retention_days),
+            changes=entry_view.changes(found),
             raw=view.visible(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()),
             back=view.log_url(query),
             address=f"{services.settings.serve.public_url}/log/{entry_id}",

@@ -1,14 +1,12 @@
-"""An entry, a query and a histogram as the page shows them: words, links and shapes. Pure."""
+"""A row, a query and a histogram as the page shows them: words, links and shapes. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
-
-import orjson
 
 from processor.query import render, with_term, without
 from processor.store.facets import COUNT_MAX, Bar, Count
@@ -21,9 +19,6 @@ PERIOD_DEFAULT = "7d"
 CHART_HEIGHT, CHART_WIDTH = 56, 960
 FACET_VALUES_MAX = 10
 NARROWER_MAX = 3
-AROUND = timedelta(hours=1)
-"""How far a timeline reaches before and after the entry that it is about."""
-
 FACET_LABELS = {
     Field.CATEGORY: "Category",
     Field.ACTION: "Action",
@@ -68,23 +63,6 @@ class FacetValue:
     only: str
     out: str
     current: bool
-
-
-class Fact(NamedTuple):
-    """A field of an entry, with the links that search for its value, or for all but it."""
-
-    name: str
-    value: str
-    only: str | None
-    out: str | None
-
-
-class Change(NamedTuple):
-    """A member that differs: as it was, as it is."""
-
-    name: str
-    old: str | None
-    new: str | None
 
 
 def log_url(query: Query, **more: str) -> str:
@@ -238,7 +216,7 @@ def pivot(query: Query, field: Field, text: str, *, negated: bool = False) -> st
 def row(query: Query, entry: Entry) -> dict[str, Any]:
     """Return an entry as a line of the table."""
     actor, target = entry["actor"], entry["target"]
-    behalf = actor.get("on_behalf_of", {})
+    behalf, grantee = actor.get("on_behalf_of", {}), entry["details"].get("grantee", {})
     action = CATALOGUE[entry["action"]]
     return {
         "entry": entry,
@@ -252,83 +230,14 @@ def row(query: Query, entry: Entry) -> dict[str, Any]:
         ),
         "behalf": visible(behalf.get("email") or behalf.get("id") or ""),
         "target": visible(target.get("name") or target.get("email") or target.get("id") or ""),
+        "grantee": visible(grantee.get("email") or grantee.get("name") or grantee.get("id") or ""),
         "address": visible(entry.get("ip") or entry.get("ip_raw") or ""),
     }
-
-
-def changes(entry: Entry) -> list[Change]:
-    """Return the members that differ between old and new."""
-    old, new = entry["details"].get("old", {}), entry["details"].get("new", {})
-    names = dict.fromkeys([*old, *new])
-    return [Change(visible(name), _shown(old, name), _shown(new, name)) for name in names]
 
 
 def days(count: int) -> str:
     """Return a number of days in words."""
     return f"{count} {'day' if count == 1 else 'days'}"
-
-
-def around(entry: Entry, retention_days: int) -> list[Link]:
-    """Return where an investigation goes on from an entry: who, in what, from where."""
-    actor, at = entry["actor"], datetime.fromisoformat(entry["occurred_at"])
-    near = Term(Field.CREATED, (Period(at - AROUND, at + AROUND),))
-    kept = Term(Field.CREATED, (Period(timedelta(days=retention_days), None),))
-    pivots: list[tuple[str, Field, str | None, Term]] = [
-        ("What this actor did an hour before and after", Field.ACTOR,
-         actor.get("id") or actor.get("email"), near),
-        ("What came from this address meanwhile", Field.IP, entry.get("ip"), near),
-        ("The whole session", Field.SESSION, entry.get("session_id"), kept),
-        ("The whole request", Field.REQUEST, entry.get("request_id"), kept),
-        ("All that belongs together", Field.CORRELATION, entry.get("correlation_id"), kept),
-    ]  # fmt: skip
-    return [
-        Link(text, pivot(Query((period,)), field, value) + f"#e-{entry['entry_id']}")
-        for text, field, value, period in pivots
-        if value
-    ]
-
-
-def facts(query: Query, entry: Entry) -> list[Fact]:
-    """Return an entry's fields with their names, and the links that pivot on each, if any do."""
-    actor, target = entry["actor"], entry["target"]
-    behalf = actor.get("on_behalf_of", {})
-    given: list[tuple[str, object, Field | None]] = [
-        ("Happened", entry["occurred_at"], None),
-        ("Arrived", entry["recorded_at"], None),
-        ("Action", entry["action"], Field.ACTION),
-        ("Category", entry["category"], Field.CATEGORY),
-        ("Outcome", entry["outcome"], Field.OUTCOME),
-        ("Reason", entry.get("outcome_reason") or entry["details"].get("reason"), None),
-        ("Severity", entry["severity"], None),
-        ("Actor", actor.get("email"), Field.ACTOR),
-        ("Actor ID", actor.get("id"), Field.ACTOR),
-        ("Actor name", actor.get("name"), None),
-        ("Actor type", actor["type"], None),
-        ("On behalf of", behalf.get("email"), Field.ACTOR),
-        ("On behalf of ID", behalf.get("id"), Field.ACTOR),
-        ("Target type", target["type"], Field.TARGET_TYPE),
-        ("Target ID", target.get("id"), Field.TARGET),
-        ("Target name", target.get("name"), Field.TARGET),
-        ("Target email", target.get("email"), Field.TARGET),
-        ("IP address", entry.get("ip"), Field.IP),
-        ("IP address as sent", entry.get("ip_raw"), None),
-        ("User agent", entry.get("user_agent"), None),
-        ("Session", entry.get("session_id"), Field.SESSION),
-        ("Request", entry.get("request_id"), Field.REQUEST),
-        ("Correlation", entry.get("correlation_id"), Field.CORRELATION),
-        ("Sequence number", entry["seq"], None),
-        ("Entry ID", entry["entry_id"], None),
-    ]
-    return [
-        Fact(
-            name,
-            visible(str(value)),
-            pivot(query, field, str(value)) if field else None,
-            pivot(query, field, str(value), negated=True) if field else None,
-        )
-        for name, value, field in given
-        if value not in (None, "")
-    ]
 
 
 def visible(text: str) -> str:
@@ -343,12 +252,3 @@ def instant(at: datetime) -> str:
 
 def _whole(at: datetime) -> datetime:
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
-
-
-def _shown(members: Mapping[str, Any], name: str) -> str | None:
-    if name not in members:
-        return None
-    value = members[name]
-    if isinstance(value, str):
-        return visible(value)
-    return visible(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())

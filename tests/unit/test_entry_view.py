@@ -1,0 +1,108 @@
+"""Entries as the page shows them."""
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from processor.api import entry_view, html, view
+from processor.query import parse
+from schemas.entry import Entry
+from schemas.query import Query
+from tests.property.query_reference import matches
+from tests.unit.canonical_entry import entry
+
+SUPPORT = {
+    "type": "support",
+    "id": "sup-7",
+    "on_behalf_of": {"id": "usr_9", "email": "bea@acme.example"},
+}
+
+
+def test_on_whose_behalf_somebody_acted_is_shown() -> None:
+    """The row says for whom; the entry's fields do, and lead to all that was done for them."""
+    found = entry(actor=SUPPORT)
+    text = html.fragment("row.html", row=view.row(Query(), found))
+    assert "<td>sup-7<small>for bea@acme.example</small></td>" in text
+    facts = {fact.name: fact for fact in entry_view.facts(Query(), found)}
+    for name, value in (("On behalf of", "bea@acme.example"), ("On behalf of ID", "usr_9")):
+        assert facts[name].value == value
+        assert facts[name].only == view.log_url(parse(f"actor:{value}"))
+
+
+def test_address_that_is_none_is_said_to_be_as_sent() -> None:
+    """It is shown, under a name of its own, and leads nowhere."""
+    facts = {
+        fact.name: fact for fact in entry_view.facts(Query(), entry(ip_raw="unknown, 10.0.0.1"))
+    }
+    assert "IP address" not in facts
+    assert facts["IP address as sent"] == ("IP address as sent", "unknown, 10.0.0.1", None, None)
+
+
+def values(found: Entry) -> dict[str, str]:
+    """Return what is shown of an entry, by name."""
+    return {fact.name: fact.value for fact in entry_view.facts(Query(), found)}
+
+
+def test_to_whom_product_access_was_granted_is_shown() -> None:
+    """The row says for whom; so do fields, and none of them is in the JSON alone."""
+    grantee = {"type": "user", "id": "usr_9", "email": "bea@acme.example", "name": "Bea"}
+    found = entry(
+        category="product_access",
+        action="product_access.granted",
+        target={"type": "product", "id": "prd_crm", "name": "CRM"},
+        details={"grantee": grantee, "new": {"level": "editor"}},
+    )
+    text = html.fragment("row.html", row=view.row(Query(), found))
+    assert "<td>CRM<small>for bea@acme.example</small><small>product</small></td>" in text
+    names = ("Grantee type", "Grantee ID", "Grantee", "Grantee name")
+    assert [values(found)[name] for name in names] == list(grantee.values())
+
+
+def test_every_field_of_an_entry_is_shown() -> None:
+    """Whatever an entry holds beside old and new, it is a field of its own with its name."""
+    details: dict[str, Any] = {
+        "role": {"id": "rol_1", "name": "Auditor"},
+        "extra": {"seats": 7, "plan": {"name": "pro"}, "odd\u202e": "x"},
+        "attributes": {"subject": "usr_9"},
+        "truncated": ["$.data.a", "$.data.b"],
+        "sanitized": ["$.data.c"],
+    }
+    found = entry(details=details, org_name="Acme", ip="192.0.2.1", ip_port=443,
+                  occurred_at_quality="assumed_zone")  # fmt: skip
+    shown = values(found)
+    expected = {
+        "Role": "Auditor",
+        "Role ID": "rol_1",
+        "Extra: seats": "7",
+        "Extra: plan": '{\n  "name": "pro"\n}',
+        "Extra: odd\ufffd": "x",
+        "Attribute: subject": "usr_9",
+        "Truncated": "$.data.a, $.data.b",
+        "Sanitized": "$.data.c",
+        "Time as sent": "without a zone: UTC was taken",
+        "Organization": "acme",
+        "Organization name": "Acme",
+        "IP port": "443",
+        "Trace": found["trace_id"],
+        "Span": found["span_id"],
+        "Source": "/hub/identity",
+        "Event type": "identity.user.created, version 1",
+        "Event ID": "evt-1",
+        "Record": "raw.identity/3/41",
+        "Record's SHA-256": found["raw_sha256"],
+    }
+    assert {name: shown[name] for name in expected} == expected
+
+
+def test_ways_on_from_an_entry_lead_to_it_too() -> None:
+    """Around one of the log of the log there are entries of every category, itself among them."""
+    bonds = {"session_id": "ses_1", "request_id": "req_1", "correlation_id": "cor_1"}
+    for own in ({}, {"category": "audit", "action": "audit.viewed"}):
+        found = entry(ip="192.0.2.1", **bonds, **own)
+        links = entry_view.around(found, 90)
+        assert len(links) == 5
+        for link in links:
+            (text,) = parse_qs(urlsplit(link.url).query)["q"]
+            others = [term for term in parse(text).terms if term.field != "created"]
+            wanted = Query(tuple(others))
+            assert matches(found, wanted), link.text
+            assert matches(entry(ip="192.0.2.1", **bonds), wanted), link.text
