@@ -6,8 +6,9 @@ Each process keeps its own count: so many instances, so many times as much.
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from processor.api.problems import Problem
@@ -16,6 +17,9 @@ CLIENTS_MAX = 20_000
 PLACE_RETRY_SECONDS = 10
 TURN_SECONDS_MAX = 5.0
 """How long to wait for a turn: most searches are done sooner, and people do not wait longer."""
+
+First = TypeVar("First")
+Second = TypeVar("Second")
 
 
 class Limits:
@@ -100,3 +104,16 @@ class Turns:
             yield
         finally:
             turns.release()
+
+
+async def together(
+    first: Coroutine[Any, Any, First], second: Coroutine[Any, Any, Second]
+) -> tuple[First, Second]:
+    """Return what two come to; when one fails, nothing goes on any more once that is told."""
+    tasks = asyncio.create_task(first), asyncio.create_task(second)
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

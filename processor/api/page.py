@@ -1,6 +1,5 @@
 """The audit log page, rendered here: it works without any script."""
 
-import asyncio
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -11,6 +10,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from processor.api import entries, entry_view, html, problems, view
 from processor.api.access import EXPORT, SUBSCRIBE, VIEW, Viewer, require
+from processor.api.limits import together
 from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.errors import SearchTooSlow
@@ -104,9 +104,11 @@ async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
 
 async def _log(request: Request, viewer: Viewer, query: asked.Query, cursor: str) -> Response:
     services = entries.services_of(request)
+    if cursor:  # before any search begins: one that does not fit takes nobody's turn
+        services.cursors.read(viewer.org_id, render(query), cursor)
     head = await feed.head(services.reader, viewer.org_id)
     async with services.searches.taken(viewer.org_id):
-        (found, following), overview = await asyncio.gather(
+        (found, following), overview = await together(
             entries.look(services, viewer, query, limit=ROWS, cursor=cursor or None),
             _overview(services, viewer, query),
         )
@@ -140,7 +142,7 @@ async def _overview(services: Services, viewer: Viewer, query: asked.Query) -> d
     now, oldest = await services.oldest()
     budget, fixed = services.settings.serve.search_seconds / 2, query.at(now)
     since, until = view.ends(fixed, oldest, now)
-    counted, bars = await asyncio.gather(
+    counted, bars = await together(
         facets.facets(services.reader, viewer.org_id, fixed, budget_seconds=budget, oldest=oldest),
         facets.histogram(
             services.reader,

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from processor.api import limits as limits_module
-from processor.api.limits import Limits, Turns
+from processor.api.limits import Limits, Turns, together
 from processor.api.problems import Problem
 
 
@@ -58,6 +58,29 @@ async def test_turns_that_nobody_has_are_not_kept() -> None:
         await asyncio.sleep(0)
     await waiting
     assert list(turns._of) == []
+
+
+async def test_of_two_together_none_goes_on_after_the_other_failed() -> None:
+    """Who holds a turn for both gives it back when both have ended, not before."""
+    ended = []
+
+    async def fail() -> None:
+        """Fail once the other has begun."""
+        await asyncio.sleep(0)
+        raise Problem("cursor_invalid")
+
+    async def go_on() -> None:
+        """Take a moment even to end."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(True)
+
+    for pair in ((fail(), go_on()), (go_on(), fail())):
+        with pytest.raises(Problem):
+            await together(*pair)
+    assert ended == [True, True]
 
 
 async def _taken(turns: Turns) -> None:
