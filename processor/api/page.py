@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from processor.api import entries, entry_view, html, problems, view
+from processor.api import entries, entry_view, html, problems, search_form, view
 from processor.api.access import EXPORT, SUBSCRIBE, VIEW, Viewer, require
 from processor.api.limits import together
 from processor.api.problems import Problem
@@ -17,7 +17,7 @@ from processor.errors import SearchTooSlow
 from processor.query import QueryError, parse, render, with_term, without
 from processor.store import facets, feed, search, views
 from schemas import query as asked
-from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
+from schemas.catalogue import CATALOGUE
 from schemas.entry import Entry
 from schemas.query import Field, Term
 
@@ -25,8 +25,6 @@ ROWS = 50
 DELAYED_SECONDS = 60
 LIVE_PLACE = b"event: place\ndata\nid: %d\n\n"
 """An event of its own: a script gets to see no other."""
-
-FORM_FIELDS = (Field.ACTION, Field.ACTOR, Field.TARGET, Field.TEXT)
 
 router = APIRouter(include_in_schema=False)
 Text = Annotated[str, Query(max_length=2_000)]
@@ -44,10 +42,13 @@ async def log(request: Request, q: Text = "", cursor: Text = "") -> Response:
     viewer: Viewer | None = None
     try:
         viewer = await require(VIEW)(request)
-        query = parse(q)
-        if merged := _with_fields(request, query):
-            return RedirectResponse(view.log_url(merged), 303)
-        return await _log(request, viewer, view.bounded(query), cursor)
+        query, given = parse(q), request.query_params
+        services = entries.services_of(request)
+        if "was" in given:
+            now, _ = await services.oldest()
+            sent = search_form.sent(given, query, now)
+            return RedirectResponse(view.log_url(search_form.written_out(sent)), 303)
+        return await _log(services, viewer, search_form.written_out(query), cursor)
     except (*problems.HANDLED,) as error:
         return await _refused(request, viewer, q, error)
 
@@ -102,8 +103,7 @@ async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
         return await _refused(request, viewer, q, error)
 
 
-async def _log(request: Request, viewer: Viewer, query: asked.Query, cursor: str) -> Response:
-    services = entries.services_of(request)
+async def _log(services: Services, viewer: Viewer, query: asked.Query, cursor: str) -> Response:
     if cursor:  # before any search begins: one that does not fit takes nobody's turn
         services.cursors.read(viewer.org_id, render(query), cursor)
     head = await feed.head(services.reader, viewer.org_id)
@@ -119,9 +119,11 @@ async def _log(request: Request, viewer: Viewer, query: asked.Query, cursor: str
         "log.html",
         viewer,
         title="Audit log",
-        **_search_box(query),
+        **search_form.shown(query),
         **overview,
         **_ways_out(services, viewer, query),
+        presets=view.presets(query),
+        chips=view.chips(query),
         rows=[view.row(query, entry) for entry in found.entries],
         older=view.log_url(query, cursor=following) if following else None,
         newest=view.log_url(query) if cursor else None,
@@ -221,55 +223,7 @@ async def _refused(request: Request, viewer: Viewer | None, q: str, error: Excep
     if isinstance(error, QueryError) and viewer is not None:
         return html.page(
             "syntax.html", viewer, status=problems.of(error).kind.status, title="Audit log",
-            error=error, **_search_box(asked.Query(), q),
+            error=error, **search_form.shown(asked.Query(), q),
         )  # fmt: skip
     ways = view.narrower(view.bounded(parse(q))) if isinstance(error, SearchTooSlow) else ()
     return await html.refused(request, viewer, error, ways=ways)
-
-
-def _search_box(query: asked.Query, text: str | None = None) -> dict[str, Any]:
-    filled = view.filled(query)
-    action = filled.get(Field.ACTION)
-    return {
-        "q": render(query) if text is None else text,
-        "was": render(query),
-        "filled": filled,
-        # One that the list lacks, as user.*: the form would send none, which takes it away.
-        "other_action": None if action in CATALOGUE else action,
-        "presets": view.presets(query),
-        "chips": view.chips(query),
-        "actions": [
-            (label, [a for a in CATALOGUE.values() if a.category == category])
-            for category, label in CATEGORY_LABELS.items()
-        ],
-    }
-
-
-def _with_fields(request: Request, query: asked.Query) -> asked.Query | None:
-    """Return the query with what the form's fields ask for; None when the form was not sent."""
-    given = request.query_params
-    if "was" not in given:
-        return None
-    before = view.filled(parse(given["was"]))
-    for field in FORM_FIELDS:
-        text, shown = (each.get(field.value, "").strip()[:500] for each in (given, before))
-        if text == shown:
-            continue  # it was not touched: what the query box says counts
-        kept = [term for term in query.terms if term.field is not field or term.negated]
-        query = asked.Query(tuple(kept))
-        if text:
-            query = with_term(query, _condition(field, text))
-    since, until = given.get("since", ""), given.get("until", "")
-    if since or until:
-        (period,) = parse(f"created:{since}..{until}").terms
-        query = with_term(query, period)
-    return query
-
-
-def _condition(field: Field, text: str) -> Term:
-    if field is Field.TEXT:
-        return Term(field, (asked.Word(text),))
-    prefix = text.endswith("*") and len(text) > 1
-    if field is Field.ACTION:
-        return parse(f"action:{text}").terms[0]
-    return Term(field, (asked.Word(text.removesuffix("*") if prefix else text, prefix),))

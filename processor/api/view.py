@@ -80,12 +80,16 @@ def bounded(query: Query) -> Query:
     return Query((*query.terms, Term(Field.CREATED, (Period(ago, None),))))
 
 
+def period_term(query: Query) -> Term | None:
+    """Return the condition that is a query's period, if it has exactly one."""
+    found = [term for term in query.terms if term.field is Field.CREATED and not term.negated]
+    return found[0] if len(found) == 1 and len(found[0].values) == 1 else None
+
+
 def period_of(query: Query) -> Period | None:
     """Return the period of a query, if it has exactly one."""
-    found = [term for term in query.terms if term.field is Field.CREATED and not term.negated]
-    if len(found) != 1 or len(found[0].values) != 1:
-        return None
-    (value,) = found[0].values
+    term = period_term(query)
+    value = term and term.values[0]
     return value if isinstance(value, Period) else None
 
 
@@ -140,18 +144,6 @@ def chips(query: Query) -> list[Link]:
         )
         for term in query.terms
     ]
-
-
-def filled(query: Query) -> dict[str, str]:
-    """Return what the form's fields hold: conditions of one plain word."""
-    fields = {Field.ACTION, Field.ACTOR, Field.TARGET, Field.TEXT}
-    known: dict[str, str] = {}
-    for term in query.terms:
-        if term.field in fields and not term.negated and len(term.values) == 1:
-            (word,) = term.values
-            if isinstance(word, Word):
-                known[term.field.value] = word.text + ("*" if word.prefix else "")
-    return known
 
 
 def shapes(query: Query, bars: Sequence[Bar]) -> Iterator[Shape]:

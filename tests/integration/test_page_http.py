@@ -166,6 +166,27 @@ async def test_note_is_taken_of_what_the_page_showed(served: Site) -> None:
                 assert answer.json()["status"] == status
 
 
+def test_form_that_no_browser_sends_is_answered(served: Site) -> None:
+    """A day with its time is taken, and what is none is an error with its place."""
+    with browser(served) as client:
+        sent = client.get("/log?q=&was=&since=2026-11-01+10:00")
+        assert sent.headers["location"] == "/log?q=created%3A2026-11-01T10%3A00Z.."
+        refused = client.get("/log?q=&was=&since=1+x")
+    assert refused.status_code == 400
+    assert "a time is 2026-11-30" in refused.text
+
+
+def test_query_too_long_to_be_linked_is_refused_at_once(served: Site) -> None:
+    """Its next page, its export and its view would be refused, in other words than these."""
+    with browser(served) as client:
+        longest = client.get("/log", params={"q": "x" * 1_989})
+        refused = client.get("/log", params={"q": "x" * 1_990})
+        merged = client.get("/log", params={"q": "x" * 1_980, "was": "", "actor": "ada"})
+    assert [each.status_code for each in (longest, refused, merged)] == [200, 400, 400]
+    for each in (refused, merged):
+        assert "when it is written out, with its quotes and its period" in each.text
+
+
 def test_search_that_is_too_slow_offers_to_narrow_it(served: Site) -> None:
     """Who looks for too much is told so, not that the log is away, and how to look for less."""
     with psycopg.connect(served.dsn) as holder, browser(served) as client:
