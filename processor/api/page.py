@@ -1,6 +1,6 @@
 """The audit log page, rendered here: it works without any script."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -106,13 +106,14 @@ async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
 async def _log(services: Services, viewer: Viewer, query: asked.Query, cursor: str) -> Response:
     if cursor:  # before any search begins: one that does not fit takes nobody's turn
         services.cursors.read(viewer.org_id, render(query), cursor)
+    kept_days = services.settings.retention_days
     head = await feed.head(services.reader, viewer.org_id)
     async with services.searches.taken(viewer.org_id):
         (found, following), overview = await together(
             entries.look(services, viewer, query, limit=ROWS, cursor=cursor or None),
             _overview(services, viewer, query),
         )
-        nothing = not (found.entries or found.searched_back_to)
+        nothing = not (found.entries or found.searched_back_to or cursor)
         culprits = await _culprits(services, viewer, query) if nothing else []
     await services.self_audit.viewed(viewer, query, len(found.entries))
     return html.page(
@@ -123,7 +124,7 @@ async def _log(services: Services, viewer: Viewer, query: asked.Query, cursor: s
         **overview,
         **_ways_out(services, viewer, query),
         presets=view.presets(query),
-        chips=view.chips(query),
+        chips=view.chips(query, kept_days),
         rows=[view.row(query, entry) for entry in found.entries],
         older=view.log_url(query, cursor=following) if following else None,
         newest=view.log_url(query) if cursor else None,
@@ -132,6 +133,7 @@ async def _log(services: Services, viewer: Viewer, query: asked.Query, cursor: s
         narrower=view.narrower(query),
         complete=await _completeness(services),
         culprits=culprits,
+        kept=view.days(kept_days),
         saved=await views.listed(services.control, viewer.org_id, viewer.subject),
         may_share=SUBSCRIBE in viewer.permissions,
         shows_own=query.shows_own,
@@ -167,8 +169,7 @@ async def _overview(services: Services, viewer: Viewer, query: asked.Query) -> d
         "begins": view.instant(max(since, oldest)),
         "ends": view.instant(until),
         "oldest": view.instant(oldest),
-        "beyond_retention": since < oldest,
-        "kept": view.days(services.settings.retention_days),
+        "beyond_retention": view.is_beyond(fixed, oldest),
         "counted_back_to": view.instant(min(max(reached), now)) if reached else None,
     }
 
@@ -185,14 +186,25 @@ def _ways_out(services: Services, viewer: Viewer, query: asked.Query) -> dict[st
     }
 
 
-async def _culprits(
-    services: Services, viewer: Viewer, query: asked.Query
-) -> list[tuple[str, str]]:
+class Culprit(NamedTuple):
+    """A condition without which there would be entries, and the search without it.
+
+    It ``widens`` where that needs a period of its own: all that is kept.
+    """
+
+    text: str
+    url: str
+    widens: bool
+
+
+async def _culprits(services: Services, viewer: Viewer, query: asked.Query) -> list[Culprit]:
     """Return the conditions without any one of which the search would have found something."""
     now, oldest = await services.oldest()
     guilty = []
     for term in query.terms[:10]:
-        rest = without(query, term)
+        rest = view.lifted(query, term, services.settings.retention_days)
+        if rest is None:
+            continue
         try:
             found = await search.page(
                 services.reader,
@@ -206,7 +218,8 @@ async def _culprits(
         except SearchTooSlow:
             continue  # it is only offered besides
         if found.entries:
-            guilty.append((render(asked.Query((term,))), view.log_url(rest)))
+            text, widens = render(asked.Query((term,))), rest != without(query, term)
+            guilty.append(Culprit(text, view.log_url(rest), widens))
     return guilty
 
 

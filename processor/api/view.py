@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from processor.query import render, with_term, without
+from processor.store.conditions import Span, span
 from processor.store.facets import COUNT_MAX, Bar, Count
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
 from schemas.entry import Entry
@@ -82,7 +83,7 @@ def bounded(query: Query) -> Query:
 
 def period_term(query: Query) -> Term | None:
     """Return the condition that is a query's period, if it has exactly one."""
-    found = [term for term in query.terms if term.field is Field.CREATED and not term.negated]
+    found = [term for term in query.terms if _is_period(term)]
     return found[0] if len(found) == 1 and len(found[0].values) == 1 else None
 
 
@@ -95,13 +96,39 @@ def period_of(query: Query) -> Period | None:
 
 def ends(query: Query, oldest: datetime, now: datetime) -> tuple[datetime, datetime]:
     """Return from when to when a query with fixed periods reaches."""
-    period = period_of(query)
-    since = period.since if period else None
-    until = period.until if period else None
-    return (
-        since if isinstance(since, datetime) else oldest,
-        until if isinstance(until, datetime) else now,
-    )
+    asked = _asked_span(query)
+    since = asked.since or oldest
+    return since, max(asked.until or now, since)
+
+
+def is_beyond(query: Query, oldest: datetime) -> bool:
+    """Tell whether the periods of a query, which are fixed, begin before what is kept."""
+    since = _asked_span(query).since
+    return any(map(_is_period, query.terms)) and (since is None or since < oldest)
+
+
+def _asked_span(query: Query) -> Span:
+    """Return the instants outside of which nothing can match the query's periods."""
+    return span(Query(tuple(filter(_is_period, query.terms))))
+
+
+def _is_period(term: Term) -> bool:
+    return term.field is Field.CREATED and not term.negated
+
+
+def lifted(query: Query, term: Term, kept_days: int) -> Query | None:
+    """Return the query without a condition; without a period it is of all that is kept.
+
+    The default period would stand in that one's place. None says that it is the same query.
+    """
+    rest = without(query, term)
+    if bounded(rest) != rest:
+        rest = Query((*rest.terms, _all(kept_days)))
+    return None if set(rest.terms) == set(query.terms) else rest
+
+
+def _all(kept_days: int) -> Term:
+    return Term(Field.CREATED, (Period(timedelta(days=kept_days), None),))
 
 
 def presets(query: Query) -> list[Link]:
@@ -135,14 +162,11 @@ def live_url(query: Query, after: int) -> str:
     return "/log/live?" + urlencode({"q": render(query), "after": after})
 
 
-def chips(query: Query) -> list[Link]:
-    """Return each condition with the link that takes it away."""
+def chips(query: Query, kept_days: int) -> list[Link]:
+    """Return each condition with the link that takes it away; none where nothing changes by it."""
+    rests = [(term, lifted(query, term, kept_days)) for term in query.terms]
     return [
-        Link(
-            visible(render(Query((term,)))),
-            log_url(without(query, term)) if len(query.terms) > 1 else "/log",
-        )
-        for term in query.terms
+        Link(visible(render(Query((term,)))), log_url(rest) if rest else "") for term, rest in rests
     ]
 
 

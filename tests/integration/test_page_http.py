@@ -14,14 +14,17 @@ import psycopg
 import pytest
 
 from processor.api.access import COOKIE
+from processor.api.cursor import Cursors
 from processor.api.defend_page import ROWS
 from processor.defend.detector import Observation
 from processor.defend.records import of_telemetry
+from processor.demo.issuer import Person
 from processor.store import findings
 from processor.store.findings import NewFinding
 from processor.store.pool import FORWARDER
+from processor.store.search import Key
 from schemas.entry import Entry
-from tests.acceptance.site import OLIVIA, Site, site, stored
+from tests.acceptance.site import GUS, OLIVIA, Site, site, stored
 from tests.conftest import database, dsn_of
 from tests.integration.store import NOW, an_entry, milliseconds, opened, rendered
 
@@ -30,6 +33,7 @@ pytestmark = pytest.mark.timeout(90)
 ORG = OLIVIA.org_id
 ADDRESS_AS_SENT = "unknown, 10.0.0.1"
 AT_MS = milliseconds(NOW)
+SECRET = "the cursors of this module's server"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,11 @@ def served(kafka: str, postgres_admin_dsn: str, postgres_template: str) -> Itera
         dsn = dsn_of(postgres_admin_dsn, name)
         stored(dsn, [without_address("none"), without_address("raw", ip_raw=ADDRESS_AS_SENT)])
         prefix = f"ops{token_hex(4)}."
-        with site(kafka, dsn, prefix, HUB_AUDIT_SERVE_SEARCH_SECONDS="1.0") as running:
+        settings = {
+            "HUB_AUDIT_SERVE_SEARCH_SECONDS": "1.0",
+            "HUB_AUDIT_SERVE_CURSOR_SECRET": SECRET,
+        }
+        with site(kafka, dsn, prefix, **settings) as running:
             yield running
 
 
@@ -51,9 +59,9 @@ def without_address(event_id: str, **fields: str) -> Entry:
 
 
 @contextmanager
-def browser(served: Site) -> Iterator[httpx.Client]:
-    """Give Olivia's browser, which follows no redirect by itself."""
-    cookies, accepted = {COOKIE: served.token()}, {"Accept": "text/html,*/*;q=0.8"}
+def browser(served: Site, person: Person = OLIVIA) -> Iterator[httpx.Client]:
+    """Give somebody's browser, which follows no redirect by itself."""
+    cookies, accepted = {COOKIE: served.token(person)}, {"Accept": "text/html,*/*;q=0.8"}
     with httpx.Client(base_url=served.url, cookies=cookies, headers=accepted, timeout=30) as client:
         yield client
 
@@ -164,6 +172,43 @@ async def test_note_is_taken_of_what_the_page_showed(served: Site) -> None:
             for evidence, status in ((1, "open"), (2, "acknowledged")):
                 answer = client.post(address, params={"evidence": evidence}, headers=headers)
                 assert answer.json()["status"] == status
+
+
+def test_log_without_a_recent_entry_leads_to_all_that_is_kept(served: Site) -> None:
+    """Where the usual period is to blame, the page says so, and its links lead out of it."""
+    stored(served.dsn, [an_entry(GUS.org_id, "old", at=NOW - timedelta(days=20))])
+    with browser(served, GUS) as client:
+        text = client.get("/log").text
+        assert "Nothing in this period" in text
+        ways = findall(r'<a href="([^"]+)">search all 90 days, not only <code>created:7d', text)
+        ways += findall(r'<a href="([^"]+)" aria-label="Remove created:7d"', text)
+        assert len(ways) == 2
+        for way in ways:
+            found = client.get(unescape(way)).text
+            assert found.count('<tr id="e-') == 1
+            assert "<code>created:90d</code></li>" in found  # nothing is left to be taken away
+
+
+def test_nothing_older_is_no_empty_log(served: Site) -> None:
+    """Behind the last match the page says so, blames nothing, and leads back to the newest."""
+    behind = Key(NOW - timedelta(days=3), UUID(int=0))
+    cursor = Cursors(SECRET).made(ORG, "created:7d", behind)
+    with browser(served) as client:
+        text = client.get("/log", params={"q": "created:7d", "cursor": cursor}).text
+        assert "<h2>Nothing older</h2>" in text
+        assert "Nothing here yet" not in text
+        assert "search all" not in text
+        (newest,) = findall(r'<a href="([^"]+)">begin with the newest', text)
+        assert client.get(unescape(newest)).text.count('<tr id="e-') == 2
+
+
+def test_range_beyond_retention_is_said_to_be(served: Site) -> None:
+    """Also where it has no beginning, or is one of several."""
+    with browser(served) as client:
+        for period in ("2020-01-01..", "..2020-01-01", "2020-01-01,7d"):
+            text = client.get("/log", params={"q": f"created:{period}"}).text
+            assert "Entries are kept for 90 days" in text, period
+        assert "Entries are kept" not in client.get("/log?q=created:7d,2d").text
 
 
 def test_form_that_no_browser_sends_is_answered(served: Site) -> None:

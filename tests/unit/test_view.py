@@ -1,0 +1,69 @@
+"""Queries as the page shows them: what leads out of them, and how far they reach."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from processor.api import view
+from processor.query import parse, render
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+OLDEST = NOW - timedelta(days=90)
+
+
+@pytest.mark.parametrize(
+    ("text", "rests"),
+    [
+        ("created:7d", ["created:90d"]),
+        ("created:90d", [None]),
+        ("ada created:90d", ["created:90d", None]),
+        ("ada created:7d", ["created:7d", "ada created:90d"]),
+        ("ada recorded:1h", ["recorded:1h", "ada created:90d"]),
+        ("created:30d created:..2026-11-20", ["created:..2026-11-20", "created:30d"]),
+    ],
+)
+def test_condition_that_is_taken_away_makes_no_room_for_the_usual_period(
+    text: str, rests: list[str | None]
+) -> None:
+    """Without a period a search is of all that is kept; what would be the same search is none."""
+    query = parse(text)
+    lifted = [view.lifted(query, term, 90) for term in query.terms]
+    assert [rest and render(rest) for rest in lifted] == rests
+    links = [view.log_url(rest) if rest else "" for rest in lifted]
+    assert [chip.url for chip in view.chips(query, 90)] == links
+
+
+@pytest.mark.parametrize(
+    ("text", "beyond"),
+    [
+        ("created:2020-01-01..", True),
+        ("created:..2026-11-20", True),
+        ("created:..2026-01-01", True),
+        ("created:2020-01-01,2026-11-20", True),
+        ("created:2026-11-01,7d", False),
+        ("created:..2026-11-20 created:30d", False),
+        ("-created:2020-01-01", False),
+        ("created:90d", False),
+        ("seq:1..", False),
+    ],
+)
+def test_periods_that_begin_before_what_is_kept(text: str, beyond: bool) -> None:
+    """A period without a beginning does, and one of several is enough."""
+    assert view.is_beyond(parse(text).at(NOW), OLDEST) == beyond
+
+
+@pytest.mark.parametrize(
+    ("text", "since", "until"),
+    [
+        ("created:2026-11-01,2026-11-20", "2026-11-01", "2026-11-21"),
+        ("created:2026-11-01.. created:..2026-11-20", "2026-11-01", "2026-11-21"),
+        ("created:2026-11-20 created:2026-11-01", "2026-11-20", "2026-11-20"),
+    ],
+)
+def test_several_periods_reach_from_the_first_to_the_last(
+    text: str, since: str, until: str
+) -> None:
+    """The histogram is of that stretch of time, and has no end before its beginning."""
+    days = (f"{day}T00:00:00+00:00" for day in (since, until))
+    expected = tuple(map(datetime.fromisoformat, days))
+    assert view.ends(parse(text).at(NOW), OLDEST, NOW) == expected
