@@ -6,6 +6,7 @@ run already; no other setting of the caller's environment reaches a test.
 
 import asyncio
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -81,10 +82,27 @@ def _all_shown() -> None:
     metrics.show(*metrics.PROCESSES)
 
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it has a name of its own
+SERVERS_BYTES_MAX = 8 << 30
+"""What the servers of a whole run write, and as much again."""
+
+
+def in_memory() -> Path | None:
+    """Return where files are kept in memory, if servers have room there; None: on the disk.
+
+    What a killed server has written is there all the same; only a power cut would tell, and no test
+    has one.
+    """
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < SERVERS_BYTES_MAX:
+        return None
+    told = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+    return MEMORY if told and int(told[1]) * 1024 > SERVERS_BYTES_MAX else None
+
+
 @pytest.fixture(scope="session")
 def server_directory() -> Iterator[Path]:
     """Give a directory that the user of the Postgres server can reach, removed at the end."""
-    directory = Path(tempfile.mkdtemp(prefix="hub-audit-test-"))
+    directory = Path(tempfile.mkdtemp(prefix="hub-audit-test-", dir=in_memory()))
     directory.chmod(0o755)
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
