@@ -127,4 +127,4 @@ def test_what_is_not_wanted_is_no_option(
         found = run(settings, "search", unwanted, "--org", "acme", "--json", "--", "ip:203.0.113.9")
         assert found.exit_code == 0, found.output
         assert found.stdout.count("\n") == (0 if unwanted == shown else stored)
-        assert told(settings)[-1][1]["filter"] == {"query": f"{shown} ip:203.0.113.9/32"}
+        assert told(settings)[-1][1]["filter"] == {"query": f"{shown} ip:203.0.113.9"}

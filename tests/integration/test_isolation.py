@@ -14,6 +14,9 @@ from tests.integration.store import an_entry
 
 pytestmark = pytest.mark.timeout(120)
 
+NO_YEAR = "since=9999-12-31T20:00:00-12:00&until=9999-12-31T23:00:00-12:00&bars=1"
+"""Of the year 10000 in UTC."""
+
 ORGANIZATIONS = [f"org-{number:02d}" for number in range(50)]
 
 
@@ -145,8 +148,7 @@ def test_cursor_belongs_to_its_filter(crowded: Site) -> None:
         ("/v1/feed?after=-1", 400, "request_invalid"),
         ("/v1/feed?after=99999999999999999999", 400, "request_invalid"),
         ("/v1/histogram?since=2026-11-02&until=2026-11-01", 400, "request_invalid"),
-        ("/v1/histogram?since=9999-12-31T20:00:00-12:00", 400, "request_invalid"),
-        ("/v1/histogram?until=0001-01-01T00:00:00%2B12:00", 400, "request_invalid"),
+        (f"/v1/histogram?{NO_YEAR}", 400, "request_invalid"),
         ("/v1/histogram?since=9999-12-31T22:00:00Z&until=9999-12-31T23:59:59Z", 200, None),
         ("/v1/audit-entries?filter=id:e677d21f-dbff-8000-8000-000000000000", 200, None),
         ("/v1/audit-entries/e677d21f-dbff-8000-8000-000000000000", 404, "not_found"),
