@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from processor.settings.address import misread
 from processor.settings.transport import tls_problems
 
 _SAFE_URL = re.compile(r"https://[^/]|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/|$)")
@@ -105,6 +106,11 @@ class Postgres(Section):
     def _is_one(cls, dsn: SecretStr) -> SecretStr:
         if not dsn.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("postgresql://user:password@host:port/database expected")
+        if misread(dsn.get_secret_value()):
+            raise ValueError(
+                "host and port cannot be told from the password: of the characters in it that mean"
+                " something in an address, / is written %2F, ? %3F, # %23, @ %40, [ %5B and ] %5D"
+            )
         if problems := list(tls_problems(dsn.get_secret_value())):
             raise ValueError("; ".join(problems))
         return dsn

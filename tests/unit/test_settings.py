@@ -1,9 +1,11 @@
 """Settings: where they come from, what is refused, and what is never shown."""
 
 import json
+import re
 from functools import reduce
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from pydantic import SecretStr
@@ -146,7 +148,7 @@ def test_secret_is_read_from_its_file(tmp_path: Path) -> None:
     ("dsn", "shown"),
     [
         ("postgresql://hub:s3cret@db:5432/audit", "postgresql://hub:[redacted]@db:5432/audit"),
-        ("postgresql://hub:s3@cret@db/audit", "postgresql://hub:[redacted]@db/audit"),
+        ("postgresql://hub:s3%40cret@db/audit", "postgresql://hub:[redacted]@db/audit"),
         ("postgresql://hub@db/audit", "postgresql://hub@db/audit"),
         (
             "postgresql://db/audit?user=hub&password=s3cret&sslpassword=s3cret",
@@ -178,6 +180,32 @@ def test_no_problem_quotes_a_value() -> None:
     problems = refused(LANES=canary, POSTGRES_DSN=canary, POSTGRES_CONNECTIONS=canary)
     assert len(problems) == 3
     assert canary not in "".join(problems)
+
+
+@pytest.mark.parametrize("character", "/?#@[]")
+@pytest.mark.parametrize("before", ["hunter", "5432"])
+def test_password_that_is_taken_for_an_address_is_refused(before: str, character: str) -> None:
+    """Unless it is written as an address wants it; nothing of it is in the message."""
+    password = f"{before}{character}canary"
+    (problem,) = refused(POSTGRES_DSN=f"postgresql://hub:{password}@db:5432/audit?sslmode=prefer")
+    assert "host and port cannot be told from the password" in problem
+    assert not {"canary", before, "hub"} & set(re.split(r"\W", problem.partition("told")[2]))
+    written = f"postgresql://hub:{quote(password, safe='')}@db:5432/audit"
+    assert load(POSTGRES_DSN=written).postgres.dsn.get_secret_value() == written
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://db/audit",
+        "postgresql://hub:a:b@[::1]:5432/audit",
+        "postgresql://hub@one:5432,two/audit?user=hub@azure",
+        "postgresql:///audit?host=/var/run/postgresql",
+    ],
+)
+def test_addresses_of_every_kind_are_taken(dsn: str) -> None:
+    """Several hosts, a socket, an address of version 6, a colon in the password."""
+    assert load(POSTGRES_DSN=dsn).postgres.dsn.get_secret_value() == dsn
 
 
 def test_variables_are_the_paths_of_the_settings() -> None:
