@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from processor.settings import Settings, variables
+from processor.store import sql
 from tests.contract.manifests import (
     DEPLOY,
     JOBS,
@@ -134,3 +135,18 @@ def test_image_copies_what_is_let_through() -> None:
     assert copied == let
     assert all((DEPLOY.parent / source).exists() for source in copied)
     assert "*" in ignore
+
+
+def test_rights_of_the_forwarder_are_those_of_the_page() -> None:
+    """What the security model says of the role is what the schema gives it, and no more."""
+    granted: dict[frozenset[str], set[str]] = {}
+    to_forwarder = r"GRANT ([\w,]+) ON TABLE public\.(\w+) TO hub_audit_forwarder;"
+    for rights, table in re.findall(to_forwarder, sql.text("schema.sql")):
+        granted.setdefault(frozenset(rights.split(",")), set()).add(table)
+    page = (DEPLOY / "security.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"Of all organizations it may (.*?)\.\s", page, re.DOTALL)
+    told = {
+        frozenset(re.findall(r"\b[A-Z]+\b", part)): set(re.findall(r"`(\w+)`", part))
+        for part in said.split(";")
+    }
+    assert told == granted
