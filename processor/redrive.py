@@ -1,19 +1,26 @@
 """``hub-audit dead-letters``: finding them, showing them, sending them down the path again."""
 
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from processor.emit.redrive import publish
-from processor.errors import StartRefused
+from processor.emit.redrive import RedriveTopic
+from processor.errors import BusOutage, StartRefused
 from processor.settings import Settings
 from processor.store.dead_letters import (
+    BEFORE_ALL,
     Coordinates,
     Filter,
     StoredDeadLetter,
-    list_dead_letters,
+    Summary,
+    count_matching,
+    newest_dead_letters,
+    page_of_dead_letters,
     show_dead_letter,
+    summary,
+    whole_dead_letters,
 )
 from processor.store.pool import Database
 from schemas.rejection import Reason
@@ -21,13 +28,27 @@ from schemas.rejection import Reason
 SHOWN_BYTES_MAX = 4_096
 """Of a key, a header or a value in a terminal; ``--json`` has all of it."""
 
+PAGE_LETTERS = 1_000
+"""Looked at at once, without their bytes."""
+
+SENT_LETTERS_MAX = 500
+SENT_BYTES_MAX = 8 * 1024 * 1024
+"""Held in memory at once, or a single dead letter: its value can have unpacked to 32 MiB."""
+
 
 class Selection(NamedTuple):
-    """Which dead letters: those at these coordinates, or the newest that pass a filter."""
+    """Which dead letters: those at these coordinates, or all that pass a filter, or so many."""
 
     coordinates: Sequence[Coordinates] = ()
     wanted: Filter = Filter()
-    limit: int = 100
+    limit: int | None = None
+
+
+class Sent(NamedTuple):
+    """How many records are on the redrive topic now, and which it refused for their size."""
+
+    records: int
+    refused: list[Coordinates]
 
 
 def selection(
@@ -51,26 +72,118 @@ def selection(
     return Selection([coordinates_of(text) for text in coordinates], wanted, **rest)
 
 
-async def select(settings: Settings, selection: Selection) -> list[StoredDeadLetter]:
-    """Return the selected dead letters, oldest first; refuse coordinates where there is none."""
-    dsn = settings.postgres.dsn.get_secret_value()
-    db = await Database.open(dsn, connections=1)
+async def newest(settings: Settings, wanted: Filter, limit: int) -> list[Summary]:
+    """Return the newest dead letters that pass a filter, oldest first."""
+    async with _store(settings) as db:
+        found = await newest_dead_letters(db, wanted, limit=limit)
+    return sorted(found, key=lambda letter: (letter.recorded_at, *letter.key))
+
+
+async def show(settings: Settings, at: Coordinates) -> StoredDeadLetter:
+    """Return one dead letter; refuse coordinates where there is none."""
+    async with _store(settings) as db:
+        letter = await show_dead_letter(db, at)
+    if letter is None:
+        raise StartRefused([_missing(at)])
+    return letter
+
+
+async def selected(settings: Settings, selection: Selection) -> AsyncIterator[Summary]:
+    """Yield the selected dead letters; refuse coordinates where there is none.
+
+    Each raw partition's come in the order of their offsets.
+    """
+    async with _store(settings) as db:
+        async for letter in _selected(db, selection, None):
+            yield letter
+
+
+async def left_out(settings: Settings, selection: Selection) -> int:
+    """Return how many dead letters pass the filter beyond the limit."""
+    if selection.limit is None or selection.coordinates:
+        return 0
+    async with _store(settings) as db:
+        return max(0, await count_matching(db, selection.wanted) - selection.limit)
+
+
+async def redrive(
+    settings: Settings, selection: Selection, *, until: datetime
+) -> AsyncIterator[Sent]:
+    """Put the records of the selected on the redrive topic, part by part, acknowledged by the bus.
+
+    ``until`` is when the last of them was recorded: what is rejected again meanwhile is not sent
+    again and again.
+    """
+    count = 0
+    async with _store(settings) as db, RedriveTopic.opened(settings) as topic:
+        async for part in _parts(_selected(db, selection, until)):
+            letters = await whole_dead_letters(db, [letter.key for letter in part])
+            try:
+                refused = await topic.publish([letter.record for letter in letters])
+            except BusOutage as error:
+                before = f"{count} records were redriven, then {error}"
+                raise BusOutage(f"{before}: redrive those that are still open again") from error
+            sent = Sent(
+                len(letters) - len(refused),
+                [(record.topic, record.partition, record.offset) for record in refused],
+            )
+            count += sent.records
+            yield sent
+
+
+async def _selected(
+    db: Database, selection: Selection, until: datetime | None
+) -> AsyncIterator[Summary]:
+    if selection.coordinates:
+        for named in await _named(db, selection.coordinates):
+            yield named
+        return
+    after, left = BEFORE_ALL, selection.limit
+    while left is None or left > 0:
+        limit = PAGE_LETTERS if left is None else min(PAGE_LETTERS, left)
+        page = await page_of_dead_letters(db, selection.wanted, after, until=until, limit=limit)
+        for letter in page:
+            yield letter
+        if len(page) < limit:
+            return
+        after, left = page[-1].key, None if left is None else left - limit
+
+
+async def _named(db: Database, coordinates: Sequence[Coordinates]) -> list[Summary]:
+    """Return the dead letters at these coordinates; refuse those where there is none."""
+    found, missing = [], []
+    for at in coordinates:
+        letter = await show_dead_letter(db, at)
+        if letter is None:
+            missing.append(_missing(at))
+        else:
+            found.append(summary(letter))
+    if missing:
+        raise StartRefused(missing)
+    return found
+
+
+async def _parts(letters: AsyncIterator[Summary]) -> AsyncIterator[list[Summary]]:
+    """Yield dead letters by so many as may be in memory at once."""
+    part: list[Summary] = []
+    size = 0
+    async for letter in letters:
+        size += letter.bytes
+        if part and (len(part) == SENT_LETTERS_MAX or size > SENT_BYTES_MAX):
+            yield part
+            part, size = [], letter.bytes
+        part.append(letter)
+    if part:
+        yield part
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[Database]:
+    db = await Database.open(settings.postgres.dsn.get_secret_value(), connections=1)
     try:
-        if not selection.coordinates:
-            found = await list_dead_letters(db, selection.wanted, limit=selection.limit)
-            return sorted(found, key=_age)
-        letters = [(at, await show_dead_letter(db, at)) for at in selection.coordinates]
+        yield db
     finally:
         await db.close()
-    missing = [place(at) for at, letter in letters if letter is None]
-    if missing:
-        raise StartRefused([f"there is no dead letter {where}" for where in missing])
-    return [letter for _, letter in letters if letter is not None]
-
-
-async def redrive(settings: Settings, letters: Sequence[StoredDeadLetter]) -> None:
-    """Put the records of the dead letters on the redrive topic, acknowledged by the bus."""
-    await publish(settings, [letter.dead_letter.record for letter in letters])
 
 
 def coordinates_of(text: str) -> Coordinates:
@@ -86,23 +199,21 @@ def place(at: Coordinates) -> str:
     return "/".join(map(str, at))
 
 
-def where(letter: StoredDeadLetter) -> str:
+def where(letter: Summary) -> str:
     """Return where the record of a dead letter stood, as one word."""
-    record = letter.dead_letter.record
-    return place((record.topic, record.partition, record.offset))
+    return place((letter.topic, letter.partition, letter.offset))
 
 
-def described(letter: StoredDeadLetter) -> dict[str, Any]:
+def described(letter: Summary) -> dict[str, Any]:
     """Return a dead letter without its bytes, for programs."""
-    record, rejection, org_id = letter.dead_letter
     return {
         "at": where(letter),
         "recorded_at": _recorded_at(letter),
-        "stage": rejection.stage,
-        "reason": rejection.reason,
-        "detail": rejection.detail,
-        "org_id": org_id,
-        "value_bytes": None if record.value is None else len(record.value),
+        "stage": letter.stage,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "org_id": letter.org_id,
+        "value_bytes": letter.value_bytes,
         "redriven_at": letter.redriven_at and letter.redriven_at.isoformat(),
     }
 
@@ -117,24 +228,23 @@ def record_of(letter: StoredDeadLetter) -> dict[str, Any]:
     }
 
 
-def line(letter: StoredDeadLetter) -> str:
+def line(letter: Summary) -> str:
     """Return a dead letter in a line, for people."""
-    _, rejection, org_id = letter.dead_letter
     redriven = " (redriven)" if letter.redriven_at else ""
     return (
-        f"{where(letter):28} {_recorded_at(letter)} {rejection.reason:24} "
-        f"{visible(org_id or '-'):12} {visible(rejection.detail)}{redriven}"
+        f"{where(letter):28} {_recorded_at(letter)} {letter.reason:24} "
+        f"{visible(letter.org_id or '-'):12} {visible(letter.detail)}{redriven}"
     )
 
 
 def page(letter: StoredDeadLetter) -> Iterator[str]:
     """Yield the lines that show a dead letter in full, for people."""
-    record, rejection, org_id = letter.dead_letter
-    yield f"record    {where(letter)}, recorded {_recorded_at(letter)}"
-    yield f"rejected  by {rejection.stage}: {rejection.reason}"
-    yield f"detail    {visible(rejection.detail)}"
-    yield f"org_id    {visible(org_id or 'not known')}"
-    yield f"redriven  {letter.redriven_at.isoformat() if letter.redriven_at else 'never'}"
+    record, short = letter.dead_letter.record, summary(letter)
+    yield f"record    {where(short)}, recorded {_recorded_at(short)}"
+    yield f"rejected  by {short.stage}: {short.reason}"
+    yield f"detail    {visible(short.detail)}"
+    yield f"org_id    {visible(short.org_id or 'not known')}"
+    yield f"redriven  {short.redriven_at.isoformat() if short.redriven_at else 'never'}"
     yield f"key       {_text(record.key)}"
     for name, value in record.headers:
         yield f"header    {visible(name)}: {_text(value)}"
@@ -154,15 +264,14 @@ def _text(value: bytes | None) -> str:
     return visible(value[:SHOWN_BYTES_MAX].decode(errors="backslashreplace")) + more
 
 
-def _recorded_at(letter: StoredDeadLetter) -> str:
-    at = datetime.fromtimestamp(letter.dead_letter.record.timestamp / 1000, UTC)
+def _recorded_at(letter: Summary) -> str:
+    at = letter.recorded_at.astimezone(UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _missing(at: Coordinates) -> str:
+    return f"there is no dead letter {place(at)}"
 
 
 def _base64(value: bytes | None) -> str | None:
     return None if value is None else b64encode(value).decode()
-
-
-def _age(letter: StoredDeadLetter) -> tuple[int, str, int, int]:
-    record = letter.dead_letter.record
-    return record.timestamp, record.topic, record.partition, record.offset

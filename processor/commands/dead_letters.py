@@ -1,19 +1,27 @@
 """``hub-audit dead-letters``: list, show and redrive the records that could not pass."""
 
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from processor.commands.frame import as_json, ask, run, settings_of, show_json, yes
+from processor.commands.frame import (
+    EXIT_FAILED,
+    as_json,
+    ask,
+    complain,
+    run,
+    settings_of,
+    show_json,
+    yes,
+)
 
 if TYPE_CHECKING:
     from processor.redrive import Selection
     from processor.settings import Settings
 
-BOUND = click.IntRange(1, 1_000)
-"""Of a list or redrive: it is held in memory, and a value may be half a mebibyte."""
+LISTED_MAX = 1_000
 
 
 @click.group("dead-letters")
@@ -27,7 +35,6 @@ def selecting(chosen: Callable[..., None]) -> Callable[..., None]:
         click.option("--reason", help="Only those rejected for this reason."),
         click.option("--topic", help="Only those of this raw topic."),
         click.option("--since", type=click.DateTime(), help="Only those recorded since (UTC)."),
-        click.option("--limit", type=BOUND, default=100, help="The newest so many (100)."),
     ]
     for option in reversed(options):
         chosen = option(chosen)
@@ -36,15 +43,18 @@ def selecting(chosen: Callable[..., None]) -> Callable[..., None]:
 
 @command.command("list")
 @selecting
+@click.option(
+    "--limit", type=click.IntRange(1, LISTED_MAX), default=100, help="The newest so many (100)."
+)
 @click.option("--open", "open_only", is_flag=True, help="Only those that were not redriven.")
 @as_json
 @click.pass_context
-def listed(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
+def listed(ctx: click.Context, /, *, as_json: bool, limit: int, **options: Any) -> None:
     """List dead letters, oldest first; the first column is what the other commands take."""
     from processor import redrive
 
     settings = settings_of(ctx)
-    letters = run(redrive.select(settings, _selection(settings, (), **options)))
+    letters = run(redrive.newest(settings, _selection(settings, (), **options).wanted, limit))
     if as_json:
         show_json([redrive.described(letter) for letter in letters])
         return
@@ -61,11 +71,12 @@ def listed(ctx: click.Context, /, *, as_json: bool, **options: Any) -> None:
 def show(ctx: click.Context, at: str, *, as_json: bool) -> None:
     """Show one dead letter: why it could not pass, and the record as it came."""
     from processor import redrive
+    from processor.store.dead_letters import summary
 
     settings = settings_of(ctx)
-    (letter,) = run(redrive.select(settings, _selection(settings, (at,))))
+    letter = run(redrive.show(settings, *_selection(settings, (at,)).coordinates))
     if as_json:
-        show_json(redrive.described(letter) | redrive.record_of(letter))
+        show_json(redrive.described(summary(letter)) | redrive.record_of(letter))
     else:
         click.echo("\n".join(redrive.page(letter)))
 
@@ -73,26 +84,52 @@ def show(ctx: click.Context, at: str, *, as_json: bool) -> None:
 @command.command("redrive")
 @click.argument("coordinates", nargs=-1, metavar="[TOPIC/PARTITION/OFFSET]...")
 @selecting
+@click.option("--limit", type=click.IntRange(1), help="Only so many of them; the others stay.")
 @click.option("--dry-run", is_flag=True, help="Only say which they are.")
 @yes
 @click.pass_context
 def again(
     ctx: click.Context, /, coordinates: tuple[str, ...], *, dry_run: bool, yes: bool, **options: Any
 ) -> None:
-    """Send dead letters down the path again: those named, or those selected that still wait."""
-    from processor import redrive
-
+    """Send dead letters down the path again: those named, or all selected that still wait."""
     settings = settings_of(ctx)
     selection = _selection(settings, coordinates, open_only=True, **options)
-    letters = run(redrive.select(settings, selection))
-    for letter in letters:
-        click.echo(redrive.line(letter))
-    if dry_run or not letters:
-        click.echo(f"{len(letters)} dead letters would be redriven")
+    count, until = run(_shown(settings, selection))
+    if dry_run or until is None:
+        click.echo(f"{count} dead letters would be redriven")
         return
-    ask(f"redrive these {len(letters)} dead letters?", yes=yes)
-    run(redrive.redrive(settings, letters))
-    click.echo(f"{len(letters)} records are on {settings.topic(settings.topics.redrive)}")
+    ask(f"redrive these {count} dead letters?", yes=yes)
+    ctx.exit(run(_sent(settings, selection, until)))
+
+
+async def _shown(settings: "Settings", selection: "Selection") -> tuple[int, datetime | None]:
+    """Show the selected; return how many they are, and when the last of them was recorded."""
+    from processor import redrive
+
+    count, until = 0, None
+    async for letter in redrive.selected(settings, selection):
+        click.echo(redrive.line(letter))
+        count += 1
+        until = max(until or letter.recorded_at, letter.recorded_at)
+    return count, until
+
+
+async def _sent(settings: "Settings", selection: "Selection", until: datetime) -> int:
+    """Send the selected, and say what became of them; return the exit code."""
+    from processor import redrive
+
+    topic = settings.topic(settings.topics.redrive)
+    left = await redrive.left_out(settings, selection)
+    count = refused = 0
+    async for sent in redrive.redrive(settings, selection, until=until):
+        count += sent.records
+        refused += len(sent.refused)
+        complain(
+            f"{redrive.place(at)} stays: its record is larger than {topic} takes"
+            for at in sent.refused
+        )
+    click.echo(f"{count} records are on {topic}, {left + refused} dead letters stay")
+    return EXIT_FAILED if refused else 0
 
 
 def _selection(settings: "Settings", coordinates: tuple[str, ...], **options: Any) -> "Selection":

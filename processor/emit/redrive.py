@@ -1,9 +1,16 @@
-"""Redrive: a dead letter's record goes on the redrive topic as it came, with where it came from."""
+"""Redrive: a dead letter's record goes on the redrive topic as it came, with where it came from.
+
+The producer is no idempotent one: with that, one record that the broker refuses for good leaves a
+gap in the client's numbers, and it refuses all that come after. To redrive a record twice does no
+harm, the second is a duplicate.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from processor.emit.route import Header
 from processor.emit.topics import OUTAGES
@@ -13,60 +20,83 @@ from schemas.record import Record
 
 ORIGINAL = "x-original-"
 REDRIVEN = "x-redriven-"
-RECORD_BYTES_MAX = 2 * 1024 * 1024
-"""Above any record that the raw topics take."""
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+"""What a broker says of a record that came compressed and is larger than the topic takes."""
 
-REQUEST_BYTES_MAX = 16 * 1024 * 1024
 START_SECONDS_MAX = 15.0
 STOP_SECONDS_MAX = 5.0
 
 
-async def publish(settings: Settings, records: Sequence[Record]) -> None:
-    """Put records on the redrive topic and wait until the bus has acknowledged each.
+class RedriveTopic:
+    """A producer for the redrive topic."""
 
-    Raises BusOutage with the number of those that were not acknowledged: they may be there all the
-    same. To redrive a record twice does no harm, the second is a duplicate.
-    """
-    producer = AIOKafkaProducer(
-        **settings.kafka.client_options(),
-        enable_idempotence=True,
-        max_batch_size=RECORD_BYTES_MAX,
-        max_request_size=REQUEST_BYTES_MAX,
-        request_timeout_ms=settings.kafka.request_timeout_ms,
-    )
-    try:
-        async with asyncio.timeout(START_SECONDS_MAX):
-            await producer.start()
-        answers = await _send(producer, settings, records)
-    except OUTAGES as error:
-        raise BusOutage(f"nothing was redriven ({type(error).__name__})") from error
-    finally:
-        await _stop(producer)
-    failed = [answer for answer in answers if isinstance(answer, BaseException)]
-    if failed:
-        raise BusOutage(
-            f"{len(failed)} of {len(records)} records were not acknowledged "
-            f"({type(failed[0]).__name__}): redrive them again"
+    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
+        """Hold a started producer."""
+        self._producer = producer
+        self._topic = topic
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, settings: Settings) -> "AsyncIterator[RedriveTopic]":
+        """Connect for the length of a block; raises BusOutage when the bus is away."""
+        producer = AIOKafkaProducer(
+            **settings.kafka.client_options(),
+            acks="all",
+            request_timeout_ms=settings.kafka.request_timeout_ms,
         )
+        try:
+            try:
+                async with asyncio.timeout(START_SECONDS_MAX):
+                    await producer.start()
+            except OUTAGES as error:
+                raise BusOutage(f"nothing was redriven ({type(error).__name__})") from error
+            yield cls(producer, settings.topic(settings.topics.redrive))
+        finally:
+            with suppress(*OUTAGES):
+                async with asyncio.timeout(STOP_SECONDS_MAX):
+                    await producer.stop()
 
+    async def publish(self, records: Sequence[Record]) -> list[Record]:
+        """Put records on the topic and return those that it refuses for their size.
 
-async def _send(
-    producer: AIOKafkaProducer, settings: Settings, records: Sequence[Record]
-) -> list[object]:
-    """Send each record alone: the client's ``send`` refuses one without key and value."""
-    topic = settings.topic(settings.topics.redrive)
-    futures = []
-    for record in records:
-        batch = producer.create_batch()
+        Raises BusOutage with the number of those that were not acknowledged for another reason:
+        they may be there all the same.
+        """
+        try:
+            futures = [await self._send(record) for record in records]
+        except OUTAGES as error:
+            raise BusOutage(f"records were not sent ({type(error).__name__})") from error
+        answers = await asyncio.gather(*futures, return_exceptions=True)
+        failed = [
+            answer
+            for answer in answers
+            if isinstance(answer, BaseException) and not isinstance(answer, TOO_LARGE)
+        ]
+        if failed:
+            raise BusOutage(
+                f"{len(failed)} of {len(records)} records were not acknowledged "
+                f"({type(failed[0]).__name__})"
+            )
+        return [
+            record
+            for record, answer in zip(records, answers, strict=True)
+            if isinstance(answer, TOO_LARGE)
+        ]
+
+    async def _send(self, record: Record) -> asyncio.Future[object]:
+        """Send a record alone: the client's ``send`` refuses one without key and value."""
+        batch = self._producer.create_batch()
         batch.append(
             timestamp=None,
             key=record.key,
             value=record.value,
-            headers=redriven_headers(record, topic),
+            headers=redriven_headers(record, self._topic),
         )
         # Its own partition: the lane that had it, where the organization's other records are.
-        futures.append(await producer.send_batch(batch, topic, partition=record.partition))
-    return list(await asyncio.gather(*futures, return_exceptions=True))
+        sent: asyncio.Future[object] = await self._producer.send_batch(
+            batch, self._topic, partition=record.partition
+        )
+        return sent
 
 
 def redriven_headers(record: Record, redrive_topic: str) -> list[Header]:
@@ -86,11 +116,3 @@ def redriven_headers(record: Record, redrive_topic: str) -> list[Header]:
         origin = [*place, ("timestamp", b"%d" % record.timestamp)]
         headers += [(ORIGINAL + name, value) for name, value in origin]
     return [*headers, *((REDRIVEN + name, value) for name, value in place)]
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    try:
-        async with asyncio.timeout(STOP_SECONDS_MAX):
-            await producer.stop()
-    except OUTAGES:
-        pass

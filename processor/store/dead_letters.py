@@ -31,7 +31,11 @@ COLUMNS = (
 _SQL = statements("dead_letters.sql")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+BEFORE_ALL = ("", 0, 0, _EPOCH)
+"""A key before that of any dead letter: no topic has an empty name."""
+
 Coordinates = tuple[str, int, int]
+Key = tuple[str, int, int, datetime]
 
 
 class StoredDeadLetter(NamedTuple):
@@ -39,6 +43,27 @@ class StoredDeadLetter(NamedTuple):
 
     dead_letter: DeadLetter
     redriven_at: datetime | None
+
+
+class Summary(NamedTuple):
+    """A dead letter without its bytes, and how many those are: of its value, and of all it has."""
+
+    topic: str
+    partition: int
+    offset: int
+    recorded_at: datetime
+    redriven_at: datetime | None
+    org_id: str | None
+    stage: str
+    reason: str
+    detail: str
+    value_bytes: int | None
+    bytes: int
+
+    @property
+    def key(self) -> Key:
+        """Return what tells it from all others, also from those of a topic created anew."""
+        return self.topic, self.partition, self.offset, self.recorded_at
 
 
 class Filter(NamedTuple):
@@ -81,13 +106,39 @@ async def show_dead_letter(db: Database, coordinates: Coordinates) -> StoredDead
     return _stored(rows[-1]) if rows else None
 
 
-async def list_dead_letters(
+async def newest_dead_letters(
     db: Database, wanted: Filter = EVERYTHING, *, limit: int = 100
-) -> list[StoredDeadLetter]:
+) -> list[Summary]:
     """Return the newest dead letters that pass the filter."""
     async with db.connection() as connection:
-        rows = await connection.fetch(_SQL["listed"], *wanted, limit)
-    return [_stored(row) for row in rows]
+        rows = await connection.fetch(_SQL["newest"], *wanted, limit)
+    return [Summary(*row) for row in rows]
+
+
+async def page_of_dead_letters(
+    db: Database, wanted: Filter, after: Key, *, until: datetime | None, limit: int
+) -> list[Summary]:
+    """Return the next dead letters that pass the filter, each partition's in order of offsets.
+
+    ``until`` leaves out what was recorded later.
+    """
+    async with db.connection() as connection:
+        rows = await connection.fetch(_SQL["page"], *wanted, until, *after, limit)
+    return [Summary(*row) for row in rows]
+
+
+async def count_matching(db: Database, wanted: Filter) -> int:
+    """Return how many dead letters pass the filter."""
+    async with db.connection() as connection:
+        count: int = await connection.fetchval(_SQL["matching"], *wanted)
+    return count
+
+
+async def whole_dead_letters(db: Database, keys: Sequence[Key]) -> list[DeadLetter]:
+    """Return the dead letters with these keys, bytes and all."""
+    async with db.connection() as connection:
+        rows = await connection.fetch(_SQL["whole"], *zip(*keys, strict=True))
+    return [_stored(row).dead_letter for row in rows]
 
 
 async def count_dead_letters(db: Database) -> dict[str, tuple[int, int]]:
@@ -100,6 +151,26 @@ async def count_dead_letters(db: Database) -> dict[str, tuple[int, int]]:
 def recorded_at(letter: DeadLetter) -> datetime:
     """Return when the bus recorded the record."""
     return _EPOCH + timedelta(milliseconds=letter.record.timestamp)
+
+
+def summary(letter: StoredDeadLetter) -> Summary:
+    """Return a dead letter without its bytes."""
+    record, rejection, org_id = letter.dead_letter
+    value = None if record.value is None else len(record.value)
+    headers = sum(len(content or b"") for _, content in record.headers)
+    return Summary(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        recorded_at=recorded_at(letter.dead_letter),
+        redriven_at=letter.redriven_at,
+        org_id=org_id,
+        stage=rejection.stage,
+        reason=rejection.reason,
+        detail=rejection.detail,
+        value_bytes=value,
+        bytes=(value or 0) + len(record.key or b"") + headers,
+    )
 
 
 def _row(letter: DeadLetter) -> tuple[Any, ...]:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner, Result
 
+from processor import redrive
 from processor.cli import main
 from processor.emit import topics
+from processor.local.port import free_port
 from processor.settings import Settings
 from processor.store.dead_letters import write_dead_letters
 from schemas.record import RawRecord
@@ -37,20 +39,26 @@ def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
 
 def letters(settings: Settings) -> list[DeadLetter]:
     """Return a dead letter with everything, a tombstone without a key, and one redriven before."""
-    billing, redrive = settings.topic("raw.billing"), settings.topic("raw.redrive")
+    billing, redriven = settings.topic("raw.billing"), settings.topic("raw.redrive")
     origin = (("x-original-topic", billing.encode()), ("x-original-partition", b"1"))
     invalid = Rejection(Stage.NORMALIZE, Reason.INVALID_DATA, "$.data.user: object expected")
     empty = Rejection(Stage.DECODE, Reason.EMPTY_VALUE)
     records = [
         RawRecord(billing, 1, 7, RECORDED_MS, b"acme", b'{"a": "\x00\x9b"}', HEADERS),
         RawRecord(billing, 1, 8, RECORDED_MS + 1, None, None, ()),
-        RawRecord(redrive, 1, 0, RECORDED_MS + 2, b"acme", b"{}", origin),
+        RawRecord(redriven, 1, 0, RECORDED_MS + 2, b"acme", b"{}", origin),
     ]
     return [
         DeadLetter(records[0], invalid, "acme"),
         DeadLetter(records[1], empty),
         DeadLetter(records[2], invalid, "acme"),
     ]
+
+
+def a_letter(topic: str, partition: int, offset: int, value: bytes) -> DeadLetter:
+    """Return a dead letter of an organization, recorded now."""
+    record = RawRecord(topic, partition, offset, RECORDED_MS, b"acme", value, ())
+    return DeadLetter(record, Rejection(Stage.DECODE, Reason.INVALID_JSON), "acme")
 
 
 async def store(settings: Settings, dead_letters: list[DeadLetter]) -> None:
@@ -141,8 +149,8 @@ def test_missing_letter_is_said(settings: Settings) -> None:
 def test_redrive_keeps_the_record_and_says_where_it_came_from(settings: Settings) -> None:
     """Key, value, headers and lane stay; ours come last, where they count."""
     result = run(settings, "redrive", "--yes")
-    redrive = settings.topic("raw.redrive")
-    assert result.stdout.splitlines()[-1] == f"3 records are on {redrive}"
+    topic = settings.topic("raw.redrive")
+    assert result.stdout.splitlines()[-1] == f"3 records are on {topic}, 0 dead letters stay"
     billing = settings.topic("raw.billing").encode()
     timestamp = b"%d" % RECORDED_MS
     assert on_redrive(settings) == [
@@ -182,7 +190,7 @@ def test_redrive_keeps_the_record_and_says_where_it_came_from(settings: Settings
             (
                 ("x-original-topic", billing),
                 ("x-original-partition", b"1"),
-                ("x-redriven-topic", redrive.encode()),
+                ("x-redriven-topic", topic.encode()),
                 ("x-redriven-partition", b"1"),
                 ("x-redriven-offset", b"0"),
             ),
@@ -222,15 +230,67 @@ def test_redriven_letters_are_left_alone(settings: Settings) -> None:
     assert [letter["reason"] for letter in listed] == ["empty_value"]
 
 
-def test_record_that_is_not_acknowledged_is_said(settings: Settings) -> None:
-    """What the bus refuses is counted, and the exit code is not 0."""
-    configure(
-        settings.kafka.bootstrap_servers, settings.topic("raw.redrive"), "max.message.bytes", "99"
+def test_all_that_match_are_redriven(settings: Settings) -> None:
+    """However many there are, each once, those of a partition in the order of their offsets."""
+    billing = settings.topic("raw.billing")
+    asyncio.run(
+        store(settings, [a_letter(billing, n % 3, 100 + n, b"%d" % n) for n in range(1_200)])
     )
-    where = f"{settings.kafka.topic_prefix}raw.billing/1/7"
-    result = run(settings, "redrive", "--yes", where)
+    result = run(settings, "redrive", "--yes", "--topic", "raw.billing")
+    topic = settings.topic("raw.redrive")
+    assert result.stdout.splitlines()[-1] == f"1202 records are on {topic}, 0 dead letters stay"
+    sent = on_redrive(settings)
+    for lane in range(3):
+        values = [value for partition, _, value, _ in sent if partition == lane]
+        first: list[object] = [b'{"a": "\x00\x9b"}', None] if lane == 1 else []
+        assert values == first + [b"%d" % n for n in range(lane, 1_200, 3)]
+
+
+def test_limit_leaves_the_others(settings: Settings) -> None:
+    """So many are sent, and how many stay is said."""
+    result = run(settings, "redrive", "--yes", "--limit", "2")
+    topic = settings.topic("raw.redrive")
+    assert result.stdout.splitlines()[-1] == f"2 records are on {topic}, 1 dead letters stay"
+    assert [value for _, _, value, _ in on_redrive(settings)] == [b'{"a": "\x00\x9b"}', None]
+
+
+def test_record_that_the_topic_refuses_spoils_no_other(settings: Settings) -> None:
+    """It came compressed and is too large now: it is named and stays; those behind it are sent."""
+    billing, topic = settings.topic("raw.billing"), settings.topic("raw.redrive")
+    asyncio.run(store(settings, [a_letter(billing, 1, 5, bytes(1_100_000))]))
+    result = run(settings, "redrive", "--yes")
     assert result.exit_code == 1
-    assert result.stderr == (
-        "hub-audit: 1 of 1 records were not acknowledged (MessageSizeTooLargeError): "
-        "redrive them again\n"
+    assert (
+        result.stderr
+        == f"hub-audit: {billing}/1/5 stays: its record is larger than {topic} takes\n"
     )
+    assert result.stdout.splitlines()[-1] == f"3 records are on {topic}, 1 dead letters stay"
+    assert [value for _, _, value, _ in on_redrive(settings)] == [
+        *(b'{"a": "\x00\x9b"}', None, b"{}"),
+    ]
+
+
+async def test_large_records_are_held_one_by_one(settings: Settings) -> None:
+    """What unpacked to a lot is sent where the topic takes it, and not many at a time."""
+    topic = settings.topic("raw.redrive")
+    configure(settings.kafka.bootstrap_servers, topic, "max.message.bytes", "6000000")
+    identity = settings.topic("raw.identity")
+    await store(settings, [a_letter(identity, 0, n, bytes(5_000_000)) for n in range(3)])
+    of_identity = redrive.selection(settings, (), topic="raw.identity", open_only=True)
+    sent = redrive.redrive(settings, of_identity, until=NOW)
+    assert [part async for part in sent] == [redrive.Sent(1, [])] * 3
+
+
+async def test_what_was_recorded_later_is_not_sent(settings: Settings) -> None:
+    """What is rejected again while others are still being sent does not go round for ever."""
+    still_open = redrive.selection(settings, (), open_only=True)
+    sent = redrive.redrive(settings, still_open, until=NOW)
+    assert [part async for part in sent] == [redrive.Sent(1, [])]
+
+
+def test_bus_that_is_away_is_said(settings: Settings) -> None:
+    """Nothing is claimed to have been sent, and the exit code is not 0."""
+    away = settings.kafka.model_copy(update={"bootstrap_servers": f"127.0.0.1:{free_port()}"})
+    result = run(settings.model_copy(update={"kafka": away}), "redrive", "--yes")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("hub-audit: nothing was redriven (")

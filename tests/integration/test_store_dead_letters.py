@@ -8,7 +8,7 @@ import pytest
 from processor.store.dead_letters import (
     Filter,
     count_dead_letters,
-    list_dead_letters,
+    newest_dead_letters,
     read_dead_letters,
     show_dead_letter,
 )
@@ -75,11 +75,11 @@ async def test_dead_letters_are_listed_and_marked_when_redriven(
     advance = {TOPIC: Advance(3, 0, 0)}
     await write(db, Batch(0, lane.epoch, [], [dead], advance, redriven=[(TOPIC, 0, 1)]))
     assert await count_dead_letters(db) == {"invalid_json": (2, 1), "empty_value": (1, 0)}
-    listed = await list_dead_letters(db, Filter(reason=Reason.INVALID_JSON))
+    listed = await newest_dead_letters(db, Filter(reason=Reason.INVALID_JSON))
     assert [letter.redriven_at is not None for letter in listed] == [False, True]
-    still_open = await list_dead_letters(db, Filter(topic=TOPIC, open_only=True), limit=1)
-    assert [letter.dead_letter.record.offset for letter in still_open] == [0]
-    assert await list_dead_letters(db, Filter(since=NOW + timedelta(seconds=1))) == []
+    still_open = await newest_dead_letters(db, Filter(topic=TOPIC, open_only=True), limit=1)
+    assert [letter.offset for letter in still_open] == [0]
+    assert await newest_dead_letters(db, Filter(since=NOW + timedelta(seconds=1))) == []
     shown = await show_dead_letter(db, (TOPIC, 0, 2))
     assert shown is not None
     assert shown.dead_letter == dead
