@@ -9,6 +9,9 @@ CREATE ROLE hub_audit_serve LOGIN IN ROLE hub_audit_reader, hub_audit_forwarder;
 CREATE ROLE hub_audit_forward LOGIN IN ROLE hub_audit_forwarder;
 CREATE ROLE hub_audit_defend LOGIN IN ROLE hub_audit_forwarder;
 CREATE ROLE hub_audit_maintain LOGIN IN ROLE hub_audit_maintenance;
--- migrate, doctor, recover, redrive, subscriptions, export: it owns the tables.
+-- migrate, doctor, recover, redrive, subscriptions, export: it owns the tables. Row-level security
+-- holds for it as well; as one of the roles without (SET ROLE) it sees all rows. The last two let it
+-- see and end the sessions of the others.
 CREATE ROLE hub_audit_operator LOGIN IN ROLE
-    hub_audit_owner, hub_audit_writer, hub_audit_reader, hub_audit_forwarder, hub_audit_maintenance;
+    hub_audit_owner, hub_audit_writer, hub_audit_reader, hub_audit_forwarder, hub_audit_maintenance,
+    pg_read_all_stats, pg_signal_backend;

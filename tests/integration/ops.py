@@ -1,15 +1,22 @@
 """What the tests of the operators' side share: settings with a prefix of their own."""
 
+import re
 import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from confluent_kafka import admin as kafka_admin
 from confluent_kafka.admin import AdminClient
 
 from processor.settings import Settings
 from tests.integration import bus
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+LOGINS = (DEPLOY / "postgres" / "logins.sql").read_text(encoding="utf-8")
+OPERATOR = re.findall(r"\w+", LOGINS.partition("hub_audit_operator LOGIN IN ROLE")[2])
+"""The roles of the login as which people work."""
 
 
 def settings_of(bootstrap: str, dsn: str = "postgresql://127.0.0.1:1/none", **env: str) -> Settings:

@@ -1,6 +1,8 @@
 """The operating pages, carried out: back up and restore, lose Kafka, upgrade and roll back."""
 
 import json
+import re
+import shlex
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,11 +16,13 @@ from processor.local.postgres import find_binaries
 from processor.settings import Settings
 from tests.conftest import database, dsn_of
 from tests.integration import bus
-from tests.integration.ops import cleaned, settings_of, topics_of
+from tests.integration.ops import DEPLOY, OPERATOR, cleaned, settings_of, topics_of
 from tests.integration.store import query
 from tests.integration.test_process import command, login, publish, until, worker
+from tests.integration.test_store_migrations import login_user
 
 ORGS = ("acme", "globex")
+(DUMP,) = re.findall(r"^pg_dump (.+) --file", (DEPLOY / "README.md").read_text(), re.MULTILINE)
 BOOKS = "SELECT bool_and(balanced), coalesce(sum(entries), 0)::int FROM books"
 SEEN = "SELECT org_id, context ->> 'event_id' FROM audit_entries ORDER BY 1, 2"
 GAPS = "SELECT org_id, seqs::text, reason FROM seq_gaps ORDER BY 1"
@@ -76,7 +80,8 @@ def test_restored_backup_goes_on_behind_what_is_published(
     """
     dump = tmp_path / "hub_audit.dump"
     run(settings, tmp_path / "before.log", range(40), 40)
-    _tool("pg_dump", "--format=custom", f"--file={dump}", settings.postgres.dsn.get_secret_value())
+    with login_user(settings.postgres.dsn.get_secret_value(), *OPERATOR) as operator:
+        _tool("pg_dump", *shlex.split(DUMP), f"--file={dump}", operator)
     run(settings, tmp_path / "lost.log", range(40, 60), 60)
     with database(postgres_admin_dsn, template="template1") as name:
         dsn = dsn_of(postgres_admin_dsn, name)

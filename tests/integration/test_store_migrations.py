@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -81,7 +82,7 @@ def as_user(dsn: str, user: str, password: str) -> str:
 @contextmanager
 def login_user(dsn: str, *grants: str) -> Iterator[str]:
     """Create a user with no rights but the given roles; give the DSN of that user."""
-    name = f"hub_audit_test_user_{abs(hash(dsn)) % 10**8}"
+    name = f"hub_audit_test_user_{secrets.token_hex(4)}"
     query(dsn, f"CREATE ROLE {name} LOGIN PASSWORD 'throw-away'")
     try:
         for role in grants:
