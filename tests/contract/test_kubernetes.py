@@ -269,3 +269,15 @@ def test_rights_of_siems_are_left_alone() -> None:
 def _health_paths() -> set[str]:
     routes = health.application(lambda: (True, "")).routes
     return {route.path for route in routes if isinstance(route, Route)}
+
+
+def test_runbook_pauses_the_workers_that_are_there() -> None:
+    """KEDA is told to by the name that its object has, and the pods are waited for by theirs."""
+    runbook = (DEPLOY / "runbook.md").read_text(encoding="utf-8")
+    (scaled,) = of_kind("production", "ScaledObject")
+    name = scaled["metadata"]["name"]
+    pausing = f"annotate scaledobject {name} autoscaling.keda.sh/paused-replicas"
+    assert re.findall(rf"{re.escape(pausing)}(.*)\n", runbook) == ["=0", "-"]
+    (selector,) = re.findall(r"wait --for=delete pod -l (\S+)=(\S+) ", runbook)
+    (process,) = [d for d in of_kind("production", "Deployment") if d["metadata"]["name"] == name]
+    assert selector in process["spec"]["template"]["metadata"]["labels"].items()
