@@ -64,8 +64,30 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
 
 
 def _insist_on_rest(settings: "Settings") -> None:
-    """Refuse to go on while workers run."""
+    """Refuse to add partitions while workers run, or have left a batch that may not be out.
+
+    It would be looked for where its organization is by the new number, not found, and come again.
+    """
+    from processor.emit.topics import lack_partitions
     from processor.ingest.group import members
 
+    if not run(lack_partitions(settings)):
+        return
     if count := run(members(settings)):
         raise StartRefused([f"{count} workers run: stop them before partitions are added"])
+    if lanes := run(_unpublished(settings)):
+        said = f"the last batch of lanes {', '.join(map(str, lanes))} may not be published"
+        fix = "start a worker with the old number of lanes, and end it in good order when they flow"
+        raise StartRefused([f"{said}: {fix}"])
+
+
+async def _unpublished(settings: "Settings") -> list[int]:
+    from processor.ingest.group import unpublished
+    from processor.store.pool import Database
+    from processor.store.survey import batches
+
+    db = await Database.open(settings.postgres.dsn.get_secret_value(), connections=1)
+    try:
+        return await unpublished(settings, await batches(db))
+    finally:
+        await db.close()

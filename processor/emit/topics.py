@@ -139,12 +139,22 @@ async def create(settings: Settings, *, raise_partitions: bool = False) -> Creat
         found = await _look(admin, [topic.name for topic in topics])
         missing = [topic for topic in topics if topic.name not in found]
         await _make(admin, missing, settings.kafka.replication_factor)
-        short = [t for t in topics if t.name in found and found[t.name].partitions < t.partitions]
-        raised = short if raise_partitions else []
+        raised = _short(topics, found) if raise_partitions else []
         for topic in raised:
             await admin.create_partitions({topic.name: NewPartitions(topic.partitions)})
         await _until_led(admin, [*missing, *raised])
     return Created([topic.name for topic in missing], [topic.name for topic in raised])
+
+
+async def lack_partitions(settings: Settings) -> bool:
+    """Tell whether a topic that is there has fewer partitions than lanes are set."""
+    topics = wanted(settings)
+    async with connected(settings) as admin:
+        return bool(_short(topics, await _look(admin, [topic.name for topic in topics])))
+
+
+def _short(topics: list[Topic], found: Mapping[str, Found]) -> list[Topic]:
+    return [t for t in topics if t.name in found and found[t.name].partitions < t.partitions]
 
 
 def problems(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:

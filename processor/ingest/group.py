@@ -179,6 +179,15 @@ def batches(committed: Mapping[Place, Committed | None]) -> dict[int, int]:
     return found
 
 
+async def unpublished(settings: Settings, stored: Mapping[int, int]) -> list[int]:
+    """Return the lanes of which the group does not say that the last stored batch is published."""
+    lanes = max(stored, default=-1) + 1
+    if not lanes:
+        return []
+    numbers = batches(await agreed(settings.model_copy(update={"lanes": lanes}), stored))
+    return [lane for lane, batch in sorted(stored.items()) if numbers.get(lane, 0) < batch]
+
+
 def _places(settings: Settings) -> list[Place]:
     return [(topic, lane) for topic in settings.raw_topics for lane in range(settings.lanes)]
 

@@ -12,6 +12,9 @@ from processor.local.port import free_port
 from processor.settings import Settings
 from tests.integration import bus
 from tests.integration.ops import cleaned, settings_of, topics_of
+from tests.integration.store import StoringLane, an_entry, opened
+from tests.integration.test_process import command
+from tests.integration.test_recover import LANE, publish
 
 
 @pytest.fixture
@@ -108,6 +111,25 @@ async def test_partitions_are_raised_on_request_alone(settings: Settings) -> Non
     assert raised == [topic.name for topic in topics.wanted(more)]
     assert partitions(settings) == {5}
     assert await topics.check(more) == []
+
+
+async def test_partitions_wait_for_a_batch_that_may_not_be_published(
+    kafka: str, postgres_dsn: str
+) -> None:
+    """It would be looked for on another partition; where the group has its number all is well."""
+    with cleaned(settings_of(kafka, postgres_dsn)) as settings:
+        await topics.create(settings)
+        async with opened(postgres_dsn) as db:
+            await StoringLane.take(db, LANE + 1)
+            await (await StoringLane.take(db, LANE)).store(an_entry("acme", "a"))
+        refused = command(settings, "topics", "create", "--partitions", "4")
+        assert refused.returncode == 2
+        assert f"the last batch of lanes {LANE} may not be published: start" in refused.stderr
+        assert partitions(settings) == {3}
+        await publish(settings, {"acme": 1}, batch=1)
+        raised = command(settings, "topics", "create", "--partitions", "4")
+        assert raised.returncode == 0, raised.stderr
+        assert partitions(settings) == {4}
 
 
 def test_raw_topics_come_last(settings: Settings) -> None:
