@@ -14,7 +14,7 @@ from processor.ingest import group
 from processor.ingest.published import Progress, heads
 from processor.settings import Settings
 from processor.store import survey
-from processor.store.books import books
+from processor.store.books import books, insist_on_owner
 from processor.store.pool import MAINTENANCE, Database
 from processor.store.recovery import Recovered, recover, reopen_partition
 
@@ -130,4 +130,10 @@ async def _insist_on_rows(db: Database, diagnosis: Diagnosis) -> None:
 
 async def _open(settings: Settings) -> Database:
     dsn = settings.postgres.dsn.get_secret_value()
-    return await Database.open(dsn, role=MAINTENANCE, connections=1)
+    db = await Database.open(dsn, role=MAINTENANCE, connections=1)
+    try:
+        await insist_on_owner(db, settings.environment, settings.group)
+    except BaseException:
+        await db.close()
+        raise
+    return db

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from processor.emit.redrive import RedriveTopic
 from processor.errors import BusOutage, StartRefused
 from processor.settings import Settings
+from processor.store.books import insist_on_owner
 from processor.store.dead_letters import (
     BEFORE_ALL,
     Coordinates,
@@ -181,6 +182,7 @@ async def _parts(letters: AsyncIterator[Summary]) -> AsyncIterator[list[Summary]
 async def _store(settings: Settings) -> AsyncIterator[Database]:
     db = await Database.open(settings.postgres.dsn.get_secret_value(), connections=1)
     try:
+        await insist_on_owner(db, settings.environment, settings.group)
         yield db
     finally:
         await db.close()

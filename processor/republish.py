@@ -11,6 +11,7 @@ from processor.emit.producer import TransactionalProducer
 from processor.emit.route import canonical, redelivered
 from processor.settings import Settings
 from processor.store import survey
+from processor.store.books import insist_on_owner
 from processor.store.feed import feed
 from processor.store.pool import Database
 from processor.store.reader import Reader
@@ -27,9 +28,10 @@ class Published(NamedTuple):
 
 
 async def organizations(settings: Settings) -> dict[str, int]:
-    """Return every organization's last number."""
+    """Return every organization's last number; refuse the database of another environment."""
     db = await Database.open(settings.postgres.dsn.get_secret_value(), connections=1)
     try:
+        await insist_on_owner(db, settings.environment, settings.group)
         return await survey.heads(db)
     finally:
         await db.close()

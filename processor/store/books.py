@@ -38,10 +38,16 @@ async def claim(db: Database, environment: str, group: str) -> None:
     """Make the database this environment's and group's; refuse the start if it is another's."""
     async with db.connection() as connection:
         await connection.execute(_SQL["claim"], environment, group)
-        owner = tuple(await connection.fetchrow(_SQL["owner"]))
-    if owner != (environment, group):
+    await insist_on_owner(db, environment, group)
+
+
+async def insist_on_owner(db: Database, environment: str, group: str) -> None:
+    """Refuse to go on with a database that is another environment's or group's."""
+    async with db.connection() as connection:
+        row = await connection.fetchrow(_SQL["owner"])
+    if row is not None and tuple(row) != (environment, group):
         problem = (
-            f"the database belongs to environment {owner[0]}, group {owner[1]}, this process to"
+            f"the database belongs to environment {row[0]}, group {row[1]}, this process to"
             f" environment {environment}, group {group}: give each its own database"
         )
         raise StartRefused([problem])

@@ -49,16 +49,20 @@ async def publish(settings: Settings, last: dict[str, int], batch: int) -> None:
     await producer.abandon()
 
 
-def run(settings: Settings, *arguments: str) -> Result:
-    """Run the command in the environment of the settings."""
-    env = {
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment of a command."""
+    return {
         "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "HUB_AUDIT_KAFKA_TOPIC_PREFIX": settings.kafka.topic_prefix,
         "HUB_AUDIT_POSTGRES_DSN": settings.postgres.dsn.get_secret_value(),
         "HUB_AUDIT_GROUP": settings.group,
         "HUB_AUDIT_LANES": "3",
     }
-    return CliRunner(env=env).invoke(main, ["recover", *arguments])
+
+
+def run(settings: Settings, *arguments: str) -> Result:
+    """Run the command in the environment of the settings."""
+    return CliRunner(env=environment(settings)).invoke(main, ["recover", *arguments])
 
 
 def test_numbers_go_on_behind_what_is_published(settings: Settings) -> None:
@@ -108,6 +112,27 @@ def test_old_records_may_be_left_out(settings: Settings) -> None:
     assert run(settings, "--yes", "--since", tomorrow).exit_code == 0
     dsn = settings.postgres.dsn.get_secret_value()
     assert query(dsn, "SELECT * FROM org_heads") == [("acme", 2)]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("recover", "--yes"),
+        ("republish", "--yes"),
+        ("dead-letters", "redrive", "--yes"),
+        ("maintain", "--once"),
+    ],
+    ids=" ".join,
+)
+def test_database_of_another_group_is_left_alone(
+    settings: Settings, command: tuple[str, ...]
+) -> None:
+    """Of what is changed by settings that belong elsewhere nothing could be taken back."""
+    dsn = settings.postgres.dsn.get_secret_value()
+    query(dsn, "INSERT INTO identity VALUES (true, 'elsewhere', 'others')")
+    result = CliRunner(env=environment(settings)).invoke(main, list(command))
+    assert result.exit_code == 2, result.output
+    assert "the database belongs to environment elsewhere, group others" in result.stderr
 
 
 def test_topic_that_was_created_anew_is_read_from_its_beginning(settings: Settings) -> None:
