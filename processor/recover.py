@@ -6,7 +6,8 @@ number is given twice, and the jump stands in ``seq_gaps``. Or a raw topic was c
 its books go on from its beginning. Nothing else is changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from processor.errors import StartRefused
@@ -16,7 +17,10 @@ from processor.settings import Settings
 from processor.store import survey
 from processor.store.books import books, insist_on_owner
 from processor.store.pool import MAINTENANCE, Database
-from processor.store.recovery import Recovered, recover, reopen_partition
+from processor.store.recovery import Recovered, last_stored, recover, reopen_partition
+
+SLACK_MS = 3_600_000
+"""What clocks of workers may be apart: what is published is dated by them."""
 
 
 class LostBatches(NamedTuple):
@@ -38,10 +42,14 @@ class CreatedAnew(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """Why lanes have stopped."""
+    """Why lanes have stopped, and since when lost batches were published.
+
+    That is a time before which none was; None: the database does not know one.
+    """
 
     lost: list[LostBatches]
     anew: list[CreatedAnew]
+    since_ms: int | None
 
 
 async def diagnose(settings: Settings) -> Diagnosis:
@@ -54,6 +62,7 @@ async def diagnose(settings: Settings) -> Diagnosis:
         kept = await books(db)
         published = group.batches(await group.agreed(settings, await survey.batches(db)))
         stored = await survey.batches(db)  # of now: a lane that runs has stored what it published
+        stored_at = await last_stored(db)
     finally:
         await db.close()
     extents = await group.extents(settings)
@@ -73,7 +82,14 @@ async def diagnose(settings: Settings) -> Diagnosis:
         if (place := (book.topic, book.partition)) in extents
         and book.stored_through > extents[place].end
     ]
-    return Diagnosis(lost, anew)
+    return Diagnosis(lost, anew, _since(lost, stored_at))
+
+
+def _since(lost: Sequence[LostBatches], known: Mapping[int, int | None]) -> int | None:
+    """Return a time before which none of the lost batches was published."""
+    times = [known.get(lane) for lane, _, _ in lost]
+    sure = [time for time in times if time is not None]
+    return min(sure) - SLACK_MS if sure and len(sure) == len(times) else None
 
 
 def findings(diagnosis: Diagnosis) -> Iterator[str]:
@@ -90,6 +106,27 @@ def findings(diagnosis: Diagnosis) -> Iterator[str]:
         )
 
 
+def begin_ms(diagnosis: Diagnosis, since_ms: int | None) -> int | None:
+    """Return since when canonical topics are read: by the database, or from further back if wished.
+
+    None is everything. Refuses a time by which something that was published would be missed: its
+    numbers would be given again.
+    """
+    known = diagnosis.since_ms
+    if known is not None and since_ms is not None and since_ms > known:
+        problem = (
+            f"--since {_said(since_ms)} is too late: what the database lacks was published after"
+            f" {_said(known)}, and numbers of it would be given again. Leave it out, or give an"
+            " earlier time"
+        )
+        raise StartRefused([problem])
+    return known if since_ms is None else since_ms
+
+
+def _said(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
+
+
 async def mend(
     settings: Settings,
     diagnosis: Diagnosis,
@@ -99,9 +136,10 @@ async def mend(
     progress: Progress | None = None,
 ) -> Recovered:
     """Let the lanes go on; return which were moved and where the lifted heads stand."""
+    begin = begin_ms(diagnosis, since_ms)
     published: dict[str, int] = {}
     if diagnosis.lost:
-        published = await heads(settings, since_ms=since_ms, progress=progress)
+        published = await heads(settings, since_ms=begin, progress=progress)
     recovered = Recovered([], {})
     db = await _open(settings)
     try:

@@ -17,7 +17,7 @@ from processor.commands.frame import ask, milliseconds, run, settings_of, yes
 @click.option(
     "--since",
     type=click.DateTime(),
-    help="Read canonical topics from this time (UTC) on: the backup's, or a little before.",
+    help="Read canonical topics from this time (UTC) on, where that is to be earlier than needed.",
 )
 @yes
 @click.pass_context
@@ -29,11 +29,12 @@ def command(ctx: click.Context, *, margin: int, since: datetime | None, yes: boo
     diagnosis = run(operation.diagnose(settings))
     for finding in operation.findings(diagnosis):
         click.echo(finding)
-    if not any(diagnosis):
+    if not (diagnosis.lost or diagnosis.anew):
         click.echo("nothing to recover: no lane has a reason to stop")
         return
-    ask("go on behind what is published?", yes=yes)
     since_ms = None if since is None else milliseconds(since)
+    operation.begin_ms(diagnosis, since_ms)  # refused before anything is asked
+    ask("go on behind what is published?", yes=yes)
     recovered = run(operation.mend(settings, diagnosis, margin=margin, since_ms=since_ms))
     click.echo(f"lanes moved: {', '.join(map(str, recovered.lanes)) or 'none'}")
     click.echo(f"organizations lifted: {len(recovered.heads)}; see seq_gaps")

@@ -22,6 +22,12 @@ class Recovered(NamedTuple):
     heads: dict[str, int]
 
 
+async def last_stored(db: Database) -> dict[int, int | None]:
+    """Return when each lane stored something or saw that it was complete: UNIX time in ms."""
+    async with db.connection() as connection:
+        return {row[0]: row[1] for row in await connection.fetch(_SQL["last_stored"])}
+
+
 async def recover(
     db: Database,
     committed: Mapping[int, int],

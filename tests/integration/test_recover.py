@@ -1,20 +1,23 @@
 """Recovering lanes that stopped by themselves, by command, on a real Kafka and Postgres."""
 
 import asyncio
+import json
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner, Result
+from confluent_kafka import Producer
 
 from processor.cli import main
 from processor.emit import topics
 from processor.emit.producer import LaneProducer
 from processor.emit.route import canonical, partition_of
-from processor.ingest import group
+from processor.ingest import group, published
 from processor.recover import LostBatches, diagnose
 from processor.settings import Settings
 from tests.integration.ops import cleaned, settings_of
-from tests.integration.store import NOW, StoringLane, an_entry, opened, query
+from tests.integration.store import NOW, StoringLane, an_entry, milliseconds, opened, query
 
 LANE = partition_of("acme", 3)
 
@@ -105,13 +108,79 @@ def test_margin_leaves_room_for_what_is_gone(settings: Settings) -> None:
     assert query(dsn, "SELECT * FROM org_heads") == [("acme", 103)]
 
 
-def test_old_records_may_be_left_out(settings: Settings) -> None:
-    """Only what was published since a time is read."""
+def stored_at(settings: Settings, at_ms: int) -> None:
+    """Say in the lane's row when its last batch was stored, as workers do."""
+    unemitted = json.dumps({"ranges": {}, "dead_letters": [], "at": at_ms})
+    query(settings.postgres.dsn.get_secret_value(), "UPDATE lanes SET unemitted = %s", (unemitted,))
+
+
+def last_seq(settings: Settings) -> int:
+    """Return the number of the one organization there is."""
+    (row,) = query(settings.postgres.dsn.get_secret_value(), "SELECT last_seq FROM org_heads")
+    return int(row[0])
+
+
+def test_end_of_topics_is_read_whatever_the_clocks_say(settings: Settings) -> None:
+    """A worker's clock that was ahead by hours hides nothing that was published last."""
     asyncio.run(publish(settings, {"acme": 5}, batch=2))
-    tomorrow = f"{NOW:%Y}-12-31" if f"{NOW:%m-%d}" != "12-31" else f"{NOW.year + 1}-12-31"
-    assert run(settings, "--yes", "--since", tomorrow).exit_code == 0
-    dsn = settings.postgres.dsn.get_secret_value()
-    assert query(dsn, "SELECT * FROM org_heads") == [("acme", 2)]
+    stored_at(settings, milliseconds(NOW + timedelta(hours=9)))
+    assert run(settings, "--yes").exit_code == 0
+    assert last_seq(settings) == 5
+
+
+def test_old_records_are_left_out(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was published long before the database stored last is in it; --since looks further."""
+    monkeypatch.setattr(published, "TAIL_OFFSETS", 0)
+    asyncio.run(publish(settings, {"acme": 5}, batch=2))
+    stored_at(settings, milliseconds(NOW + timedelta(hours=2)))
+    assert run(settings, "--yes").exit_code == 0
+    assert last_seq(settings) == 2
+    asyncio.run(publish(settings, {"acme": 5}, batch=3))
+    stored_at(settings, milliseconds(NOW + timedelta(hours=2)))
+    assert (
+        run(settings, "--yes", "--since", f"{NOW - timedelta(hours=1):%Y-%m-%d %H:%M:%S}").exit_code
+        == 0
+    )
+    assert last_seq(settings) == 5
+
+
+def test_time_at_which_the_database_is_not_known_to_be_complete_is_refused(
+    settings: Settings,
+) -> None:
+    """Numbers that were published before it would be given again: nothing is changed."""
+    asyncio.run(publish(settings, {"acme": 5}, batch=2))
+    stored_at(settings, milliseconds(NOW))
+    result = run(settings, "--yes", "--since", f"{NOW:%Y-%m-%d %H:%M:%S}")
+    assert result.exit_code == 2
+    assert "numbers of it would be given again" in result.stderr
+    assert last_seq(settings) == 2
+
+
+async def test_transaction_that_is_open_hides_nothing(settings: Settings) -> None:
+    """What is committed behind one that a killed process left is waited for."""
+    place = canonical(an_entry("acme", "e-1", seq=1))
+    topic = settings.topic(place.topic)
+    killed = Producer(
+        {
+            "bootstrap.servers": settings.kafka.bootstrap_servers,
+            "transactional.id": f"{settings.group}.killed",
+        }
+    )
+    killed.init_transactions()
+    killed.begin_transaction()
+    killed.produce(topic, b"{}", partition=partition_of("acme", settings.lanes))
+    killed.flush()
+    await publish(settings, {"acme": 5}, batch=2)
+    left: list[int] = []
+
+    def end_it(done: int, total: int) -> None:
+        """End the transaction once it has been met."""
+        if not left:
+            killed.abort_transaction()
+        left.append(total - done)
+
+    assert await published.heads(settings, progress=end_it) == {"acme": 5}
+    assert left[0] > 0
 
 
 @pytest.mark.parametrize(

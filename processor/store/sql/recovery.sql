@@ -1,5 +1,16 @@
 -- What `hub-audit recover` does when the database lost commits that were published already.
 
+-- name: last_stored
+-- When each lane stored a batch or saw that it was complete, by its workers' clocks.
+SELECT
+    l.lane,
+    greatest(
+        (l.unemitted ->> 'at')::bigint,
+        (extract(epoch FROM max(s.caught_up_at)) * 1000)::bigint
+    ) AS at_ms
+FROM lanes AS l LEFT JOIN source_offsets AS s ON s.partition = l.lane
+GROUP BY l.lane;
+
 -- name: skip_batches
 -- Go on behind the batch that Kafka knows, with a new epoch: it is emitted, nothing is left to do.
 UPDATE lanes AS l
