@@ -255,8 +255,8 @@ class Lane:
             if known.stored_through > extent.end:
                 raise LaneStopped(
                     f"lane {self.lane}: {topic} ends at {extent.end} and is stored through "
-                    f"{known.stored_through}: the topic was recreated or truncated. Give the new "
-                    "topic another name, or run `hub-audit recover` to start it from its beginning"
+                    f"{known.stored_through}: the topic was recreated or truncated. Run "
+                    "`hub-audit recover` to go on with what of it is not stored"
                 )
             if known.stored_through < extent.begin:
                 await self._skip_gap(state.epoch, topic, known.stored_through, extent.begin)

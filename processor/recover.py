@@ -2,8 +2,9 @@
 
 Two things stop a lane. The database lost commits that were published (an old backup, a failover to
 a standby that lagged): then every head is lifted above what is on the canonical topics, so that no
-number is given twice, and the jump stands in ``seq_gaps``. Or a raw topic was created anew: then
-its books go on from its beginning. Nothing else is changed.
+number is given twice, and the jump stands in ``seq_gaps``. Or a raw partition ends before the place
+through which it is stored: then its books go on behind the last record of it that is stored, which
+is at its beginning where the topic was created anew. Nothing else is changed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,78 +12,95 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from processor.errors import StartRefused
-from processor.ingest import group
+from processor.ingest import backwards, group
+from processor.ingest.consumer import Extent
+from processor.ingest.group import Place
 from processor.ingest.published import Progress, heads
 from processor.settings import Settings
 from processor.store import survey
-from processor.store.books import books, insist_on_owner
+from processor.store.books import Book, books, insist_on_owner
 from processor.store.pool import MAINTENANCE, Database
-from processor.store.recovery import Recovered, last_stored, recover, reopen_partition
+from processor.store.recovery import LostBatches, Recovered, Reopening, last_stored, recover
+from processor.stored_log import stored
+
+CREATED_ANEW = "the topic was created anew"
+LOST_TAIL = "the bus lost the end of the log"
 
 SLACK_MS = 3_600_000
 """What clocks of workers may be apart: what is published is dated by them."""
 
 
-class LostBatches(NamedTuple):
-    """A lane of which more was published than is stored."""
-
-    lane: int
-    stored: int
-    published: int
-
-
-class CreatedAnew(NamedTuple):
-    """A raw partition that ends before the position we hold in it."""
-
-    topic: str
-    partition: int
-    stored_through: int
-    begin: int
-    end: int
-
-
 class Diagnosis(NamedTuple):
-    """Why lanes have stopped, and since when lost batches were published.
+    """Why lanes have stopped, where raw partitions end, and since when lost batches were published.
 
     That is a time before which none was; None: the database does not know one.
     """
 
     lost: list[LostBatches]
-    anew: list[CreatedAnew]
+    reopened: list[Reopening]
+    ends: Mapping[Place, int]
     since_ms: int | None
 
 
-async def diagnose(settings: Settings) -> Diagnosis:
+async def diagnose(settings: Settings, *, new_cluster: bool = False) -> Diagnosis:
     """Return what keeps lanes from going on; nothing is changed.
 
-    Raises StartRefused where a raw topic is missing: made anew, it is what has to be looked at.
+    On a ``new_cluster`` every raw partition is looked at, also where none ends too early. Raises
+    StartRefused where a raw topic is missing: made anew, it is what has to be looked at.
     """
     db = await _open(settings)
     try:
         kept = await books(db)
         published = group.batches(await group.agreed(settings, await survey.batches(db)))
-        stored = await survey.batches(db)  # of now: a lane that runs has stored what it published
-        stored_at = await last_stored(db)
+        now_stored = await survey.batches(db)  # a lane that runs has stored what it published
+        extents = await group.extents(settings)
+        _insist_on_topics(settings, extents)
+        lost = [
+            LostBatches(lane, now_stored.get(lane, 0), batch)
+            for lane, batch in sorted(published.items())
+            if batch > now_stored.get(lane, 0)
+        ]
+        there = [book for book in kept if (book.topic, book.partition) in extents]
+        reopened = []
+        if new_cluster or any(_ends_early(book, extents) for book in there):
+            reopened = await _reopened(settings, db, there, extents)
+        since_ms = _since(lost, await last_stored(db))
     finally:
         await db.close()
-    extents = await group.extents(settings)
+    return Diagnosis(lost, reopened, {at: extent.end for at, extent in extents.items()}, since_ms)
+
+
+def _insist_on_topics(settings: Settings, extents: Mapping[Place, Extent]) -> None:
     there = {topic for topic, _ in extents}
     if missing := [topic for topic in settings.raw_topics if topic not in there]:
         raise StartRefused(
             [f"{topic} is missing: run `hub-audit topics create`" for topic in missing]
         )
-    lost = [
-        LostBatches(lane, stored.get(lane, 0), batch)
-        for lane, batch in sorted(published.items())
-        if batch > stored.get(lane, 0)
-    ]
-    anew = [
-        CreatedAnew(book.topic, book.partition, book.stored_through, *extents[place])
-        for book in kept
-        if (place := (book.topic, book.partition)) in extents
-        and book.stored_through > extents[place].end
-    ]
-    return Diagnosis(lost, anew, _since(lost, stored_at))
+
+
+def _ends_early(book: Book, extents: Mapping[Place, Extent]) -> bool:
+    return book.stored_through > extents[book.topic, book.partition].end
+
+
+async def _reopened(
+    settings: Settings, db: Database, kept: Sequence[Book], extents: Mapping[Place, Extent]
+) -> list[Reopening]:
+    """Return which partitions hold another log than the one that is stored, and where to go on.
+
+    All are looked at: a quiet one of a new topic has soon grown past its old position.
+    """
+    found = []
+    async with backwards.opened(settings) as log:
+        for book in kept:
+            begin, end = extents[book.topic, book.partition]
+            stretch = log.backwards(
+                book.topic, book.partition, begin, min(end, book.stored_through)
+            )
+            through, followed = await stored(settings, db, stretch)
+            if followed or _ends_early(book, extents):
+                at, why = (begin, CREATED_ANEW) if through is None else (through, LOST_TAIL)
+                found.append(Reopening(book.topic, book.partition, book.stored_through, at, why))
+    return found
 
 
 def _since(lost: Sequence[LostBatches], known: Mapping[int, int | None]) -> int | None:
@@ -99,11 +117,12 @@ def findings(diagnosis: Diagnosis) -> Iterator[str]:
             f"lane {lost.lane}: batch {lost.published} is published, {lost.stored} is stored: every"
             " organization's numbers go on behind what is on the canonical topics"
         )
-    for anew in diagnosis.anew:
-        yield (
-            f"{anew.topic}/{anew.partition}: ends at {anew.end}, stored through"
-            f" {anew.stored_through}: it is read from its beginning, {anew.begin}"
-        )
+    for topic, partition, stored_through, at, why in diagnosis.reopened:
+        ends = f"ends at {diagnosis.ends[topic, partition]}, stored through {stored_through}"
+        if why == CREATED_ANEW:
+            yield f"{topic}/{partition}: {ends}: it is read from its beginning, {at}"
+        else:
+            yield f"{topic}/{partition}: {ends}, of this log through {at}: it is read on from there"
 
 
 def begin_ms(diagnosis: Diagnosis, since_ms: int | None) -> int | None:
@@ -135,23 +154,26 @@ async def mend(
     since_ms: int | None = None,
     progress: Progress | None = None,
 ) -> Recovered:
-    """Let the lanes go on; return which were moved and where the lifted heads stand."""
+    """Let the lanes go on; return which were moved and where the lifted heads stand.
+
+    Refuses while workers run, and where something has moved since the diagnosis.
+    """
     begin = begin_ms(diagnosis, since_ms)
+    if count := await group.members(settings):
+        problem = (
+            f"{count} workers run: stop them first; one that was killed counts until its session"
+            " has timed out"
+        )
+        raise StartRefused([problem])
     published: dict[str, int] = {}
-    if diagnosis.lost:
-        published = await heads(settings, since_ms=begin, progress=progress)
-    recovered = Recovered([], {})
     db = await _open(settings)
     try:
+        await _insist_on_rows(db, diagnosis)
         if diagnosis.lost:
-            await _insist_on_rows(db, diagnosis)
-            batches = {lost.lane: lost.published for lost in diagnosis.lost}
-            recovered = await recover(db, batches, published, margin=margin)
-        for anew in diagnosis.anew:
-            await reopen_partition(db, anew.topic, anew.partition, anew.begin)
+            published = await heads(settings, since_ms=begin, progress=progress)
+        return await recover(db, diagnosis.lost, published, diagnosis.reopened, margin=margin)
     finally:
         await db.close()
-    return recovered
 
 
 async def _insist_on_rows(db: Database, diagnosis: Diagnosis) -> None:
@@ -161,7 +183,7 @@ async def _insist_on_rows(db: Database, diagnosis: Diagnosis) -> None:
     if unseen:
         problem = (
             f"lanes {', '.join(unseen)} were never taken over in this database: start a worker,"
-            " which will stop them and say so, and recover again"
+            " which will stop them and say so, end it, and recover again"
         )
         raise StartRefused([problem])
 

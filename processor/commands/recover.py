@@ -19,17 +19,24 @@ from processor.commands.frame import ask, milliseconds, run, settings_of, yes
     type=click.DateTime(),
     help="Read canonical topics from this time (UTC) on, where that is to be earlier than needed.",
 )
+@click.option(
+    "--new-cluster",
+    is_flag=True,
+    help="Look at all raw partitions, also where none ends before what is stored of it.",
+)
 @yes
 @click.pass_context
-def command(ctx: click.Context, *, margin: int, since: datetime | None, yes: bool) -> None:
-    """Let lanes go on that stopped: the database lost commits, or a raw topic was created anew."""
+def command(
+    ctx: click.Context, *, margin: int, since: datetime | None, new_cluster: bool, yes: bool
+) -> None:
+    """Let lanes go on that stopped: lost commits, raw topics created anew or without their end."""
     from processor import recover as operation
 
     settings = settings_of(ctx)
-    diagnosis = run(operation.diagnose(settings))
+    diagnosis = run(operation.diagnose(settings, new_cluster=new_cluster))
     for finding in operation.findings(diagnosis):
         click.echo(finding)
-    if not (diagnosis.lost or diagnosis.anew):
+    if not (diagnosis.lost or diagnosis.reopened):
         click.echo("nothing to recover: no lane has a reason to stop")
         return
     since_ms = None if since is None else milliseconds(since)

@@ -79,16 +79,16 @@ async def standing(settings: Settings, stored: Mapping[int, int]) -> Standing | 
 
 def of_positions(kept: Sequence[Book], standing: Standing) -> Iterator[Finding]:
     """Compare where the store stands with what the bus holds."""
-    lag, recreated = 0, []
+    lag, early = 0, []
     for book in kept:
         extent = standing.extents.get((book.topic, book.partition))
         if extent is None:
             continue
         if book.stored_through > extent.end:
-            recreated.append(f"{book.topic}/{book.partition}")
+            early.append(f"{book.topic}/{book.partition}")
         lag += max(0, extent.end - max(book.stored_through, extent.begin))
-    if recreated:
-        said = f"stored beyond the end of {', '.join(recreated)}: the topic was created anew"
+    if early:
+        said = f"stored beyond the end of {', '.join(early)}: created anew, or cut off by the bus"
         yield problem("positions", said, "run `hub-audit recover`")
     if lag and not standing.members:
         said = f"{lag} records wait and no worker runs"

@@ -109,7 +109,7 @@ async def _carefully(connection: asyncpg.Connection, candidates: Sequence[Candid
     orgs = {candidate.org_id for candidate in candidates}
     heads = await _raise_heads(connection, dict.fromkeys(orgs, 0))
     remaining, rejected = await _storable(connection, candidates)
-    stored = await _existing(connection, remaining)
+    stored = await existing(connection, remaining)
     while True:
         resolution = resolve(remaining, stored)
         fresh = resolution.fresh
@@ -189,7 +189,7 @@ async def _storable(
     return storable, rejected
 
 
-async def _existing(
+async def existing(
     connection: asyncpg.Connection, candidates: Sequence[Candidate]
 ) -> dict[Identity, Entry]:
     """Return what stands under the candidates' identities."""

@@ -53,7 +53,8 @@ def resolve(candidates: Iterable[Candidate], stored: Mapping[Identity, Entry]) -
 
     Raises RuntimeError for a record that is stored already: positions and entries are advanced in
     one transaction, so that cannot be. (The same coordinates at another append time are those of a
-    topic that was created anew: another record.)
+    topic that was created anew: another record. `hub-audit recover` lets nothing be read again that
+    is stored.)
     """
     standing = dict(stored)
     outcome = Resolution([], [], [])
@@ -64,7 +65,7 @@ def resolve(candidates: Iterable[Candidate], stored: Mapping[Identity, Entry]) -
         if other is None:
             standing[key] = entry
             outcome.fresh.append(candidate)
-        elif _is_made_of(other, entry, candidate.record):
+        elif is_made_of(other, entry, candidate.record):
             raise RuntimeError(f"record {_coordinates(other)} is stored already, as entry {key[1]}")
         elif same_fact(other, entry):
             outcome.duplicates.append(candidate.record)
@@ -97,7 +98,7 @@ def _content(entry: Entry) -> dict[str, Any]:
     return content
 
 
-def _is_made_of(other: Entry, entry: Entry, record: Record) -> bool:
+def is_made_of(other: Entry, entry: Entry, record: Record) -> bool:
     """Tell whether an entry was made of the very record that another one is made of."""
     coordinates = record.topic, record.partition, record.offset
     return _coordinates(other) == coordinates and other["recorded_at"] == entry["recorded_at"]

@@ -75,8 +75,8 @@ EXPECTED: dict[str, Allowed] = {
     },
     "maintain": {"topics": {"raw.audit": {WRITE, "DESCRIBE"}}},
     "operator": {
-        "topics": each(RAW, KEEP)
-        | each(["raw.audit", "raw.redrive"], {WRITE, *KEEP})
+        "topics": each(RAW, {READ, *KEEP})
+        | each(["raw.audit", "raw.redrive"], {READ, WRITE, *KEEP})
         | each(HUB, {READ, WRITE, *KEEP})
         | {FINDINGS: {READ, *KEEP}}
         | {TELEMETRY: KEEP}

@@ -14,8 +14,9 @@ from processor.emit import topics
 from processor.emit.producer import LaneProducer
 from processor.emit.route import canonical, partition_of
 from processor.ingest import group, published
-from processor.recover import LostBatches, diagnose
+from processor.recover import diagnose
 from processor.settings import Settings
+from processor.store.recovery import LostBatches
 from tests.integration.ops import cleaned, settings_of
 from tests.integration.store import NOW, StoringLane, an_entry, milliseconds, opened, query
 

@@ -24,7 +24,7 @@ from processor.store.lanes import (
     take_over,
 )
 from processor.store.pool import MAINTENANCE, Database
-from processor.store.recovery import recover, reopen_partition
+from processor.store.recovery import LostBatches, Reopening, recover
 from processor.store.writer import Advance, Batch, write
 from schemas.entry import render
 from tests.integration.postgres_proxy import PostgresProxy
@@ -278,12 +278,13 @@ async def test_recover_goes_on_above_everything_published(postgres_dsn: str, db:
     await level.store(an_entry("gamma", "a"))
     async with opened(postgres_dsn, role=MAINTENANCE) as maintenance:
         published = {"acme": 7, "beta": 1, "lost": 4}
-        recovered = await recover(maintenance, {0: 5, 1: 1}, published)
+        recovered = await recover(maintenance, [LostBatches(0, 1, 5)], published)
         assert recovered == ([0], {"acme": 7, "lost": 4})
         state = await take_over(db, 0)
         assert (state.epoch, state.batch, state.unemitted) == (3, 5, Unemitted({}, []))
         assert (await level.store(an_entry("acme", "b"))).entries[0]["seq"] == 8
-        assert (await recover(maintenance, {}, {}, margin=10)).heads["gamma"] == 11
+        again = await recover(maintenance, [LostBatches(0, 5, 6)], {}, margin=10)
+        assert again.heads["gamma"] == 11
     sql = "SELECT org_id, seqs::text FROM seq_gaps ORDER BY org_id, seqs"
     assert query(postgres_dsn, sql) == [
         ("acme", "{[2,8)}"),
@@ -302,7 +303,7 @@ async def test_topic_that_was_created_anew_goes_on_from_its_beginning(
     lane = await StoringLane.take(db)
     await lane.store(an_entry("acme", "a"), an_entry("acme", "b"))
     async with opened(postgres_dsn, role=MAINTENANCE) as maintenance:
-        await reopen_partition(maintenance, TOPIC, 0, 0)
+        await recover(maintenance, [], {}, [Reopening(TOPIC, 0, 2, 0, "created anew")])
     lane = await StoringLane.take(db)
     assert lane.offset == 0
     again = an_entry("acme", "a", recorded_at="2026-01-01T00:00:00.000Z")

@@ -1,4 +1,5 @@
--- What `hub-audit recover` does when the database lost commits that were published already.
+-- What `hub-audit recover` does when the database lost commits that were published already, and
+-- when a raw partition does not hold what was stored of it.
 
 -- name: last_stored
 -- When each lane stored a batch or saw that it was complete, by its workers' clocks.
@@ -13,10 +14,11 @@ GROUP BY l.lane;
 
 -- name: skip_batches
 -- Go on behind the batch that Kafka knows, with a new epoch: it is emitted, nothing is left to do.
+-- Only where the lane still stands where it was found.
 UPDATE lanes AS l
-SET batch = p.batch, epoch = l.epoch + 1, unemitted = '{"ranges":{},"dead_letters":[]}'
-FROM unnest($1::integer[], $2::bigint[]) AS p (lane, batch)
-WHERE l.lane = p.lane AND l.batch < p.batch
+SET batch = p.published, epoch = l.epoch + 1, unemitted = '{"ranges":{},"dead_letters":[]}'
+FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS p (lane, stored, published)
+WHERE l.lane = p.lane AND l.batch = p.stored
 RETURNING l.lane;
 
 -- name: lift_heads
@@ -46,14 +48,26 @@ RETURNING org_id, last_seq;
 -- No lane stores a batch meanwhile.
 SELECT lane FROM lanes ORDER BY lane FOR UPDATE;
 
+-- name: fence_lane
+-- Whoever holds the lane takes it over again, and finds its new positions.
+UPDATE lanes SET epoch = epoch + 1 WHERE lane = $1;
+
 -- name: close_partition
--- The topic was created anew: keep where the old one was left ...
+-- Keep where the log was left that is not there any more ...
 INSERT INTO source_gaps (topic, partition, from_offset, to_offset, reason)
-SELECT topic, partition, stored_through, $3, $4
-FROM source_offsets WHERE topic = $1 AND partition = $2;
+VALUES ($1, $2, $3, $4, $5);
 
 -- name: reopen_partition
--- ... and shift the books: the counts stay, the offsets are those of the new one.
+-- ... and shift the books: the counts stay, the offsets are those of the log that is there. Only
+-- where the partition still stands where it was found.
 UPDATE source_offsets
-SET stored_through = $3, first_offset = $3 - (stored_through - first_offset), caught_up_at = NULL
-WHERE topic = $1 AND partition = $2;
+SET stored_through = $4, first_offset = $4 - (stored_through - first_offset), caught_up_at = NULL
+WHERE topic = $1 AND partition = $2 AND stored_through = $3;
+
+-- name: letters
+-- Those of a partition's records that are dead letters.
+SELECT r."offset"
+FROM unnest($3::bigint[], $4::timestamptz[]) AS r ("offset", recorded_at)
+JOIN dead_letters AS d
+    ON d.topic = $1 AND d.partition = $2
+    AND d."offset" = r."offset" AND d.recorded_at = r.recorded_at;
