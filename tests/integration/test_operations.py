@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,7 +23,9 @@ from tests.integration.test_process import command, login, publish, until, worke
 from tests.integration.test_store_migrations import login_user
 
 ORGS = ("acme", "globex")
-(DUMP,) = re.findall(r"^pg_dump (.+) --file", (DEPLOY / "README.md").read_text(), re.MULTILINE)
+PAGE = (DEPLOY / "README.md").read_text(encoding="utf-8")
+(DUMP,) = re.findall(r"^pg_dump (.+) --file", PAGE, re.MULTILINE)
+(GRANT,) = re.findall(r"^psql .* --command='(GRANT .+)'", PAGE, re.MULTILINE)
 BOOKS = "SELECT bool_and(balanced), coalesce(sum(entries), 0)::int FROM books"
 SEEN = "SELECT org_id, context ->> 'event_id' FROM audit_entries ORDER BY 1, 2"
 GAPS = "SELECT org_id, seqs::text, reason FROM seq_gaps ORDER BY 1"
@@ -79,13 +82,17 @@ def test_restored_backup_goes_on_behind_what_is_published(
     books balance, and the numbers that were skipped are accounted for.
     """
     dump = tmp_path / "hub_audit.dump"
-    run(settings, tmp_path / "before.log", range(40), 40)
-    with login_user(settings.postgres.dsn.get_secret_value(), *OPERATOR) as operator:
+    with (
+        login_user(settings.postgres.dsn.get_secret_value(), *OPERATOR) as operator,
+        database(postgres_admin_dsn, template="template1") as name,
+    ):
+        run(settings, tmp_path / "before.log", range(40), 40)
         _tool("pg_dump", *shlex.split(DUMP), f"--file={dump}", operator)
-    run(settings, tmp_path / "lost.log", range(40, 60), 60)
-    with database(postgres_admin_dsn, template="template1") as name:
+        run(settings, tmp_path / "lost.log", range(40, 60), 60)
+        query(postgres_admin_dsn, f"ALTER DATABASE {name} OWNER TO {urlsplit(operator).username}")
+        query(dsn_of(operator, name), GRANT)
+        _tool("pg_restore", "--exit-on-error", f"--dbname={dsn_of(operator, name)}", str(dump))
         dsn = dsn_of(postgres_admin_dsn, name)
-        _tool("pg_restore", "--exit-on-error", f"--dbname={dsn}", str(dump))
         restored = _elsewhere(settings, dsn)
         assert query(dsn, SEEN) == ids(range(40))
         doctor = command(restored, "doctor")
