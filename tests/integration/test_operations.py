@@ -47,13 +47,15 @@ def logins(numbers: range) -> list[dict[str, Any]]:
 
 
 def run(settings: Settings, log: Path, numbers: range, stored: int) -> None:
-    """Publish logins and run a worker until so many entries are stored and published."""
-    with worker(settings, log):
+    """Publish logins, run a worker until so many entries are stored and published, and stop it."""
+    with worker(settings, log) as process:
         publish(settings, *logins(numbers))
         dsn = settings.postgres.dsn.get_secret_value()
         until(lambda: query(dsn, BOOKS)[0][1] >= stored, log.read_text())
         caught_up = "SELECT bool_and(caught_up_at > now() - interval '10 s') FROM source_offsets"
         until(lambda: query(dsn, caught_up)[0][0], log.read_text())
+        process.terminate()
+        assert process.wait(20) == 0, log.read_text()
 
 
 def published(settings: Settings) -> dict[str, list[tuple[int, str]]]:
