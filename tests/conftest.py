@@ -83,8 +83,8 @@ def _all_shown() -> None:
 
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it has a name of its own
-SERVERS_BYTES_MAX = 8 << 30
-"""What the servers of a whole run write, and as much again."""
+SERVERS_BYTES_MAX = 4 << 30
+"""Four times what the servers of a whole run came to hold."""
 
 
 def in_memory() -> Path | None:
