@@ -49,5 +49,6 @@ def _page_after(clone: Path) -> float:
         raise RuntimeError("the demo ended without its page:\n" + "".join(said))
     finally:
         if demo.poll() is None:
-            os.killpg(demo.pid, signal.SIGINT)
+            # Not SIGINT: what a shell starts in the background ignores it, and so do its children.
+            os.killpg(demo.pid, signal.SIGTERM)
         demo.communicate(timeout=END_SECONDS_MAX)
