@@ -2,30 +2,26 @@
 
 They come back down the path and become entries: what is done to the log is in the log.
 
-The producer is no idempotent one: with that, one batch that the broker refuses for good leaves a
-gap in the client's numbers, and it refuses all that come after. An event that comes twice is one
-entry anyway.
+An event that comes twice is one entry anyway.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
 from aiokafka import AIOKafkaProducer
 
+from processor.emit.acknowledged import acknowledged
 from processor.emit.route import SOURCE, Header
 from processor.emit.topics import OUTAGES
 from processor.errors import BusOutage
 from processor.settings import Settings
 
-START_SECONDS_MAX = 15.0
 PUBLISH_SECONDS_MAX = 5.0
 """What somebody waits for who wants to read: the client itself would try for ever."""
-
-STOP_SECONDS_MAX = 5.0
 
 
 class OwnEvent(NamedTuple):
@@ -50,22 +46,8 @@ class OwnEvents:
     @asynccontextmanager
     async def opened(cls, settings: Settings) -> "AsyncIterator[OwnEvents]":
         """Connect for the length of a block; raises BusOutage when the bus is away."""
-        producer = AIOKafkaProducer(
-            **settings.kafka.client_options(),
-            acks="all",
-            request_timeout_ms=settings.kafka.request_timeout_ms,
-        )
-        try:
-            try:
-                async with asyncio.timeout(START_SECONDS_MAX):
-                    await producer.start()
-            except OUTAGES as error:
-                raise BusOutage(f"no own event can be told ({type(error).__name__})") from error
+        async with acknowledged(settings, "no own event can be told") as producer:
             yield cls(producer, settings.topic(settings.topics.audit))
-        finally:
-            with suppress(*OUTAGES):
-                async with asyncio.timeout(STOP_SECONDS_MAX):
-                    await producer.stop()
 
     async def publish(self, events: Iterable[OwnEvent]) -> None:
         """Put the events on the bus; raises BusOutage unless each of them is acknowledged."""

@@ -1,17 +1,16 @@
 """Redrive: a dead letter's record goes on the redrive topic as it came, with where it came from.
 
-The producer is no idempotent one: with that, one record that the broker refuses for good leaves a
-gap in the client's numbers, and it refuses all that come after. To redrive a record twice does no
-harm, the second is a duplicate.
+To redrive a record twice does no harm, the second is a duplicate.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
+from processor.emit.acknowledged import acknowledged
 from processor.emit.route import Header
 from processor.emit.topics import OUTAGES
 from processor.errors import BusOutage
@@ -22,9 +21,6 @@ ORIGINAL = "x-original-"
 REDRIVEN = "x-redriven-"
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 """What a broker says of a record that came compressed and is larger than the topic takes."""
-
-START_SECONDS_MAX = 15.0
-STOP_SECONDS_MAX = 5.0
 
 
 class RedriveTopic:
@@ -39,22 +35,8 @@ class RedriveTopic:
     @asynccontextmanager
     async def opened(cls, settings: Settings) -> "AsyncIterator[RedriveTopic]":
         """Connect for the length of a block; raises BusOutage when the bus is away."""
-        producer = AIOKafkaProducer(
-            **settings.kafka.client_options(),
-            acks="all",
-            request_timeout_ms=settings.kafka.request_timeout_ms,
-        )
-        try:
-            try:
-                async with asyncio.timeout(START_SECONDS_MAX):
-                    await producer.start()
-            except OUTAGES as error:
-                raise BusOutage(f"nothing was redriven ({type(error).__name__})") from error
+        async with acknowledged(settings, "nothing was redriven") as producer:
             yield cls(producer, settings.topic(settings.topics.redrive))
-        finally:
-            with suppress(*OUTAGES):
-                async with asyncio.timeout(STOP_SECONDS_MAX):
-                    await producer.stop()
 
     async def publish(self, records: Sequence[Record]) -> list[Record]:
         """Put records on the topic and return those that it refuses for their size.

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from processor import maintain
 from processor.cli import main
-from processor.emit import own_events
+from processor.emit import acknowledged
 from processor.errors import StartRefused
 from processor.ingest.decode import decode
 from processor.local.port import free_port
@@ -195,7 +195,7 @@ async def test_what_cannot_be_told_is_told_later(
 ) -> None:
     """With the bus away the day goes, and its organizations hear of it when the bus is back."""
     away = settings.kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:1"})
-    monkeypatch.setattr(own_events, "START_SECONDS_MAX", 1.0)
+    monkeypatch.setattr(acknowledged, "START_SECONDS_MAX", 1.0)
     done = await maintain.once(settings.model_copy(update={"kafka": away}))
     assert (done.purged, done.announced, done.unannounced) == ({ENTRIES: [OLD_DAY]}, 0, 2)
     done = await maintain.once(settings)
