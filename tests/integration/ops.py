@@ -1,5 +1,6 @@
 """What the tests of the operators' side share: settings with a prefix of their own."""
 
+import asyncio
 import re
 import secrets
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 from confluent_kafka import admin as kafka_admin
 from confluent_kafka.admin import AdminClient
 
+from processor.emit import topics
+from processor.local.port import free_port
 from processor.settings import Settings
 from tests.integration import bus
 
@@ -47,6 +50,15 @@ def cleaned(settings: Settings) -> Iterator[Settings]:
     finally:
         if names := topics_of(settings):
             bus.delete(settings.kafka.bootstrap_servers, names)
+
+
+@contextmanager
+def two_lanes(bootstrap: str, dsn: str) -> Iterator[Settings]:
+    """Have an environment with two lanes and its topics for the length of a block."""
+    own = settings_of(bootstrap, dsn, LANES="2", HTTP_PORT=str(free_port()))
+    with cleaned(own):
+        asyncio.run(topics.create(own))
+        yield own
 
 
 def configure(bootstrap: str, topic: str, option: str, value: str) -> None:

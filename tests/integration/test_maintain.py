@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -29,15 +29,11 @@ from processor.store.pool import MAINTENANCE, Database
 from processor.worker import limits_of
 from schemas.record import RawRecord
 from tests.integration import bus
-from tests.integration.ops import settings_of
-from tests.integration.store import StoringLane, an_entry, opened, query, until
+from tests.integration.overdue import KEPT, OLD, OLD_DAY, TODAY, announcing, overdue
+from tests.integration.store import StoringLane, an_entry, query, until
 from tests.integration.test_store_migrations import login_user
 from tests.scraped import sample
 
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-KEPT = TODAY - timedelta(days=90)
-OLD = KEPT - timedelta(milliseconds=1)
-OLD_DAY = OLD.date()
 LEAF = f"audit_entries_{OLD_DAY:%Y%m%d}"
 
 GAPS = "SELECT org_id, seqs::text, reason FROM seq_gaps ORDER BY org_id"
@@ -50,17 +46,14 @@ STORED = "SELECT org_id, seq FROM audit_entries ORDER BY org_id, seq"
 @pytest.fixture
 def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
     """Give settings for a topic and a database of the test's own."""
-    settings = settings_of(kafka, postgres_dsn)
-    with bus.topics(kafka, [settings.topic(settings.topics.audit)], 3):
+    with announcing(kafka, postgres_dsn) as settings:
         yield settings
 
 
 @pytest.fixture
 async def db(postgres_dsn: str) -> AsyncIterator[Database]:
     """Give the store, with two entries of the day that is too old, and one of the oldest kept."""
-    async with opened(postgres_dsn) as database:
-        old = [an_entry("acme", "1", at=OLD), an_entry("beta", "1", at=OLD)]
-        await load(database, [*old, an_entry("acme", "2", at=KEPT)])
+    async with overdue(postgres_dsn) as database:
         yield database
 
 

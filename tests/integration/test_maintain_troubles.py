@@ -17,10 +17,9 @@ from processor.store.load import load
 from processor.store.maintenance import Session, alone, maintenance
 from processor.store.partitions import ENTRIES
 from processor.store.pool import Database
-from tests.integration import bus
-from tests.integration.ops import settings_of
-from tests.integration.store import an_entry, opened, query
-from tests.integration.test_maintain import KEPT, OLD, OLD_DAY, STORED, TODAY, invoke
+from tests.integration.overdue import KEPT, OLD_DAY, TODAY, announcing, overdue
+from tests.integration.store import an_entry, query
+from tests.integration.test_maintain import STORED, invoke
 from tests.integration.test_seal import disk_full, kill
 
 COPIES = "SELECT count(*) FROM pg_class WHERE relname LIKE 'audit_entries%_sealing'"
@@ -29,17 +28,14 @@ COPIES = "SELECT count(*) FROM pg_class WHERE relname LIKE 'audit_entries%_seali
 @pytest.fixture
 def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
     """Give settings for a topic and a database of the test's own."""
-    settings = settings_of(kafka, postgres_dsn)
-    with bus.topics(kafka, [settings.topic(settings.topics.audit)], 3):
+    with announcing(kafka, postgres_dsn) as settings:
         yield settings
 
 
 @pytest.fixture
 async def db(postgres_dsn: str) -> AsyncIterator[Database]:
     """Give the store, with two entries of the day that is too old, and one of the oldest kept."""
-    async with opened(postgres_dsn) as database:
-        old = [an_entry("acme", "1", at=OLD), an_entry("beta", "1", at=OLD)]
-        await load(database, [*old, an_entry("acme", "2", at=KEPT)])
+    async with overdue(postgres_dsn) as database:
         yield database
 
 

@@ -1,6 +1,5 @@
 """Recovering lanes whose raw topic is not the log that was stored, on a real Kafka and Postgres."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +10,6 @@ from confluent_kafka import Message, Producer
 from processor.emit import topics
 from processor.emit.route import partition_of
 from processor.errors import StartRefused
-from processor.local.port import free_port
 from processor.recover import Diagnosis, diagnose, findings, mend
 from processor.settings import Settings
 from tests.integration import bus, ops
@@ -33,9 +31,7 @@ SEEN = "SELECT context ->> 'event_id' FROM audit_entries ORDER BY 1"
 @pytest.fixture
 def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
     """Give an environment of the test's own: topics, database, group; two lanes."""
-    own = ops.settings_of(kafka, postgres_dsn, LANES="2", HTTP_PORT=str(free_port()))
-    with ops.cleaned(own):
-        asyncio.run(topics.create(own))
+    with ops.two_lanes(kafka, postgres_dsn) as own:
         yield own
 
 

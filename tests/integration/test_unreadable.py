@@ -1,6 +1,5 @@
 """Raw records of every codec, with any names, and one that cannot be read, on real servers."""
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -11,9 +10,7 @@ from aiokafka import AIOKafkaProducer
 from confluent_kafka import Producer, TopicPartition
 
 from processor import lane
-from processor.emit import topics
 from processor.ingest import unpack
-from processor.local.port import free_port
 from processor.settings import Settings
 from tests.integration import ops
 from tests.integration.test_worker import admin, ask, login, published, running, until
@@ -26,9 +23,7 @@ pytestmark = pytest.mark.timeout(90)
 @pytest.fixture
 def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
     """Give an environment of the test's own, with two lanes."""
-    own = ops.settings_of(kafka, postgres_dsn, LANES="2", HTTP_PORT=str(free_port()))
-    with ops.cleaned(own):
-        asyncio.run(topics.create(own))
+    with ops.two_lanes(kafka, postgres_dsn) as own:
         yield own
 
 
