@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from processor.defend.detector import Observation
 from processor.defend.records import of_canonical
 from processor.defend.rules import ACTIONS, RULES, Signal, hours_of
-from processor.defend.rules.hours import NAMES_MAX, fair_share
+from processor.defend.rules.hours import NAMES_MAX
 from processor.defend.rules.judge import Span
+from processor.defend.rules.subject import fair_share
 from schemas.finding import HOUR_MS, SEVERITIES
 from tests.faults.catalog import ACTIONS as CATALOG
 from tests.faults.world import Due, Finding, Seen

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from processor.defend.rules import ACTIONS, Found, Signal, hours
+from processor.defend.rules import ACTIONS, Found, Signal, hours, subject
 from processor.defend.rules.signals import ALERT
 from tests.unit.defend_signals import MINUTE, NOON, SECOND, Reading, found_in
 
@@ -152,8 +152,8 @@ def test_what_is_found_in_a_flood_at_last_is_the_same_in_any_order(seed: int) ->
     chance = Random(seed)
     signals = floods(chance)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hours, "SIGNALS_KEPT_MAX", 10)
-        patch.setattr(hours, "TRIED_MAX", chance.choice((0, 1, 5, 1_000)))
+        patch.setattr(subject, "SIGNALS_KEPT_MAX", 10)
+        patch.setattr(subject, "TRIED_MAX", chance.choice((0, 1, 5, 1_000)))
         ends = [at_last(chance.sample(signals, len(signals)), chance) for _ in range(2)]
     assert ends[0] == ends[1]
 
@@ -177,10 +177,10 @@ def test_what_is_kept_of_a_flood_is_the_same_in_any_order(signals: list[Signal],
     """Part by part, in whatever parts, the same share is left as of everything at once."""
     chance = Random(seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hours, "SIGNALS_KEPT_MAX", chance.choice((1, 3, 10)))
+        patch.setattr(subject, "SIGNALS_KEPT_MAX", chance.choice((1, 3, 10)))
         kept: list[Signal] = []
         for each in chance.sample(signals, len(signals)):
             kept.append(each)
             if chance.random() < 0.3:
-                kept = [*hours.fair_share(kept)]
-        assert sorted(hours.fair_share(kept)) == sorted(hours.fair_share(signals))
+                kept = [*subject.fair_share(kept)]
+        assert sorted(subject.fair_share(kept)) == sorted(subject.fair_share(signals))

@@ -4,10 +4,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from processor.defend.rules import RULES, WINDOW_MS_MAX, Hours, Signal, hours_of, of_alert, of_entry
-from processor.defend.rules import hours as hours_module
-from processor.defend.rules.hours import SIGNALS_KEPT_MAX
+from processor.defend.rules import (
+    RULES,
+    WINDOW_MS_MAX,
+    Hours,
+    Signal,
+    hours_of,
+    of_alert,
+    of_entry,
+    subject,
+)
 from processor.defend.rules.signals import ALERT
+from processor.defend.rules.subject import SIGNALS_KEPT_MAX
 from schemas.finding import HOUR_MS, RULE_TEXTS
 from schemas.telemetry import Telemetry
 from tests.unit.defend_signals import (
@@ -237,7 +245,7 @@ def test_a_spray_over_more_accounts_than_are_kept_is_critical_once_it_gets_in() 
 
 def test_only_so_many_of_those_who_tried_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many accounts are tried, what is held for the address has a bound."""
-    monkeypatch.setattr(hours_module, "TRIED_MAX", 100)
+    monkeypatch.setattr(subject, "TRIED_MAX", 100)
     reading, accounts = Reading(), 4_000
     for first in range(0, accounts, 500):
         reading.read(

@@ -7,37 +7,23 @@ Alerts are rare, and what they are compared with is most of what happens: for th
 an hour holds nothing until it has one, and is then begun again.
 """
 
-from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from processor.defend.rules.judge import Pair, Span, pair_of
+from processor.defend.rules.judge import Verdict
 from processor.defend.rules.signals import ALERT
-from processor.defend.rules.table import ALERTED_RULES, RULES, RULES_OF, WINDOW_MS_MAX
+from processor.defend.rules.subject import Subject
+from processor.defend.rules.table import ALERTED_RULES, RULES, RULES_OF, WINDOW_MS_MAX, Rule
 from processor.normalize.entry_id import entry_id
 from schemas.finding import HOUR_MS, RuleName, Severity, SubjectType
 from schemas.signal import Signal
-
-SIGNALS_KEPT_MAX = 1_000
-"""Of one action and subject in a slice of time, which is as long as the rule's window.
-
-No rule needs more than a few to see that it is met, and a flood in one slice hides no other.
-"""
-
-TRIED_MAX = 20_000
-"""Of a slice's failed logins that are left out, so many pairs of account and address are known, the
-first in their order: of a subject's hour 160,000, some 50 MB. Each counts as a signal that is held.
-"""
 
 NAMES_MAX = 20
 """Of actors and of addresses in a finding, in alphabetical order."""
 
 OrgHour = tuple[str, int]
 """An organization, and the beginning of an hour."""
-
-
-Slice = tuple[int, str, str, int]
-"""A rule, its subject, an action, and the number of a stretch of time as long as the window."""
 
 
 class Key(NamedTuple):
@@ -70,18 +56,35 @@ class Found(NamedTuple):
 class _Hour:
     """What is kept of one organization's hour, and what was found in it already."""
 
-    __slots__ = ("alerted", "kept", "size", "told", "tried")
+    __slots__ = ("alerted", "size", "subjects", "told")
 
     def __init__(self, *, alerted: bool) -> None:
         self.alerted = alerted
-        self.kept: dict[Slice, set[Signal]] = {}
-        self.tried: dict[Slice, set[Pair]] = {}
+        self.subjects: dict[tuple[int, str], Subject] = {}
         self.told: dict[tuple[int, str], Found] = {}
         self.size = 0
 
     def takes(self, rule: int) -> bool:
         """Tell whether signals are kept for a rule."""
         return self.alerted or rule not in ALERTED_RULES
+
+    def add(self, rule: int, name: str, signal: Signal) -> Subject:
+        """Add a signal to a rule's subject, and return that."""
+        subject = self.subjects.get((rule, name))
+        if subject is None:
+            subject = self.subjects[rule, name] = Subject(RULES[rule])
+        before = subject.size
+        subject.add(signal)
+        self.size += subject.size - before
+        return subject
+
+    def judged(self, key: Key) -> Verdict | None:
+        """Return what a rule makes of a subject; it may leave some of its signals out."""
+        subject = self.subjects[key.rule, key.subject]
+        before = subject.size
+        verdict = subject.judged(key.hour_ms)
+        self.size += subject.size - before
+        return verdict
 
 
 class Hours:
@@ -121,24 +124,30 @@ class Hours:
         before = hour.size
         for signal in signals:
             for number in RULES_OF.get(signal.action, ()):
-                window_ms = RULES[number].window_ms
-                if hour.takes(number) and hour_ms in hours_of(signal.at_ms, window_ms):
-                    _add(hour, number, signal)
+                rule = RULES[number]
+                if hour.takes(number) and hour_ms in hours_of(signal.at_ms, rule.window_ms):
+                    name = rule.subject(signal)
+                    if name:
+                        hour.add(number, name, signal)
         self.held += hour.size - before
 
     def add(self, org_id: str, signal: Signal) -> Iterator[Key]:
         """Add a signal to the hours it counts in, and yield what is to be judged again."""
         for number in RULES_OF.get(signal.action, ()):
             rule = RULES[number]
+            name = rule.subject(signal)
+            if not name:
+                continue
             for hour_ms in hours_of(signal.at_ms, rule.window_ms):
                 hour = self._hours[org_id, hour_ms]
+                if not hour.takes(number):
+                    continue
                 before = hour.size
-                if hour.takes(number) and (subject := _add(hour, number, signal)):
-                    self.held += hour.size - before
-                    self._hours.move_to_end((org_id, hour_ms))
-                    key = Key(org_id, hour_ms, number, subject)
-                    if not rule.trigger or _count(hour, key, rule.trigger) >= rule.least:
-                        yield key
+                subject = hour.add(number, name, signal)
+                self.held += hour.size - before
+                self._hours.move_to_end((org_id, hour_ms))
+                if subject.suspicious():
+                    yield Key(org_id, hour_ms, number, name)
 
     def judged(self, keys: Iterable[Key]) -> list[Found]:
         """Return what is found that was not yet known to be found."""
@@ -146,10 +155,12 @@ class Hours:
         for key in dict.fromkeys(keys):
             hour = self._hours[key.org_id, key.hour_ms]
             before = hour.size
-            found = _judged(hour, key)
+            verdict = hour.judged(key)
             self.held += hour.size - before
-            if found is not None and hour.told.get((key.rule, key.subject)) != found:
-                news.append(found)
+            if verdict is not None:
+                found = _found(key, verdict)
+                if hour.told.get((key.rule, key.subject)) != found:
+                    news.append(found)
         return news
 
     def told(self, found: Iterable[Found]) -> None:
@@ -197,99 +208,22 @@ def hours_of(at_ms: int, window_ms: int) -> tuple[int, ...]:
     return (own,)
 
 
-def fair_share(signals: Collection[Signal]) -> Collection[Signal]:
-    """Return what counts of a slice: everybody's first signal, then everybody's second, and so on.
-
-    Each account, address and kind of signal has its turns, so that no flood hides what is beside
-    it. What is left out of some signals is left out of more as well, so that no order matters.
-    """
-    if len(signals) <= SIGNALS_KEPT_MAX:
-        return signals
-    turns: Counter[object] = Counter()
-
-    def turn(signal: Signal) -> tuple[int, bool]:
-        """Return the how many-th of its kind a signal is; marks are sets, which have no order."""
-        kind = signal.account, signal.address, signal.marks
-        turns[kind] += 1
-        return turns[kind], "malicious" not in signal.marks
-
-    return sorted(sorted(signals), key=turn)[:SIGNALS_KEPT_MAX]
-
-
-def _add(hour: _Hour, number: int, signal: Signal) -> str:
-    """Add a signal to a rule's subject, and return that; empty if it is not for the rule."""
-    rule = RULES[number]
-    subject = rule.subject(signal)
-    if subject:
-        at = number, subject, signal.action, signal.at_ms // rule.window_ms
-        kept = hour.kept.setdefault(at, set())
-        before = len(kept)
-        kept.add(signal)  # whole: an alert may be sent again with another verdict or time
-        hour.size += len(kept) - before
-        if len(kept) > 2 * SIGNALS_KEPT_MAX:
-            _cut(hour, at)
-    return subject
-
-
-def _cut(hour: _Hour, at: Slice) -> None:
-    """Leave of a slice what counts; of the failed logins that do not, who tried from where.
-
-    Of all that a flood tries one may be let in, and its failure be among those that are left out.
-    """
-    kept = hour.kept[at]
-    if len(kept) <= SIGNALS_KEPT_MAX:
-        return
-    share = hour.kept[at] = set(fair_share(kept))
-    hour.size += len(share) - len(kept)
-    if at[2] == "auth.login_failed":
-        before = hour.tried.get(at, set())
-        tried = before.union(map(pair_of, kept - share))
-        hour.tried[at] = set(sorted(tried)[:TRIED_MAX]) if len(tried) > TRIED_MAX else tried
-        hour.size += len(hour.tried[at]) - len(before)
-
-
-def _slices(hour: _Hour, key: Key, action: str) -> Iterator[Slice]:
-    """Yield the slices of an action, from one window before the hour to one after it."""
-    window_ms = RULES[key.rule].window_ms
-    first = key.hour_ms // window_ms
-    for number in range(first - 1, first + HOUR_MS // window_ms + 1):
-        at = key.rule, key.subject, action, number
-        if at in hour.kept:
-            yield at
-
-
-def _count(hour: _Hour, key: Key, action: str) -> int:
-    return sum(len(hour.kept[at]) for at in _slices(hour, key, action))
-
-
-def _judged(hour: _Hour, key: Key) -> Found | None:
-    rule = RULES[key.rule]
-    slices = [at for action in rule.actions for at in _slices(hour, key, action)]
-    for at in slices:
-        _cut(hour, at)
-    signals = sorted(signal for at in slices for signal in hour.kept[at])
-    if len(signals) < rule.least:
-        return None
-    tried = tuple(hour.tried[at] for at in slices if at in hour.tried)
-    span = Span(key.hour_ms, key.hour_ms + HOUR_MS, rule.window_ms, tried)
-    verdict = rule.judge(signals, span)
-    if verdict is None:
-        return None
-    evidence = verdict.evidence
+def _found(key: Key, verdict: Verdict) -> Found:
+    rule, evidence = RULES[key.rule], verdict.evidence
     return Found(
         entry_id(key.hour_ms, "finding", key.org_id, rule.name, rule.subject_type, key.subject),
         key.org_id, rule.name, verdict.severity, rule.subject_type, key.subject, key.hour_ms,
         evidence[0].at_ms, evidence[-1].at_ms,
-        _names(each.actor for each in evidence),
-        _names(each.address for each in evidence),
+        _names({each.actor for each in evidence}),
+        _names({each.address for each in evidence}),
         tuple(sorted({each.seq for each in evidence if each.action != ALERT})),
         tuple(sorted({each.id for each in evidence if each.action == ALERT})),
     )  # fmt: skip
 
 
-def _names(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted({name for name in names if name})[:NAMES_MAX])
+def _names(names: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(names - {""})[:NAMES_MAX])
 
 
-def _is(rule: object, found: Found) -> bool:
-    return (rule.name, rule.subject_type) == (found.rule, found.subject_type)  # type: ignore[attr-defined]
+def _is(rule: Rule, found: Found) -> bool:
+    return (rule.name, rule.subject_type) == (found.rule, found.subject_type)

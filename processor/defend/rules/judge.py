@@ -67,7 +67,7 @@ def password_spray(signals: Sequence[Signal], span: Span) -> Verdict | None:
     """
     failures = _of(signals, "auth.login_failed")
     evidence = _burst(failures, span, SPRAYED_ACCOUNTS, lambda each: each.account)
-    return _with_success(signals, evidence, span, _as_stranger)
+    return _with_success(signals, evidence, span, as_stranger)
 
 
 def impossible_travel(signals: Sequence[Signal], span: Span) -> Verdict | None:
@@ -79,7 +79,7 @@ def impossible_travel(signals: Sequence[Signal], span: Span) -> Verdict | None:
     evidence: dict[str, Signal] = {}
     somewhere = [each for each in signals if each.address]
     for each in somewhere:
-        if not span.holds(each) or not _as_stranger(each):
+        if not span.holds(each) or not as_stranger(each):
             continue
         elsewhere = [
             other
@@ -206,7 +206,7 @@ def _with_success(
     if not failures:
         return None
     since, until = failures[0].at_ms, failures[-1].at_ms + span.window_ms
-    tried = (*span.tried, {pair_of(each) for each in failures})
+    tried = (*span.tried, {(each.account, each.address) for each in failures})
     entered = [
         each
         for each in _of(signals, "auth.login_success")
@@ -216,7 +216,7 @@ def _with_success(
     return Verdict("critical" if entered else "high", sorted([*failures, *entered]))
 
 
-def _as_stranger(login: Signal) -> bool:
+def as_stranger(login: Signal) -> bool:
     """Whether somebody comes on a device not seen before, and without a second factor."""
     return "new_device" in login.marks and "mfa" not in login.marks
 

@@ -14,7 +14,7 @@ from schemas.signal import Signal
 class Rule(NamedTuple):
     """One rule; ``subject`` is empty where a signal is none of its business.
 
-    With fewer signals than ``least`` of the action ``trigger`` there is nothing to judge.
+    With fewer than ``least`` signals that are a ``trigger`` there is nothing to judge.
     """
 
     name: RuleName
@@ -22,7 +22,7 @@ class Rule(NamedTuple):
     actions: tuple[str, ...]
     subject: Callable[[Signal], str]
     window_ms: int
-    trigger: str
+    trigger: Callable[[Signal], bool]
     least: int
     judge: Judge
 
@@ -62,6 +62,22 @@ def _privileged(signal: Signal) -> str:
     return "" if ordinary or signs_up else _person(signal)
 
 
+def _any(_signal: Signal) -> bool:
+    return True
+
+
+def _failure(signal: Signal) -> bool:
+    return signal.action == "auth.login_failed"
+
+
+def _taken_back(signal: Signal) -> bool:
+    return signal.action == "product_access.revoked"
+
+
+def _alert(signal: Signal) -> bool:
+    return signal.action == ALERT
+
+
 def _whose(signal: Signal) -> str:
     return signal.actor if signal.action == ALERT else _privileged(signal)
 
@@ -86,23 +102,23 @@ _PRIVILEGED = (
 # fmt: off
 RULES: tuple[Rule, ...] = (
     Rule("brute_force", "account", _LOGINS, _account, 10 * MINUTE_MS,
-         "auth.login_failed", judge.FAILED_LOGINS, judge.brute_force),
+         _failure, judge.FAILED_LOGINS, judge.brute_force),
     Rule("password_spray", "address", _LOGINS, _address, 10 * MINUTE_MS,
-         "auth.login_failed", judge.SPRAYED_ACCOUNTS, judge.password_spray),
+         _failure, judge.SPRAYED_ACCOUNTS, judge.password_spray),
     Rule("impossible_travel", "account", ("auth.login_success",), _account_of_person,
-         15 * MINUTE_MS, "auth.login_success", 2, judge.impossible_travel),
+         15 * MINUTE_MS, judge.as_stranger, 1, judge.impossible_travel),
     Rule("grant_burst", "actor", _GRANTS, _giver, 10 * MINUTE_MS,
-         "", judge.GRANTS, judge.grant_burst),
+         _any, judge.GRANTS, judge.grant_burst),
     Rule("brief_access", "actor", _ACCESS, _person, 30 * MINUTE_MS,
-         "product_access.revoked", 1, judge.brief_access),
+         _taken_back, 1, judge.brief_access),
     Rule("mass_deactivation", "actor", _LEAVERS, _person, 30 * MINUTE_MS,
-         "", judge.DEACTIVATIONS, judge.mass_deactivation),
+         _any, judge.DEACTIVATIONS, judge.mass_deactivation),
     Rule("export_burst", "actor", ("audit.exported",), _person, 30 * MINUTE_MS,
-         "audit.exported", judge.EXPORTS, judge.export_burst),
+         _any, judge.EXPORTS, judge.export_burst),
     Rule("endpoint_alert", "account", _PRIVILEGED, _whose, 15 * MINUTE_MS,
-         ALERT, 1, judge.endpoint_alert),
+         _alert, 1, judge.endpoint_alert),
     Rule("endpoint_alert", "address", _PRIVILEGED, _where, 15 * MINUTE_MS,
-         ALERT, 1, judge.alert_at_address),
+         _alert, 1, judge.alert_at_address),
 )
 # fmt: on
 
@@ -111,7 +127,7 @@ ACTIONS: tuple[str, ...] = tuple(
 )
 """The actions that any rule takes; entries of others are not read."""
 
-ALERTED_RULES = frozenset(n for n, rule in enumerate(RULES) if rule.trigger == ALERT)
+ALERTED_RULES = frozenset(n for n, rule in enumerate(RULES) if rule.trigger is _alert)
 """The rules that have nothing to say without an alert, and take what most of the others take."""
 
 WINDOW_MS_MAX = max(rule.window_ms for rule in RULES)
