@@ -125,7 +125,8 @@ class Hours:
         for signal in signals:
             for number in RULES_OF.get(signal.action, ()):
                 rule = RULES[number]
-                if hour.takes(number) and hour_ms in hours_of(signal.at_ms, rule.window_ms):
+                into_ms = signal.at_ms - hour_ms
+                if hour.takes(number) and -rule.window_ms <= into_ms < HOUR_MS + rule.window_ms:
                     name = rule.subject(signal)
                     if name:
                         hour.add(number, name, signal)

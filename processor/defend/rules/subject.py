@@ -45,9 +45,10 @@ class Subject:
         kept = self._slices.get(at)
         if kept is None:
             kept = self._slices[at] = set()
-        elif signal in kept:  # whole: an alert may be sent again with another verdict or time
+        before = len(kept)
+        kept.add(signal)  # whole: an alert may be sent again with another verdict or time
+        if len(kept) == before:
             return
-        kept.add(signal)
         self.size += 1
         self.triggers += self._rule.trigger(signal)
         if len(kept) > 2 * SIGNALS_KEPT_MAX:
