@@ -39,6 +39,8 @@ def commit(bootstrap: str, group: str, topic: str, text: str) -> None:
     try:
         place = TopicPartition(topic, 0, 0, metadata=text)
         consumer.commit(offsets=[place], asynchronous=False)
+        (kept,) = consumer.committed([TopicPartition(topic, 0)], timeout=10)
+        assert kept.metadata == text
     finally:
         consumer.close()
 
