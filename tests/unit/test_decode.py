@@ -122,6 +122,8 @@ INVALID_JSON = [
     b'{"a":' * 160 + b"NaN" + b"}" * 160,
     b'{"a":' * 40 + b"1e400" + b"}" * 40,
     b"[" * 300 + b"]" * 301,
+    b"[" * 300,
+    b'{"a":' * 300 + b"1",
     b"[" * 300 + b"]" * 300 + b" x",
 ]
 
@@ -155,6 +157,13 @@ def test_json_that_is_no_object_is_rejected(value: bytes) -> None:
     assert reason_of(value, *binary()) is Reason.NOT_AN_OBJECT
 
 
+def test_a_number_may_be_as_long_as_python_reads_it() -> None:
+    """The longest that is not out of range, with and without something to be mended beside it."""
+    number = 10**4_299
+    for value in (bare(data={"n": number}), bare(data={"n": number, "odd": "\0"})):
+        assert event_of(value).data["n"] == number
+
+
 @pytest.mark.parametrize("levels", [33, 34, PARSER_DEPTH_MAX, 199, 201, 1_500, 20_000])
 def test_nesting_over_32_is_too_deep(levels: int) -> None:
     """However deep it goes, objects or lists."""
@@ -176,6 +185,8 @@ def test_many_brackets_are_not_deep() -> None:
     assert event_of(bare(data={"wide": wide})).data == {"wide": wide}
     assert event_of(bare(data={"wide": wide, "odd": "\0"})).data["wide"] == wide
     assert event_of(bare(data={"text": "{[" * 500 + "\b"})).data["text"].startswith("{[{[")
+    mixed: list[Any] = [[], {}, [[], 1], ["x", 2], [{"a": []}], [None, {"b": 3, "c": "y"}]] * 60
+    assert event_of(bare(data={"wide": mixed, "odd": "\0"})).data["wide"] == mixed
 
 
 def test_empty_values_are_rejected() -> None:

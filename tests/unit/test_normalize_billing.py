@@ -20,6 +20,8 @@ PRO = {"id": "pro", "name": "Pro"}
         ({"interval": "month"}, {"interval": "year"}, {"interval": "month"}, {"interval": "year"}),
         ({}, {"plan": PRO, "seats": 1}, {}, {"plan": PRO, "seats": 1}),
         ({"plan": TEAM, "seats": None}, {}, {"plan": TEAM}, {}),
+        ({"plan": TEAM, "seats": 5}, {"plan": TEAM}, {"seats": 5}, {}),
+        ({"plan": TEAM}, {"plan": TEAM, "interval": "year"}, {}, {"interval": "year"}),
         (
             {"plan": {**TEAM, "price": 1}, "seats": 5, "status": "x"},
             {"plan": {**PRO, "price": 2}, "seats": 5, "status": "y"},
@@ -70,6 +72,8 @@ def test_a_payment_method_s_differences() -> None:
     method = {"id": "pm-1", "last4": "4242", "exp_year": 2031, "owner": "Ann"}
     told = details(CARD, {"payment_method": method, "previous": previous})
     assert told == {"old": {"exp_year": 2027}, "new": {"exp_year": 2031}}
+    less = details(CARD, {"payment_method": {"id": "pm-1"}, "previous": {"brand": "visa"}})
+    assert less == {"old": {"brand": "visa"}, "new": {}}
     assert unchanged(CARD, {"payment_method": method, "previous": {"id": "pm-0", **method}})
     assert unchanged(CARD, {"previous": {"last4": "4242"}})
 

@@ -126,6 +126,10 @@ def test_a_created_user_is_told_whole() -> None:
         ({"email": "A@B"}, {"email": "c@d"}, {"email": "a@b"}, {"email": "c@d"}),
         ({"status": "active"}, {"status": "locked"}, {"status": "active"}, {"status": "locked"}),
         ({"a": "1"}, {"a": 1}, {"a": "1"}, {"a": 1}),
+        ({"a": {}}, {"a": {"b": 1}}, {"a": {}}, {"a": {"b": 1}}),
+        ({"a": []}, {"a": [1]}, {"a": []}, {"a": [1]}),
+        ({"a": 1}, {"a": {"b": 1}}, {"a": 1}, {"a": {"b": 1}}),
+        ({"a": {"b": 1}}, {"a": [1]}, {"a": {"b": 1}}, {"a": [1]}),
     ],
 )
 def test_an_updated_user_s_differences(before: Any, after: Any, old: Any, new: Any) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.normalized import PRODUCT, ROLE, USER, entry, reason, unchanged
+from tests.unit.normalized import PRODUCT, ROLE, USER, details, entry, reason, unchanged
 
 ACCESS = "permission.product_access.changed"
 BINDING = "permission.role_binding.changed"
@@ -36,6 +36,17 @@ def test_an_updated_role_s_differences() -> None:
     assert unchanged("permission.role.updated", {"before": {"a": 1}, "after": {"a": 1}})
 
 
+@pytest.mark.parametrize("sides", [({"a": 1, "b": 2}, {"b": 2}), ({}, {"a": 1})])
+def test_what_a_role_gains_or_loses_is_a_change(sides: tuple[Any, Any]) -> None:
+    """Also where only one side has something to tell."""
+    before, after = sides
+    made = details("permission.role.updated", {"before": before, "after": after})
+    assert made == {
+        "old": {k: v for k, v in before.items() if k not in after},
+        "new": {k: v for k, v in after.items() if k not in before},
+    }
+
+
 @pytest.mark.parametrize("permissions", [{}, {"permissions": None}, {"permissions": ["read"]}])
 def test_a_deleted_role_is_told_as_it_was(permissions: Any) -> None:
     """Whole, as old; its permissions need not be told."""
@@ -64,6 +75,15 @@ def test_a_role_is_bound_by_its_name(before: Any, after: Any, action: str | None
     made = entry(BINDING, lists)
     assert (made["action"], made["target"]) == (action, {"type": "user", **USER})
     assert made["details"] == {"old": {"roles": before}, "new": {"roles": after}, "role": ROLE}
+
+
+def test_who_is_bound_to_what_is_told() -> None:
+    """The rest of user and role, and of whom permissions are given to, goes to extra."""
+    more = {"team": "red"}
+    told = details(BINDING, {"user": {**USER, **more}, "role": {**ROLE, "system": True}})
+    assert told["extra"] == {"user": more, "role": {"system": True}}
+    told = details(GRANTS, {"target": {"type": "user", **USER, **more}})
+    assert told["extra"] == {"target": more}
 
 
 @pytest.mark.parametrize(

@@ -176,12 +176,29 @@ def test_shapes_are_looked_for_everywhere_in_details() -> None:
     assert failed["outcome_reason"] == f"not {GONE}"
 
 
+@pytest.mark.parametrize("room", [0, 1, 100, 1_500])
+def test_shapes_are_looked_for_in_texts_of_any_length(room: int) -> None:
+    """Also in those that are too long to be kept in a cache, and in long ones of a list."""
+    text, shown = (f"{'- ' * room}{secret}" for secret in (JWT, GONE))
+    told = details(LOGIN, {"note": text, "list": [text], "email": text, "note_id": text})["extra"]
+    assert told == {
+        "method": "sso",
+        "note": shown,
+        "list": [shown],
+        "email": shown.strip(),
+        "note_id": text,
+    }
+
+
 def test_identifiers_are_references() -> None:
     """The digits of an id may look like a card's; so may those of a list of them."""
     told = {"id": CARD, "order_id": CARD, "orderId": [CARD], "ids": CARD, "orderid": CARD}
     shown = {**told, "ids": GONE, "orderid": GONE}
     assert details(LOGIN, {"thing": told})["extra"]["thing"] == shown
     assert details(LOGIN, {"id": {"note": CARD}})["extra"]["id"] == {"note": GONE}
+    number = 4_242_424_242_424_242_006  # a card's as well, and too large to stay a number
+    told = details(LOGIN, {"order_id": number, "order": number})["extra"]
+    assert (told["order_id"], told["order"]) == (str(number), GONE)
 
 
 def test_a_changed_password_is_a_change() -> None:
