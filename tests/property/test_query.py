@@ -155,6 +155,7 @@ def at(*parts: int) -> datetime:
         ),
         ("seq:7", Term(Field.SEQ, (Numbers(7, 7),))),
         ("seq:7..", Term(Field.SEQ, (Numbers(7, None),))),
+        ("seq:..7", Term(Field.SEQ, (Numbers(None, 7),))),
         ("created:30d", Term(Field.CREATED, (Period(timedelta(days=30), None),))),
         (
             "created:2026-11-01..2026-11-30",
@@ -168,6 +169,16 @@ def at(*parts: int) -> datetime:
             "created:2026-11-30T12:00+01:00..",
             Term(Field.CREATED, (Period(at(2026, 11, 30, 11), None),)),
         ),
+        ("created:..7d", Term(Field.CREATED, (Period(None, timedelta(days=7)),))),
+        (
+            "created:2026-11-30..7d",
+            Term(Field.CREATED, (Period(at(2026, 11, 30), timedelta(days=7)),)),
+        ),
+        (
+            "created:2026-11-30T12:00:00.1239Z..",
+            Term(Field.CREATED, (Period(at(2026, 11, 30, 12, 0, 0, 123_000), None),)),
+        ),
+        ("created:36500d", Term(Field.CREATED, (Period(timedelta(days=36_500), None),))),
     ],
 )
 def test_text_means(text: str, term: Term) -> None:
@@ -189,6 +200,8 @@ def test_text_means(text: str, term: Term) -> None:
         ("id:01a207d9-217b-828a-a137-81caa759c1be*", 3, "id: takes whole UUIDs, not beginnings"),
         ("seq:4,1*", 6, "seq: takes numbers and ranges, as 10..19, not beginnings"),
         ("seq:9..1", 4, "this range ends before it begins"),
+        ("seq:x", 4, "a number is 42, 42..99, 42.. or ..99"),
+        ("seq:..", 4, "a number is 42, 42..99, 42.. or ..99"),
         ("created:2026-02-30", 8, "a time is 2026-11-30"),
         ("created:2026-11-30..2026-11-01", 8, "this period ends before it begins"),
         ('x "open', 2, "this quote is never closed"),
@@ -199,6 +212,7 @@ def test_text_means(text: str, term: Term) -> None:
         ("a\0b", 1, "this character can stand in no entry"),
         ("created:9999-12-31", 8, "a time is 2026-11-30"),
         ("created:999999w", 8, "so long ago there was nothing"),
+        ("created:36501d", 8, "so long ago there was nothing"),
         ("-", 0, "a - stands before what is not wanted"),
         ("x" * 2_001, 2_000, "a query has 2,000 characters at most, not 2,001"),
         ("x " * 51, 100, "a query has 50 conditions at most"),
@@ -238,6 +252,7 @@ def test_caret_points_at_the_place() -> None:
     with pytest.raises(QueryError) as raised:
         parse("ada action:user.craeted")
     assert raised.value.caret() == "ada action:user.craeted\n           ^"
+    assert str(raised.value).startswith("column 12: there is no action 'user.craeted'")
 
 
 def test_conditions_are_put_in_and_taken_out() -> None:
@@ -261,3 +276,31 @@ def test_conditions_are_put_in_and_taken_out() -> None:
 def test_suggestions_complete_the_word(typed: str, first: str) -> None:
     """The likeliest completion begins with what was typed and leaves the rest alone."""
     assert suggest(typed)[0].text == first
+
+
+@pytest.mark.parametrize(
+    ("typed", "labels"),
+    [
+        ("action:user.del", []),
+        ("action:deleted", ["role.deleted"]),
+        ("action:role.de", ["role.deleted"]),
+        ("action:PLAN", ["billing.plan_changed"]),
+        ("category:", [*CATEGORY_LABELS]),
+        ("actor:a", []),
+    ],
+)
+def test_suggestions_hold_what_was_typed(typed: str, labels: list[str]) -> None:
+    """At their beginning or inside; nothing else is suggested once something is typed."""
+    assert [each.label for each in suggest(typed)] == labels
+
+
+@pytest.mark.parametrize("field", [field for field in Field if field is not Field.TEXT])
+def test_every_field_is_suggested(field: Field) -> None:
+    """With what it means; free text has no name."""
+    (found,) = [each for each in suggest(field.value) if each.label == f"{field.value}:"]
+    assert found.hint
+
+
+def test_no_more_is_suggested_than_is_read() -> None:
+    """The first ten of what there is."""
+    assert [each.label for each in suggest("action:")] == [*CATALOGUE][:10]

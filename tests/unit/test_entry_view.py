@@ -15,6 +15,7 @@ SUPPORT = {
     "id": "sup-7",
     "on_behalf_of": {"id": "usr_9", "email": "bea@acme.example"},
 }
+BONDS = {"session_id": "ses_1", "request_id": "req_1", "correlation_id": "cor_1"}
 
 
 def test_on_whose_behalf_somebody_acted_is_shown() -> None:
@@ -57,52 +58,102 @@ def test_to_whom_product_access_was_granted_is_shown() -> None:
     assert [values(found)[name] for name in names] == list(grantee.values())
 
 
+def test_what_somebody_sent_is_no_markup() -> None:
+    """A name that holds a tag is shown with it."""
+    found = entry(actor={"type": "user", "name": "<script>alert(1)</script>"})
+    text = html.fragment("row.html", row=view.row(Query(), found))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "<script" not in text
+
+
+DETAILS: dict[str, Any] = {
+    "reason": "asked for",
+    "role": {"id": "rol_1", "name": "Auditor"},
+    "extra": {"seats": 7, "plan": {"name": "pro"}, "odd\u202e": "x"},
+    "attributes": {"subject": "usr_9"},
+    "truncated": ["$.data.a", "$.data.b"],
+    "sanitized": ["$.data.c"],
+}
+SHOWN = {
+    "Role": "Auditor",
+    "Role ID": "rol_1",
+    "Extra: seats": "7",
+    "Extra: plan": '{\n  "name": "pro"\n}',
+    "Extra: odd\ufffd": "x",
+    "Attribute: subject": "usr_9",
+    "Truncated": "$.data.a, $.data.b",
+    "Sanitized": "$.data.c",
+    "Time as sent": "without a zone: UTC was taken",
+    "Happened": "2026-11-23T10:00:00.123Z",
+    "Arrived": "2026-11-23T10:00:01.000Z",
+    "Action": "user.created",
+    "Category": "users",
+    "Outcome": "success",
+    "Reason": "asked for",
+    "Severity": "4",
+    "Organization": "acme",
+    "Organization name": "Acme",
+    "Actor": "zoe@acme.example",
+    "Actor ID": "u-1",
+    "Actor name": "Zoë",
+    "Actor type": "user",
+    "Target type": "user",
+    "Target ID": "u-2",
+    "Target name": "Bea",
+    "Target email": "bea@acme.example",
+    "IP address": "192.0.2.1",
+    "IP port": "443",
+    "User agent": "curl/8",
+    "Session": "ses_1",
+    "Request": "req_1",
+    "Correlation": "cor_1",
+    "Trace": "4bf92f3577b34da6a3ce929d0e0e4736",
+    "Span": "00f067aa0ba902b7",
+    "Source": "/hub/identity",
+    "Event type": "identity.user.created, version 1",
+    "Event ID": "evt-1",
+    "Record": "raw.identity/3/41",
+    "Record's SHA-256": "ab" * 32,
+    "Normalizer": "1",
+    "Sequence number": "42",
+    "Entry ID": "01a207d9-217b-828a-a137-81caa759c1be",
+}
+
+
 def test_every_field_of_an_entry_is_shown() -> None:
     """Whatever an entry holds beside old and new, it is a field of its own with its name."""
-    details: dict[str, Any] = {
-        "role": {"id": "rol_1", "name": "Auditor"},
-        "extra": {"seats": 7, "plan": {"name": "pro"}, "odd\u202e": "x"},
-        "attributes": {"subject": "usr_9"},
-        "truncated": ["$.data.a", "$.data.b"],
-        "sanitized": ["$.data.c"],
-    }
-    found = entry(details=details, org_name="Acme", ip="192.0.2.1", ip_port=443,
-                  occurred_at_quality="assumed_zone")  # fmt: skip
-    shown = values(found)
-    expected = {
-        "Role": "Auditor",
-        "Role ID": "rol_1",
-        "Extra: seats": "7",
-        "Extra: plan": '{\n  "name": "pro"\n}',
-        "Extra: odd\ufffd": "x",
-        "Attribute: subject": "usr_9",
-        "Truncated": "$.data.a, $.data.b",
-        "Sanitized": "$.data.c",
-        "Time as sent": "without a zone: UTC was taken",
-        "Organization": "acme",
-        "Organization name": "Acme",
-        "IP port": "443",
-        "Trace": found["trace_id"],
-        "Span": found["span_id"],
-        "Source": "/hub/identity",
-        "Event type": "identity.user.created, version 1",
-        "Event ID": "evt-1",
-        "Record": "raw.identity/3/41",
-        "Record's SHA-256": found["raw_sha256"],
-    }
-    assert {name: shown[name] for name in expected} == expected
+    found = entry(
+        details=DETAILS,
+        org_name="Acme",
+        actor={"type": "user", "id": "u-1", "email": "zoe@acme.example", "name": "Zoë"},
+        target={"type": "user", "id": "u-2", "email": "bea@acme.example", "name": "Bea"},
+        ip="192.0.2.1",
+        ip_port=443,
+        user_agent="curl/8",
+        occurred_at_quality="assumed_zone",
+        **BONDS,
+    )
+    assert values(found) == SHOWN
 
 
 def test_ways_on_from_an_entry_lead_to_it_too() -> None:
     """Around one of the log of the log there are entries of every category, itself among them."""
-    bonds = {"session_id": "ses_1", "request_id": "req_1", "correlation_id": "cor_1"}
     for own in ({}, {"category": "audit", "action": "audit.viewed"}):
-        found = entry(ip="192.0.2.1", **bonds, **own)
+        found = entry(ip="192.0.2.1", **BONDS, **own)
         links = entry_view.around(found, 90)
         assert len(links) == 5
+        assert {urlsplit(link.url).fragment for link in links} == {f"e-{found['entry_id']}"}
         for link in links:
             (text,) = parse_qs(urlsplit(link.url).query)["q"]
             others = [term for term in parse(text).terms if term.field != "created"]
             wanted = Query(tuple(others))
             assert matches(found, wanted), link.text
-            assert matches(entry(ip="192.0.2.1", **bonds), wanted), link.text
+            assert matches(entry(ip="192.0.2.1", **BONDS), wanted), link.text
+
+
+def test_way_on_from_who_has_no_id_is_by_the_address() -> None:
+    """A service knows some people by their e-mail address alone."""
+    found = entry(actor={"type": "user", "email": "zoe@acme.example"})
+    (link,) = entry_view.around(found, 90)
+    (text,) = parse_qs(urlsplit(link.url).query)["q"]
+    assert "actor:zoe@acme.example" in text.split()

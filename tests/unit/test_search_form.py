@@ -33,6 +33,8 @@ def asked(shown: str, box: str | None = None, **touched: str) -> str:
         ("", {"actor": "ada*"}, "actor:ada*"),
         ("", {"text": "ada*"}, "ada"),
         ("", {"text": "*"}, '"*"'),
+        ("", {"actor": "*"}, 'actor:"*"'),
+        ("", {"actor": "x" * 501}, f"actor:{'x' * 500}"),
     ],
 )
 def test_only_the_condition_that_is_shown_is_replaced(

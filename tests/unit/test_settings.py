@@ -144,6 +144,15 @@ def test_secret_is_read_from_its_file(tmp_path: Path) -> None:
     assert dsn.get_secret_value() == "postgresql://hub:s3cret@db/audit"
 
 
+def test_secret_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """A file in another encoding is named, and nothing of what it holds."""
+    file = tmp_path / "dsn"
+    file.write_bytes(b"postgresql://hub:s3cr\xe9t@db/audit")
+    assert refused(POSTGRES_DSN_FILE=str(file)) == [
+        f"HUB_AUDIT_POSTGRES_DSN_FILE: {file} cannot be read: is not UTF-8"
+    ]
+
+
 @pytest.mark.parametrize(
     ("dsn", "shown"),
     [

@@ -1,8 +1,10 @@
 """What of the settings would let somebody listen on the way to Kafka or Postgres."""
 
+from pathlib import Path
+
 import pytest
 
-from processor.settings.transport import exposed_bus, exposed_store
+from processor.settings.transport import exposed_bus, exposed_store, tls_problems
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,34 @@ def test_way_to_the_bus(servers: str, protocol: str, said: str) -> None:
 def test_way_to_the_store(address: str, said: str) -> None:
     """Only a verified server, or one on this machine, keeps rows and the password to itself."""
     assert exposed_store(f"postgresql://{address}") == said
+
+
+@pytest.mark.parametrize(
+    ("options", "problems"),
+    [
+        ("", []),
+        *((f"sslmode={mode}", []) for mode in ("disable", "allow", "prefer", "require")),
+        ("sslmode=verify-full&sslrootcert={file}", []),
+        ("sslmode=verify-ca&sslrootcert={file}&sslcert={file}&sslkey={file}&sslcrl={file}", []),
+        (
+            "sslmode=always",
+            ["sslmode is one of disable, allow, prefer, require, verify-full, verify-ca"],
+        ),
+        (
+            "sslmode=verify-ca",
+            ["sslmode=verify-ca needs sslrootcert, the file of the authority that is trusted"],
+        ),
+        *(
+            (f"sslmode=require&{name}=/nowhere", [f"{name}: there is no file /nowhere"])
+            for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+        ),
+    ],
+)
+def test_tls_of_the_store_is_meant_as_it_is_written(
+    tmp_path: Path, options: str, problems: list[str]
+) -> None:
+    """A mode that is none, an authority that is missing, a file that is not there."""
+    file = tmp_path / "some.pem"
+    file.touch()
+    dsn = f"postgresql://hub@db/audit?{options.format(file=file)}"
+    assert [*tls_problems(dsn)] == problems

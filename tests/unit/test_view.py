@@ -6,6 +6,8 @@ import pytest
 
 from processor.api import view
 from processor.query import parse, render
+from schemas.query import Field
+from tests.unit.canonical_entry import entry
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 OLDEST = NOW - timedelta(days=90)
@@ -67,3 +69,39 @@ def test_several_periods_reach_from_the_first_to_the_last(
     days = (f"{day}T00:00:00+00:00" for day in (since, until))
     expected = tuple(map(datetime.fromisoformat, days))
     assert view.ends(parse(text).at(NOW), OLDEST, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value", "negated", "narrowed"),
+    [
+        ("ada actor:a", Field.ACTOR, "b", False, "ada actor:b"),
+        ("ada actor:a", Field.ACTOR, "b", True, "ada actor:a -actor:b"),
+        ("ada -actor:a", Field.ACTOR, "b", True, "ada -actor:a,b"),
+        ("-actor:a,b -ip:192.0.2.1", Field.ACTOR, "b", True, "-ip:192.0.2.1 -actor:a,b"),
+        ("-actor:a", Field.ACTOR, "b", False, "-actor:a actor:b"),
+        ("-ip:192.0.2.0/24", Field.IP, "2001:db8::1", True, "-ip:192.0.2.0/24,2001:db8::1"),
+    ],
+)
+def test_value_is_searched_for_or_left_out_too(
+    text: str, field: Field, value: str, negated: bool, narrowed: str
+) -> None:
+    """One value takes another's place; of those that are left out each stays."""
+    assert view.pivot(parse(text), field, value, negated=negated) == view.log_url(parse(narrowed))
+
+
+@pytest.mark.parametrize(
+    ("told", "actor", "target"),
+    [
+        ({"id": "u", "name": "Ann", "email": "a@b.c"}, "a@b.c", "Ann"),
+        ({"id": "u", "email": "a@b.c"}, "a@b.c", "a@b.c"),
+        ({"id": "u", "name": "Ann"}, "Ann", "Ann"),
+        ({"id": "u"}, "u", "u"),
+        ({}, "user", ""),
+    ],
+)
+def test_row_says_who_and_what(told: dict[str, str], actor: str, target: str) -> None:
+    """By what people know best: an actor's address, a target's name."""
+    party = {"type": "user", **told}
+    row = view.row(parse(""), entry(actor=party, target=party, ip_raw="unknown"))
+    assert (row["actor"], row["target"], row["address"]) == (actor, target, "unknown")
+    assert view.row(parse(""), entry(ip="192.0.2.1"))["address"] == "192.0.2.1"
