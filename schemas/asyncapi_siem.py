@@ -9,7 +9,7 @@ CHANNEL = "siem"
 Node = dict[str, Any]
 
 _JSON = "application/json"
-_FIELDS = "deploy/siem/fields.md says what stands where."
+_FIELDS = "deploy/siem/fields.md lists the fields."
 _OBJECT: Node = {"type": "object"}
 _FORMATS: dict[FormatName, tuple[str, str, Node]] = {
     "hub": ("The audit entry", _JSON, {"$ref": "jsonschema/entry.json"}),
