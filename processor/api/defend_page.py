@@ -174,7 +174,9 @@ def _instant(text: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:
-        raise Problem("request_invalid", "since and until: an instant") from error
+        raise Problem(
+            "request_invalid", "since and until: a time, such as 2026-11-30T12:00:00Z"
+        ) from error
     return entries.in_utc(at)
 
 

@@ -197,7 +197,7 @@ def rests_on(finding: Finding) -> str:
     entries, alerts = (len(finding["evidence"][name]) for name in ("seqs", "alerts"))
     parts = []
     if entries:
-        parts.append(f"{entries:,} entr{'y' if entries == 1 else 'ies'}")
+        parts.append(view.entries(entries))
     if alerts:
         parts.append(f"{alerts:,} alert{'' if alerts == 1 else 's'}")
     return " and ".join(parts)

@@ -223,7 +223,7 @@ async def read_histogram(
     begin = in_utc(since) if since else oldest
     end = in_utc(until) if until else now
     if begin >= end:
-        raise Problem("request_invalid", "until lies before since")
+        raise Problem("request_invalid", "until is before since")
     async with services.searches.taken(viewer.org_id):
         counted = await facets.histogram(
             services.reader,
@@ -345,4 +345,4 @@ def in_utc(instant: datetime) -> datetime:
     try:
         return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
     except OverflowError as error:
-        raise Problem("request_invalid", "an instant lies in the years 1 to 9999, UTC") from error
+        raise Problem("request_invalid", "a time must be in the years 1 to 9999, UTC") from error

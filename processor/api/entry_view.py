@@ -57,10 +57,10 @@ def around(entry: Entry, retention_days: int) -> list[Link]:
     pivots: list[tuple[str, Field, str | None, Term]] = [
         ("What this actor did an hour before and after", Field.ACTOR,
          actor.get("id") or actor.get("email"), near),
-        ("What came from this address meanwhile", Field.IP, entry.get("ip"), near),
+        ("What came from this address in that time", Field.IP, entry.get("ip"), near),
         ("The whole session", Field.SESSION, entry.get("session_id"), kept),
         ("The whole request", Field.REQUEST, entry.get("request_id"), kept),
-        ("All that belongs together", Field.CORRELATION, entry.get("correlation_id"), kept),
+        ("Everything correlated with it", Field.CORRELATION, entry.get("correlation_id"), kept),
     ]  # fmt: skip
     # Of these entries a search finds none, not even this one, unless it names their category.
     every = Term(Field.CATEGORY, tuple(map(Word, CATEGORY_LABELS)))

@@ -109,7 +109,7 @@ def _order(
 ) -> Order:
     """Return the export that is asked about."""
     if at.year not in YEARS:
-        raise Problem("request_invalid", "at: there was no export then")
+        raise Problem("request_invalid", "at: no export began then")
     at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     return Order(filter, form, columns, at, through_seq)
 
@@ -169,13 +169,13 @@ async def _purged_before(services: Services, order: Order) -> datetime | None:
     """
     now, oldest = await services.oldest()
     if order.at > now:
-        raise Problem("request_invalid", "at: there is no export yet")
+        raise Problem("request_invalid", "at: this time is in the future")
     reached = reach(parse(order.filter).at(order.at), now=order.at, oldest=order.oldest(services))
     kept = oldest.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if reached.since >= kept:
         return None
     if reached.until <= kept:
-        raise Problem("request_invalid", "its entries may be purged by now: export again")
+        raise Problem("request_invalid", "its entries may have been purged by now: export again")
     return kept
 
 

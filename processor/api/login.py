@@ -56,7 +56,7 @@ async def login(
     settings: Settings = request.app.state.services.settings
     access = settings.access
     if not access.authorize_url:
-        raise Problem("token_missing", "no issuer is set up to log in at")
+        raise Problem("token_missing", "no issuer is configured for logins")
     state, nonce, verifier = (secrets.token_urlsafe(size) for size in (24, 24, 48))
     challenge = base64.urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
     asked = {
@@ -90,7 +90,7 @@ async def callback(
     flow = request.cookies.get(_flow_cookie(state), "").split("|")
     begun, nonce, verifier, after = flow if len(flow) == FLOW_PARTS else ("", "", "", "")
     if not state or not hmac.compare_digest(state.encode(), begun.encode()):
-        raise Problem("token_invalid", "this login was not begun in this browser: begin again")
+        raise Problem("token_invalid", "this login was not started in this browser: start again")
     token, id_token = await _bounded(request, code, verifier)
     claims = await services.verifier.verify(token)
     await services.verifier.verify_login(id_token, nonce=nonce, subject=claims["sub"])

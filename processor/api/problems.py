@@ -33,23 +33,25 @@ KINDS: Mapping[str, Kind] = {
     "permission_missing": Kind(
         403, "Not permitted", "Ask an Owner or Admin of your organization for the permission."
     ),
-    "not_found": Kind(404, "Not found", "Check the address; what is purged is gone."),
-    "method_not_allowed": Kind(405, "Not possible here", "See Allow, and /openapi.json."),
-    "filter_invalid": Kind(400, "The filter cannot be understood", "See column and picture."),
-    "cursor_invalid": Kind(400, "The cursor does not fit", "Begin again without a cursor."),
-    "request_invalid": Kind(400, "The request cannot be understood", "See detail."),
+    "not_found": Kind(404, "Not found", "Check the address; what was purged is gone."),
+    "method_not_allowed": Kind(405, "Not possible here", "See `Allow`, and /openapi.json."),
+    "filter_invalid": Kind(
+        400, "The filter cannot be understood", "See `column` and `picture` in this response."
+    ),
+    "cursor_invalid": Kind(400, "The cursor does not fit", "Start again without a cursor."),
+    "request_invalid": Kind(400, "The request cannot be understood", "See `detail`."),
     "subscription_exists": Kind(
-        409, "There is such a subscription already", "Use it, or delete it first."
+        409, "This subscription exists already", "Use it, or delete it first."
     ),
     "csrf": Kind(403, "The request does not come from this page", "Reload the page."),
-    "too_many_requests": Kind(429, "Too many requests", "Wait as long as Retry-After says."),
+    "too_many_requests": Kind(429, "Too many requests", "Wait as long as `Retry-After` says."),
     "database_away": Kind(503, "The log cannot be read at the moment", "Try again soon."),
     "bus_away": Kind(
         503, "The log cannot be read at the moment",
-        "Who reads the log is in the log; that cannot be written right now. Try again soon.",
+        "Every read is recorded in the log, and that cannot be written right now. Try again soon.",
     ),
     "search_too_slow": Kind(503, "The search took too long", "Narrow it: less time, more filters."),
-    "internal": Kind(500, "An error of ours", "Try again; tell us when it stays."),
+    "internal": Kind(500, "Internal error", "Try again; contact support if it persists."),
 }  # fmt: skip
 """By code. A code is never given another meaning."""
 

@@ -37,7 +37,7 @@ async def _owner(request: Request, shared: Annotated[str, Form()] = "") -> Owner
     viewer = await require(SUBSCRIBE if shared else VIEW)(request)
     if viewer.type != "user":
         await services_of(request).self_audit.denied(viewer, SUBSCRIBE, request.url.path)
-        raise Problem("permission_missing", "programs keep no views", permission=SUBSCRIBE)
+        raise Problem("permission_missing", "programs cannot keep views", permission=SUBSCRIBE)
     return Owner(viewer.org_id, views.EVERYBODY if shared else viewer.subject)
 
 
@@ -49,7 +49,9 @@ async def save(request: Request, owner: Changed, name: Name, q: Text = "") -> Re
     """Keep a query under a name."""
     query, control = parse(q), services_of(request).control
     if not await views.save(control, *owner, _clean(name), render(query)):
-        raise Problem("request_invalid", f"{views.VIEWS_MAX} views are kept already")
+        raise Problem(
+            "request_invalid", f"{views.VIEWS_MAX} views are saved already: delete one first"
+        )
     return RedirectResponse(view.log_url(query), SEE_OTHER)
 
 
@@ -64,5 +66,5 @@ def _clean(name: str) -> str:
     """Return a name as it is kept; raises Problem for one that cannot be read."""
     name = " ".join(name.split())
     if not name or not name.isprintable():
-        raise Problem("request_invalid", "a name has letters, digits and signs")
+        raise Problem("request_invalid", "a name is made of printable characters, at least one")
     return name

@@ -46,11 +46,11 @@ KINDS: Mapping[str, Kind] = {
 }
 
 DONE = {
-    "created": "The subscription is there. Send a test event to see it arrive.",
-    "unmatched": "The subscription is there, but no entry of the last "
-    f"{store.MATCHED_DAYS} days would have passed its filter. Is it what you want?",
-    "pause": "Paused. The place is kept for as long as entries are.",
-    "resume": "Resumed. What came meanwhile is delivered now.",
+    "created": "Subscribed. Send a test event to see it arrive.",
+    "unmatched": "Subscribed, but no entry of the last "
+    f"{store.MATCHED_DAYS} days would have passed its filter. Is that what you want?",
+    "pause": "Paused. The position is kept for as long as entries are kept.",
+    "resume": "Resumed. Entries that came in the meantime are being delivered.",
     "test": "A test event is on its way.",
     "replay": "The replay has begun.",
     "delete": "The subscription and its topic are deleted.",

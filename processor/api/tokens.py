@@ -52,7 +52,7 @@ class Verifier:
             if claims["exp"] - claims["iat"] > self._access.token_seconds_max:
                 raise Problem(
                     "token_invalid",
-                    f"tokens are taken for {self._access.token_seconds_max} s at most: "
+                    f"tokens may be valid for {self._access.token_seconds_max} s at most: "
                     "the issuer makes longer ones",
                 )
         except _REFUSED as error:

@@ -158,13 +158,13 @@ OK = 200
 async def _made(services: Services, viewer: Viewer, name: str, days: int) -> Made:
     name = " ".join(name.split())
     if not service_tokens.is_name(name):
-        raise Problem("request_invalid", "a name has letters, digits and signs")
+        raise Problem("request_invalid", "a name is made of printable characters, at least one")
     lifetime = timedelta(days=days)
     made = await service_tokens.create(services.control, viewer.org_id, name, lifetime)
     if made is None:
         raise Problem(
             "request_invalid",
-            f"{service_tokens.IN_FORCE_MAX} tokens are in force already: revoke some first",
+            f"{service_tokens.IN_FORCE_MAX} tokens are valid already: revoke some first",
         )
     _note("service_token_created", viewer, made[1].id)
     return made
@@ -183,8 +183,8 @@ async def _rotated(
     if made is None:
         raise Problem(
             "not_found",
-            "your organization has no such token in force, or "
-            f"{service_tokens.IN_FORCE_MAX} others: without an overlap these do not matter",
+            "your organization has no such valid token, or "
+            f"{service_tokens.IN_FORCE_MAX} other valid ones: rotate without an overlap then",
         )
     _note("service_token_rotated", viewer, made[1].id)
     return made
@@ -192,7 +192,7 @@ async def _rotated(
 
 async def _revoked(services: Services, viewer: Viewer, token_id: UUID) -> None:
     if not await service_tokens.revoke(services.control, viewer.org_id, token_id):
-        raise Problem("not_found", "your organization has no such token in force")
+        raise Problem("not_found", "your organization has no such valid token")
     _note("service_token_revoked", viewer, token_id)
 
 

@@ -187,7 +187,7 @@ def shapes(query: Query, bars: Sequence[Bar]) -> Iterator[Shape]:
             width=round(step - 2, 2),
             height=round(height, 2),
             url=log_url(with_term(query, narrowed)),
-            label=f"{bar.count:,} entries from {instant(bar.since)} to {instant(bar.until)}",
+            label=f"{entries(bar.count)} from {instant(bar.since)} to {instant(bar.until)}",
             since=instant(bar.since),
             until=instant(bar.until),
             entries=bar.count,
@@ -249,6 +249,11 @@ def row(query: Query, entry: Entry) -> dict[str, Any]:
         "grantee": visible(grantee.get("email") or grantee.get("name") or grantee.get("id") or ""),
         "address": visible(entry.get("ip") or entry.get("ip_raw") or ""),
     }
+
+
+def entries(count: int) -> str:
+    """Return a number of entries in words."""
+    return f"{count:,} {'entry' if count == 1 else 'entries'}"
 
 
 def days(count: int) -> str:

@@ -170,7 +170,7 @@ class Control:
                 f"nothing after {after} has been delivered: the last one is {last}"
             )
         if through is not None and through <= after:
-            raise SubscriptionError(f"nothing lies after {after} and up to {through}")
+            raise SubscriptionError(f"there is nothing after {after} and up to {through}")
         await self._tell(org_id, name, {}, {"replay": {"after_seq": after, "through_seq": through}})
         return await store.order_replay(self._db, org_id, name, after, through) or 0
 

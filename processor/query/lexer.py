@@ -61,7 +61,7 @@ def terms(text: str) -> Iterator[RawTerm]:
         reason = f"a query has {CHARACTERS_MAX:,} characters at most, not {len(text):,}"
         raise QueryError(reason, CHARACTERS_MAX, text[:CHARACTERS_MAX])
     if found := _IMPOSSIBLE.search(text):
-        raise QueryError("this character can stand in no entry", found.start(), text)
+        raise QueryError("no entry can contain this character", found.start(), text)
     at = _skip_space(text, 0)
     count = 0
     while at < len(text):
@@ -80,7 +80,9 @@ def _term(text: str, at: int) -> tuple[RawTerm, int]:
     negated = text[at] == "-"
     at += negated
     if at == len(text) or text[at].isspace():
-        raise QueryError("a - stands before what is not wanted", begin, text)
+        raise QueryError(
+            "a minus needs what is to be left out behind it, as -outcome:success", begin, text
+        )
     match = _QUALIFIER.match(text, at)
     if match is None:
         value, at = _free(text, at)
@@ -97,7 +99,7 @@ def _free(text: str, at: int) -> tuple[Raw, int]:
     assert match is not None  # noqa: S101 - there is something that is no space and no quote
     word = match.group()
     if word.strip("*") == "":
-        raise QueryError("a star stands behind the beginning of a word", at, text)
+        raise QueryError("a star needs the beginning of a word before it", at, text)
     return Raw(word.rstrip("*"), at, quoted=False, prefix=False), match.end()
 
 
@@ -122,7 +124,7 @@ def _value(text: str, at: int) -> tuple[Raw, int]:
     word = match.group()
     prefix = word.endswith("*")
     if prefix and len(word) == 1:
-        raise QueryError("a star stands behind the beginning of a value", at, text)
+        raise QueryError("a star needs the beginning of a value before it", at, text)
     return Raw(word[:-1] if prefix else word, at, quoted=False, prefix=prefix), match.end()
 
 

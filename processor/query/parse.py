@@ -79,7 +79,7 @@ def _closed(raw: Raw, known: Collection[str], what: str) -> Word:
 def _whole(raw: Raw, takes: str) -> str:
     """Return the text of a value that cannot be a beginning; raises ValueError."""
     if raw.prefix:
-        raise ValueError(f"{takes}, not beginnings")
+        raise ValueError(f"{takes}, not prefixes")
     return raw.text
 
 

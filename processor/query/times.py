@@ -72,7 +72,7 @@ def _unit(text: str) -> _Unit:
     if match := _AGO.fullmatch(text):
         ago = int(match.group(1)) * _UNITS[match.group(2)]
         if ago > _AGO_MAX:
-            raise ValueError("so long ago there was nothing: 36500d is the most")
+            raise ValueError("36500d is as far back as one can ask")
         return _Unit(ago, ago)
     match = _INSTANT.fullmatch(text)
     if match is None:

@@ -317,7 +317,7 @@ def test_view_is_kept_for_oneself_or_for_everybody(browser: Browser, the_site: S
         )
         other.open("/log")
         assert other.page.get_by_role("link", name=name).count() == int(shared)
-        page.get_by_role("button", name=f"Forget {name}").click()
+        page.get_by_role("button", name=f"Delete {name}").click()
         expect(page.get_by_role("link", name=name)).to_have_count(0)
         context.close()
         colleague.close()

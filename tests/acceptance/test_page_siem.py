@@ -115,11 +115,11 @@ def test_keyboard_alone_subscribes_tests_pauses_resumes_and_deletes(at_desk: Rea
     page.keyboard.press("ArrowDown")
     expect(page.get_by_label("OCSF 1.8")).to_be_checked()
     press_until(at_desk, "Subscribe")
-    expect(page.get_by_role("status").first).to_contain_text("The subscription is there")
+    expect(page.get_by_role("status").first).to_contain_text("Subscribed")
     expect(page.get_by_role("heading", level=1)).to_contain_text("OCSF 1.8 active")
     for button, said in (
         ("Send a test event", "A test event is on its way."),
-        ("Pause", "Paused. The place is kept"),
+        ("Pause", "Paused. The position is kept"),
         ("Resume", "Resumed."),
     ):
         press_until(at_desk, button)

@@ -23,7 +23,7 @@ async def test_failed_login_is_shown(place: Place) -> None:
         client.headers["accept"] = "text/html"
         refused = await client.get("/callback?code=x&state=y")
         assert refused.status_code == 401
-        assert "begin again" in refused.text
+        assert "start again" in refused.text
         assert 'href="/login"' in refused.text
 
 
@@ -83,7 +83,7 @@ async def test_page_without_a_login_says_so(place: Place) -> None:
         client.headers["accept"] = "text/html"
         told = await followed(client, await client.get("/log"))
     assert told.status_code == 401
-    assert "no issuer is set up to log in at" in told.text
+    assert "no issuer is configured for logins" in told.text
     assert 'class="button"' not in told.text
 
 

@@ -24,7 +24,7 @@ async def test_error_of_ours_is_answered_counted_and_logged(
         page = await client.get("/log", headers=accepted)
         document = await client.get("/v1/feed", headers=accepted)
         exposition = (await client.get("/metrics")).text
-    assert "An error of ours" in page.text
+    assert "Internal error" in page.text
     assert document.json()["code"] == "internal"
     for answer, path in ((page, "/log"), (document, "/v1/feed")):
         assert answer.status_code == 500

@@ -189,6 +189,14 @@ def test_log_without_a_recent_entry_leads_to_all_that_is_kept(served: Site) -> N
             assert "<code>created:90d</code></li>" in found  # nothing is left to be taken away
 
 
+def test_one_entry_is_said_in_the_singular(served: Site) -> None:
+    """The caption of the chart says 1 entry, and 2 entries."""
+    with browser(served) as client:
+        for query, words in (("created:90d", "2 entries"), ("created:90d seq:1", "1 entry")):
+            text = client.get("/log", params={"q": query}).text
+            assert findall(r"<span>([^<]* entr[^<]*)", text) == [words]
+
+
 def test_nothing_older_is_no_empty_log(served: Site) -> None:
     """Behind the last match the page says so, blames nothing, and leads back to the newest."""
     behind = Key(NOW - timedelta(days=3), UUID(int=0))
@@ -198,7 +206,7 @@ def test_nothing_older_is_no_empty_log(served: Site) -> None:
         assert "<h2>Nothing older</h2>" in text
         assert "Nothing here yet" not in text
         assert "search all" not in text
-        (newest,) = findall(r'<a href="([^"]+)">begin with the newest', text)
+        (newest,) = findall(r'<a href="([^"]+)">go to the newest', text)
         assert client.get(unescape(newest)).text.count('<tr id="e-') == 2
 
 

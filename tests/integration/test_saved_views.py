@@ -26,9 +26,9 @@ async def test_auditor_keeps_views_of_their_own_alone(place: Place) -> None:
             refused = await audrey.post(path, data=SHARED | {"q": "action:user.*"})
             assert (refused.status_code, refused.json()["code"]) == (403, "permission_missing")
         theirs, ours = (await audrey.get("/log")).text, (await olivia.get("/log")).text
-    assert 'aria-label="Forget Mine"' in theirs
+    assert 'aria-label="Delete Mine"' in theirs
     assert "/log?q=outcome%3Afailure" in theirs
-    for offered in ('aria-label="Forget Ours"', "for everybody in acme"):
+    for offered in ('aria-label="Delete Ours"', "for everybody in acme"):
         assert offered not in theirs
         assert offered in ours
     assert [data["asked"] for name, data in place.told() if name == "audit.denied.v1"] == [

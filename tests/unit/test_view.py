@@ -6,6 +6,7 @@ import pytest
 
 from processor.api import view
 from processor.query import parse, render
+from processor.store.facets import Bar
 from schemas.query import Field
 from tests.unit.canonical_entry import entry
 
@@ -105,3 +106,13 @@ def test_row_says_who_and_what(told: dict[str, str], actor: str, target: str) ->
     row = view.row(parse(""), entry(actor=party, target=party, ip_raw="unknown"))
     assert (row["actor"], row["target"], row["address"]) == (actor, target, "unknown")
     assert view.row(parse(""), entry(ip="192.0.2.1"))["address"] == "192.0.2.1"
+
+
+def test_a_bar_says_how_many_entries_it_stands_for() -> None:
+    """One entry is said in the singular."""
+    hour = timedelta(hours=1)
+    bars = [Bar(NOW, NOW + hour, 1), Bar(NOW + hour, NOW + 2 * hour, 1_000)]
+    assert [shape.label for shape in view.shapes(parse(""), bars)] == [
+        "1 entry from 2026-11-30 12:00:00Z to 2026-11-30 13:00:00Z",
+        "1,000 entries from 2026-11-30 13:00:00Z to 2026-11-30 14:00:00Z",
+    ]
