@@ -79,7 +79,7 @@ def page(judged: Judged, settings: Settings) -> Iterator[str]:
         yield f"  {end.detail or 'see its heading in the documentation of the raw events'}"
         yield f"  and becomes a dead letter on {settings.topic(DEAD_LETTER_TOPIC)}"
     elif isinstance(end, Discard):
-        yield f"  is no audit event, by the rule {end.rule}: counted, nothing is stored"
+        yield f"  is not an audit event, by the rule {end.rule}: counted, nothing is stored"
     else:
         yield from _entry_page(end, settings)
 

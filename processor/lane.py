@@ -256,7 +256,7 @@ class Lane:
                 raise LaneStopped(
                     f"lane {self.lane}: {topic} ends at {extent.end} and is stored through "
                     f"{known.stored_through}: the topic was recreated or truncated. Run "
-                    "`hub-audit recover` to go on with what of it is not stored"
+                    "`hub-audit recover` to go on with the part that is not stored"
                 )
             if known.stored_through < extent.begin:
                 await self._skip_gap(state.epoch, topic, known.stored_through, extent.begin)

@@ -161,8 +161,8 @@ async def mend(
     begin = begin_ms(diagnosis, since_ms)
     if count := await group.members(settings):
         problem = (
-            f"{count} workers run: stop them first; one that was killed counts until its session"
-            " has timed out"
+            f"running workers: {count}. Stop them first; one that was killed counts until its"
+            " session has timed out"
         )
         raise StartRefused([problem])
     published: dict[str, int] = {}

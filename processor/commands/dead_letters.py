@@ -11,6 +11,7 @@ from processor.commands.frame import (
     as_json,
     ask,
     complain,
+    counted,
     run,
     settings_of,
     show_json,
@@ -34,7 +35,9 @@ def selecting(chosen: Callable[..., None]) -> Callable[..., None]:
     options = [
         click.option("--reason", help="Only those rejected for this reason."),
         click.option("--topic", help="Only those of this raw topic."),
-        click.option("--since", type=click.DateTime(), help="Only those recorded since (UTC)."),
+        click.option(
+            "--since", type=click.DateTime(), help="Only those recorded since then (UTC)."
+        ),
     ]
     for option in reversed(options):
         chosen = option(chosen)
@@ -44,13 +47,17 @@ def selecting(chosen: Callable[..., None]) -> Callable[..., None]:
 @command.command("list")
 @selecting
 @click.option(
-    "--limit", type=click.IntRange(1, LISTED_MAX), default=100, help="The newest so many (100)."
+    "--limit",
+    type=click.IntRange(1, LISTED_MAX),
+    default=100,
+    show_default=True,
+    help="At most this many, the newest.",
 )
 @click.option("--open", "open_only", is_flag=True, help="Only those that were not redriven.")
 @as_json
 @click.pass_context
 def listed(ctx: click.Context, /, *, as_json: bool, limit: int, **options: Any) -> None:
-    """List dead letters, oldest first; the first column is what the other commands take."""
+    """List dead letters, oldest first; the other commands take what the first column has."""
     from processor import redrive
 
     settings = settings_of(ctx)
@@ -84,21 +91,21 @@ def show(ctx: click.Context, at: str, *, as_json: bool) -> None:
 @command.command("redrive")
 @click.argument("coordinates", nargs=-1, metavar="[TOPIC/PARTITION/OFFSET]...")
 @selecting
-@click.option("--limit", type=click.IntRange(1), help="Only so many of them; the others stay.")
-@click.option("--dry-run", is_flag=True, help="Only say which they are.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many; the others stay.")
+@click.option("--dry-run", is_flag=True, help="Only show which would be sent.")
 @yes
 @click.pass_context
 def again(
     ctx: click.Context, /, coordinates: tuple[str, ...], *, dry_run: bool, yes: bool, **options: Any
 ) -> None:
-    """Send dead letters down the path again: those named, or all selected that still wait."""
+    """Process dead letters again: those named, or all that match and are still open."""
     settings = settings_of(ctx)
     selection = _selection(settings, coordinates, open_only=True, **options)
     count, until = run(_shown(settings, selection))
     if dry_run or until is None:
-        click.echo(f"{count} dead letters would be redriven")
+        click.echo(f"{counted(count, 'dead letter')} would be redriven")
         return
-    ask(f"redrive these {count} dead letters?", yes=yes)
+    ask(f"redrive {counted(count, 'dead letter')}?", yes=yes)
     ctx.exit(run(_sent(settings, selection, until)))
 
 
@@ -125,10 +132,11 @@ async def _sent(settings: "Settings", selection: "Selection", until: datetime) -
         count += sent.records
         refused += len(sent.refused)
         complain(
-            f"{redrive.place(at)} stays: its record is larger than {topic} takes"
+            f"{redrive.place(at)} is left: its record is larger than {topic} takes"
             for at in sent.refused
         )
-    click.echo(f"{count} records are on {topic}, {left + refused} dead letters stay")
+    left += refused
+    click.echo(f"{counted(count, 'record')} sent to {topic}, {counted(left, 'dead letter')} left")
     return EXIT_FAILED if refused else 0
 
 

@@ -9,7 +9,7 @@ from processor.commands.frame import EXIT_FAILED, as_json, run, settings_of, sho
 @as_json
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:
-    """Check everything the processor depends on, and say what to do; exit code 1 on a problem."""
+    """Check everything Hub Audit depends on, and say what to do; exit code 1 on a problem."""
     from processor.doctor import COLORS, Level, examine, lines
 
     findings = run(examine(settings_of(ctx)))

@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from processor.commands.frame import EXIT_FAILED, as_json, milliseconds, settings_of, show_json
+from processor.commands.frame import (
+    EXIT_FAILED,
+    as_json,
+    counted,
+    milliseconds,
+    settings_of,
+    show_json,
+)
 
 if TYPE_CHECKING:
     from processor.explain import Judged
 
 as_of = click.option(
-    "--at", type=click.DateTime(), help="Judge as if recorded then (UTC), not now."
+    "--at", type=click.DateTime(), help="Judge as if recorded at this time (UTC), not now."
 )
 
 
@@ -33,7 +40,7 @@ def validate(ctx: click.Context, file: BinaryIO, *, at: datetime | None, as_json
     else:
         for each in rejected:
             click.echo(explain.complaint(getattr(file, "name", "-"), each))
-        click.echo(f"{len(judged)} events, {len(rejected)} rejected")
+        click.echo(f"{counted(len(judged), 'event')}, {len(rejected)} rejected")
     ctx.exit(EXIT_FAILED if rejected or not judged else 0)
 
 
@@ -43,7 +50,7 @@ def validate(ctx: click.Context, file: BinaryIO, *, at: datetime | None, as_json
 @as_of
 @click.pass_context
 def normalize(ctx: click.Context, file: BinaryIO, *, at: datetime | None, explained: bool) -> None:
-    """Show what raw events in FILE become; one line of JSON each unless they are explained."""
+    """Show what raw events in FILE become: one line of JSON each, or with --explain for people."""
     from processor import explain
 
     settings, failed = settings_of(ctx), False

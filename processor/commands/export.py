@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from processor.commands.frame import EXIT_REFUSED, as_json, complain, run, settings_of, show_json
+from processor.commands.frame import (
+    EXIT_REFUSED,
+    as_json,
+    complain,
+    counted,
+    run,
+    settings_of,
+    show_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -21,7 +29,9 @@ BAR_CHARACTERS = 30
 UNWANTED = re.compile(r'-("|[a-z_]+:)', re.IGNORECASE)
 """How a condition with a minus begins that is no bare word: one of those goes behind a ``--``."""
 
-organization = click.option("--org", "org_id", required=True, help="Whose log.")
+organization = click.option(
+    "--org", "org_id", required=True, help="The organization whose log it is."
+)
 asked = click.argument("words", nargs=-1, metavar="[QUERY]...")
 
 
@@ -46,7 +56,7 @@ class Asking(click.Command):
     "-o",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
     required=True,
-    help="The file; packed when its name ends in .gz. Its manifest goes beside it.",
+    help="The file to write, compressed if its name ends in .gz. Its manifest goes beside it.",
 )
 @click.option(
     "--format",
@@ -68,9 +78,9 @@ def command(
     form: "Form",
     as_json: bool,
 ) -> None:
-    """Export what QUERY asks for (as in the search box), newest first, without a limit.
+    """Export the entries that match QUERY (as in the search box), newest first, without a limit.
 
-    A bare word that is not wanted goes behind a --, for -old is read as -o ld.
+    To leave out a bare word, put it behind a --, as in: -- -old. Without that, -old means -o ld.
     """
     from processor.export import write
 
@@ -83,7 +93,8 @@ def command(
     if as_json:
         show_json(written._asdict())
         return
-    click.echo(f"{written.rows:,} entries in {output}, sha256 {written.sha256}")
+    rows = counted(written.rows, "entry", "entries")
+    click.echo(f"{rows} in {output}, sha256 {written.sha256}")
 
 
 @click.command("search", cls=Asking)
@@ -94,16 +105,16 @@ def command(
     type=click.IntRange(1, FOUND_MAX),
     default=50,
     show_default=True,
-    help="The newest so many.",
+    help="At most this many, the newest.",
 )
 @as_json
 @click.pass_context
 def search(
     ctx: click.Context, /, words: tuple[str, ...], *, org_id: str, limit: int, as_json: bool
 ) -> None:
-    """Show what QUERY asks for (as in the search box), newest first.
+    """Show the entries that match QUERY (as in the search box), newest first.
 
-    A bare word that is not wanted goes behind a --.
+    To leave out a bare word, put it behind a --, as in: -- -old.
     """
     from processor.export import find, line
     from schemas.entry import render
@@ -113,9 +124,10 @@ def search(
     for entry in found.entries:
         click.echo(render(entry) if as_json else line(entry))
     if found.searched_back_to is not None:
-        complain([f"only searched back to {found.searched_back_to:%Y-%m-%dT%H:%M:%SZ}"])
+        reached = f"{found.searched_back_to:%Y-%m-%dT%H:%M:%SZ}"
+        complain([f"searched back to {reached} only: narrow the query to get further"])
     elif found.older is not None:
-        complain(["there is more: --limit, or a narrower query"])
+        complain(["more results exist: raise --limit or narrow the query"])
 
 
 def _understood(ctx: click.Context, question: "Coroutine[Any, Any, Any]") -> Any:

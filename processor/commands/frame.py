@@ -22,7 +22,7 @@ EXIT_FAILED = 1
 EXIT_REFUSED = 2
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
-yes = click.option("--yes", is_flag=True, help="Do it without asking.")
+yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 class Commands(click.Group):
@@ -61,6 +61,11 @@ def ask(question: str, *, yes: bool) -> None:
     """Have somebody confirm, unless they said yes beforehand."""
     if not yes:
         click.confirm(question, abort=True)
+
+
+def counted(count: int, one: str, more: str = "") -> str:
+    """Return a number of things in words: one dead letter is no ``dead letters``."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def complain(problems: Iterable[str]) -> None:

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from processor.commands.frame import EXIT_FAILED, as_json, run, settings_of, show_json
+from processor.commands.frame import EXIT_FAILED, as_json, counted, run, settings_of, show_json
 
 if TYPE_CHECKING:
     from processor.maintain import Plan, Round
 
 
 @click.command("maintain")
-@click.option("--once", is_flag=True, help="Do one round, say what was done, and end.")
+@click.option("--once", is_flag=True, help="Do one round, say what was done, and exit.")
 @click.option("--dry-run", is_flag=True, help="Only say what the next round would do.")
-@click.option("--shorten", is_flag=True, help="Keep fewer days than before, if fewer are set.")
+@click.option(
+    "--shorten",
+    is_flag=True,
+    help="Drop days that a lowered HUB_AUDIT_RETENTION_DAYS no longer keeps.",
+)
 @as_json
 @click.pass_context
 def command(ctx: click.Context, *, once: bool, dry_run: bool, shorten: bool, as_json: bool) -> None:
@@ -53,12 +57,12 @@ def _planned(planned: "Plan") -> Iterator[str]:
     """Yield what the next round would do."""
     yield from planned.held_up
     if planned.create:
-        yield f"would create {len(planned.create)} days, {planned.create[0]} the first"
+        yield f"would create {counted(len(planned.create), 'day')}, {planned.create[0]} the first"
     for table, back in planned.put_back.items():
         yield from (f"would put {day} of {table} back, whose purge had begun" for day in back)
     for table, days in planned.purge.items():
         for day, rows in days.items():
-            yield f"would drop {day} of {table}, about {rows} rows"
+            yield f"would drop {day} of {table}, about {counted(rows, 'row')}"
     yield from (f"would seal {day}" for day in planned.seal)
     if until := planned.sealing_rests_until:
         yield f"would seal nothing before {until:%F %R} UTC: the disk was full"
@@ -69,16 +73,17 @@ def _done(done: "Round") -> Iterator[str]:
     if done.standing_by:
         yield "another maintainer is at work"
     if done.created:
-        yield f"created {len(done.created)} days, {done.created[0]} the first"
+        yield f"created {counted(len(done.created), 'day')}, {done.created[0]} the first"
     yield from (f"removed {table}, left by a sealing that was cut off" for table in done.swept)
     for table, back in done.put_back.items():
         yield from (f"put {day} of {table} back, whose purge had begun" for day in back)
     for table, dropped in done.purged.items():
         yield from (f"dropped {day} of {table}" for day in dropped)
     if done.announced:
-        yield f"announced {done.announced} purges to their organizations"
+        yield f"announced {counted(done.announced, 'purge')} to their organizations"
     for sealed in done.sealed:
-        yield f"sealed {sealed.day}, {sealed.entries} entries in {sealed.seconds:.1f} s"
+        entries = counted(sealed.entries, "entry", "entries")
+        yield f"sealed {sealed.day}, {entries} in {sealed.seconds:.1f} s"
     yield from _left(done)
 
 

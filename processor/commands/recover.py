@@ -12,24 +12,24 @@ from processor.commands.frame import ask, milliseconds, run, settings_of, yes
     "--margin",
     type=click.IntRange(0, 1_000_000),
     default=0,
-    help="Skip so many more numbers of each organization, for what is not on the topics any more.",
+    help="Skip this many more numbers in each organization, for what is no longer on the topics.",
 )
 @click.option(
     "--since",
     type=click.DateTime(),
-    help="Read canonical topics from this time (UTC) on, where that is to be earlier than needed.",
+    help="Read canonical topics from this time (UTC) on, which may only be earlier than usual.",
 )
 @click.option(
     "--new-cluster",
     is_flag=True,
-    help="Look at all raw partitions, also where none ends before what is stored of it.",
+    help="Check all raw partitions, even if none ends before what is stored of it.",
 )
 @yes
 @click.pass_context
 def command(
     ctx: click.Context, *, margin: int, since: datetime | None, new_cluster: bool, yes: bool
 ) -> None:
-    """Let lanes go on that stopped: lost commits, raw topics created anew or without their end."""
+    """Let stopped lanes go on after lost commits, or after a raw topic was replaced or cut off."""
     from processor import recover as operation
 
     settings = settings_of(ctx)
@@ -41,7 +41,7 @@ def command(
         return
     since_ms = None if since is None else milliseconds(since)
     operation.begin_ms(diagnosis, since_ms)  # refused before anything is asked
-    ask("go on behind what is published?", yes=yes)
+    ask("let the lanes go on after what is published?", yes=yes)
     recovered = run(operation.mend(settings, diagnosis, margin=margin, since_ms=since_ms))
     click.echo(f"lanes moved: {', '.join(map(str, recovered.lanes)) or 'none'}")
     click.echo(f"organizations lifted: {len(recovered.heads)}; see seq_gaps")

@@ -21,9 +21,9 @@ organization = click.argument("org_id", metavar="ORGANIZATION")
 in_format = click.argument("name", metavar="FORMAT", type=click.Choice(get_args(FormatName)))
 
 ACCESS = {
-    "set": "its reader is let in: ACLs are set",
-    "open": "the bus has no authorizer: anybody may read it; with one, let the SIEM in by",
-    "by_hand": "Hub Audit may not set ACLs here; let the SIEM in by",
+    "set": "the SIEM has access: its ACLs are set",
+    "open": "the bus has no authorizer: anybody can read the topic; with one, grant access by",
+    "by_hand": "Hub Audit may not set ACLs here; grant the SIEM access by",
 }
 
 
@@ -37,7 +37,7 @@ def command() -> None:
 @as_json
 @click.pass_context
 def listed(ctx: click.Context, org_id: str | None, *, as_json: bool) -> None:
-    """List subscriptions with their state, place and lag."""
+    """List subscriptions with their state, position and lag."""
     found = _ordered(ctx, lambda control: control.listed(org_id))
     if as_json:
         show_json([_row(each) for each in found])
@@ -56,13 +56,16 @@ def listed(ctx: click.Context, org_id: str | None, *, as_json: bool) -> None:
 @command.command()
 @organization
 @in_format
-@click.option("--action", "actions", multiple=True, help="Only such entries; may be repeated.")
-@click.option("--category", "categories", multiple=True, help="Only such entries.")
-@click.option("--outcome", "outcomes", multiple=True, type=click.Choice(get_args(Outcome)))
-@click.option("--severity-min", type=click.IntRange(0, 10), default=0, help="Only from here up.")
+@click.option("--action", "actions", multiple=True, help="Only this action; may be repeated.")
+@click.option("--category", "categories", multiple=True, help="Only this; may be repeated.")
+@click.option(
+    "--outcome", "outcomes", multiple=True, type=click.Choice(get_args(Outcome)),
+    help="Only this; may be repeated.",
+)  # fmt: skip
+@click.option("--severity-min", type=click.IntRange(0, 10), default=0, help="Only this or higher.")
 @click.pass_context
 def create(ctx: click.Context, /, org_id: str, name: FormatName, **wanted: Any) -> None:
-    """Begin to deliver, from the next entry on; prints what lets the SIEM read the topic."""
+    """Deliver from the next entry on; prints how to give the SIEM access to the topic."""
     from pydantic import ValidationError
 
     from schemas.subscription import Filter
@@ -74,7 +77,7 @@ def create(ctx: click.Context, /, org_id: str, name: FormatName, **wanted: Any) 
             "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
         ) from error
     made = _ordered(ctx, lambda control: control.create(org_id, name, passing))
-    click.echo(f"{made.topic} is delivered to, if hub-audit forward runs")
+    click.echo(f"entries go to {made.topic} while hub-audit forward runs")
     for warning in made.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(ACCESS[made.access])
@@ -88,7 +91,7 @@ def create(ctx: click.Context, /, org_id: str, name: FormatName, **wanted: Any) 
 @in_format
 @click.pass_context
 def pause(ctx: click.Context, org_id: str, name: FormatName) -> None:
-    """Stop, and keep the place."""
+    """Stop delivery, and keep the position."""
     _ordered(ctx, lambda control: control.pause(org_id, name))
     click.echo("paused")
 
@@ -98,7 +101,7 @@ def pause(ctx: click.Context, org_id: str, name: FormatName) -> None:
 @in_format
 @click.pass_context
 def resume(ctx: click.Context, org_id: str, name: FormatName) -> None:
-    """Go on from where it was paused."""
+    """Resume delivery where it was paused."""
     _ordered(ctx, lambda control: control.resume(org_id, name))
     click.echo("resumed")
 
@@ -119,12 +122,12 @@ def replay(
     since: datetime | None,
     through: int | None,
 ) -> None:
-    """Deliver entries again, marked as a replay; the live place stays where it is."""
+    """Deliver entries again, marked as a replay; the live position stays where it is."""
     if (after is None) == (since is None):
         raise click.UsageError("say either --after or --since")
     begin: int | datetime = since.replace(tzinfo=UTC) if since else after or 0
     last = _ordered(ctx, lambda control: control.replay(org_id, name, begin, through))
-    click.echo(f"entries up to {last} are delivered again")
+    click.echo(f"entries up to {last} will be delivered again")
 
 
 @command.command()
@@ -134,19 +137,19 @@ def replay(
 def test(ctx: click.Context, org_id: str, name: FormatName) -> None:
     """Deliver a test event."""
     _ordered(ctx, lambda control: control.test(org_id, name))
-    click.echo("a test event is delivered")
+    click.echo("a test event will be delivered")
 
 
 @command.command()
 @organization
 @in_format
-@click.option("--from-beginning", is_flag=True, help="Also what is on the topic already.")
-@click.option("--limit", type=click.IntRange(1), help="End after so many.")
+@click.option("--from-beginning", is_flag=True, help="Start with what is on the topic already.")
+@click.option("--limit", type=click.IntRange(1), help="Stop after this many.")
 @click.pass_context
 def tail(
     ctx: click.Context, org_id: str, name: FormatName, *, from_beginning: bool, limit: int | None
 ) -> None:
-    """Show what comes on the topic, a line each, as the SIEM gets it; Ctrl-C ends it."""
+    """Show the topic's records as they arrive, one a line, as the SIEM gets them, until Ctrl-C."""
     from processor.ingest.tail import tail as follow
     from schemas.subscription import topic_of
 

@@ -22,7 +22,7 @@ OVERLAP_HOURS_MAX = 24 * 30
 organization = click.argument("org_id", metavar="ORGANIZATION")
 token = click.argument("token_id", metavar="TOKEN_ID", type=click.UUID)
 days = click.option(
-    "--days", type=click.IntRange(1, DAYS_MAX), default=90, help="How long it is taken.",
+    "--days", type=click.IntRange(1, DAYS_MAX), default=90, help="How many days it is valid.",
     show_default=True,
 )  # fmt: skip
 
@@ -33,7 +33,7 @@ class TokenError(HubAuditError):
 
 @click.group("tokens")
 def command() -> None:
-    """Let a program read an organization's log: create, list, rotate, revoke its token."""
+    """Manage the tokens by which programs read an organization's log."""
 
 
 @command.command()
@@ -43,7 +43,7 @@ def command() -> None:
 @as_json
 @click.pass_context
 def create(ctx: click.Context, /, org_id: str, name: str, *, days: int, as_json: bool) -> None:
-    """Make a token; it is shown this once."""
+    """Make a token; it is shown only once."""
     from processor.normalize import known_org
     from processor.store import service_tokens
 
@@ -56,7 +56,9 @@ def create(ctx: click.Context, /, org_id: str, name: str, *, days: int, as_json:
     lifetime = timedelta(days=days)
     made = _ordered(ctx, lambda db: service_tokens.create(db, org_id, name, lifetime))
     if made is None:
-        raise TokenError(f"{org_id} has {service_tokens.IN_FORCE_MAX} tokens in force: revoke some")
+        raise TokenError(
+            f"{org_id} has {service_tokens.IN_FORCE_MAX} valid tokens already: revoke some"
+        )
     _show_made(*made, as_json=as_json)
 
 
@@ -65,7 +67,7 @@ def create(ctx: click.Context, /, org_id: str, name: str, *, days: int, as_json:
 @as_json
 @click.pass_context
 def listed(ctx: click.Context, org_id: str, *, as_json: bool) -> None:
-    """List an organization's tokens with their state and last use, never themselves."""
+    """List an organization's tokens with state and last use, but not the tokens themselves."""
     from processor.store import service_tokens
 
     found = _ordered(ctx, lambda db: service_tokens.listed(db, org_id))
@@ -88,12 +90,12 @@ def listed(ctx: click.Context, org_id: str, *, as_json: bool) -> None:
 @days
 @click.option(
     "--overlap-hours", type=click.IntRange(0, OVERLAP_HOURS_MAX), default=24, show_default=True,
-    help="How long the old one is taken besides.",
+    help="How many hours the old token stays valid.",
 )  # fmt: skip
 @as_json
 @click.pass_context
 def rotate(ctx: click.Context, /, org_id: str, token_id: UUID, **wanted: Any) -> None:
-    """Make a token of the same name; the old one ends after an overlap."""
+    """Make a new token of the same name; the old one expires after an overlap."""
     from processor.store import service_tokens
 
     lifetime = timedelta(days=wanted["days"])
@@ -104,8 +106,8 @@ def rotate(ctx: click.Context, /, org_id: str, token_id: UUID, **wanted: Any) ->
     )
     if made is None:
         raise TokenError(
-            f"{org_id} has no token {token_id} in force, or {service_tokens.IN_FORCE_MAX} others:"
-            " with --overlap-hours 0 these do not matter"
+            f"{org_id} has no valid token {token_id}, or {service_tokens.IN_FORCE_MAX} others: then"
+            " rotate it with --overlap-hours 0"
         )
     _show_made(*made, as_json=wanted["as_json"])
 
@@ -116,12 +118,12 @@ def rotate(ctx: click.Context, /, org_id: str, token_id: UUID, **wanted: Any) ->
 @yes
 @click.pass_context
 def revoke(ctx: click.Context, org_id: str, token_id: UUID, *, yes: bool) -> None:
-    """End a token at once."""
+    """Revoke a token at once."""
     from processor.store import service_tokens
 
-    ask(f"end token {token_id} of {org_id} now?", yes=yes)
+    ask(f"revoke token {token_id} of {org_id} now?", yes=yes)
     if not _ordered(ctx, lambda db: service_tokens.revoke(db, org_id, token_id)):
-        raise TokenError(f"{org_id} has no token {token_id} in force")
+        raise TokenError(f"{org_id} has no valid token {token_id}")
     click.echo("revoked")
 
 
@@ -149,7 +151,7 @@ def _show_made(secret: str, made: "ServiceToken", *, as_json: bool) -> None:
         return
     click.echo(secret)
     click.echo(
-        f"{made.id} of {made.org_id}, until {made.expires_at:%Y-%m-%d %H:%M}Z; "
+        f"{made.id} of {made.org_id}, valid until {made.expires_at:%Y-%m-%d %H:%M}Z; "
         "only its hash is kept: it cannot be shown again",
         err=True,
     )

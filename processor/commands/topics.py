@@ -4,7 +4,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from processor.commands.frame import EXIT_FAILED, as_json, complain, run, settings_of, show_json
+from processor.commands.frame import (
+    EXIT_FAILED,
+    as_json,
+    complain,
+    counted,
+    run,
+    settings_of,
+    show_json,
+)
 from processor.errors import StartRefused
 
 if TYPE_CHECKING:
@@ -20,12 +28,12 @@ def command() -> None:
 @click.option(
     "--partitions",
     type=click.IntRange(1, 1024),
-    help="Have this many partitions, also by adding some to the topics that are there.",
+    help="Have this many partitions, adding some to existing topics if needed.",
 )
 @as_json
 @click.pass_context
 def create(ctx: click.Context, *, partitions: int | None, as_json: bool) -> None:
-    """Create the topics that are missing; adds partitions only when asked for a number."""
+    """Create the topics that are missing; adds partitions only with --partitions."""
     from processor.emit import topics as wanted
 
     settings = settings_of(ctx)
@@ -37,7 +45,9 @@ def create(ctx: click.Context, *, partitions: int | None, as_json: bool) -> None
     if as_json:
         show_json(created._asdict() | {"problems": problems})
     else:
-        click.echo(f"{len(created.made)} topics created, {len(created.raised)} got partitions")
+        click.echo(
+            f"{counted(len(created.made), 'topic')} created, {len(created.raised)} got partitions"
+        )
         if created.raised:
             click.echo(f"set HUB_AUDIT_LANES={settings.lanes} before you start processors again")
         complain(problems)
@@ -48,7 +58,7 @@ def create(ctx: click.Context, *, partitions: int | None, as_json: bool) -> None
 @as_json
 @click.pass_context
 def check(ctx: click.Context, *, as_json: bool) -> None:
-    """Say what is wrong with the topics, and how to mend it; exit code 1 if anything is."""
+    """Say what is wrong with the topics, and how to fix it; exit code 1 if anything is."""
     from processor.emit import topics as wanted
 
     settings = settings_of(ctx)
@@ -57,7 +67,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
         show_json({"problems": problems})
     elif not problems:
         count = len(wanted.wanted(settings))
-        click.echo(f"{count} topics are as they have to be, {settings.lanes} partitions each")
+        click.echo(f"{count} topics are as they should be, {settings.lanes} partitions each")
     else:
         complain(problems)
     ctx.exit(EXIT_FAILED if problems else 0)
@@ -74,7 +84,9 @@ def _insist_on_rest(settings: "Settings") -> None:
     if not run(lack_partitions(settings)):
         return
     if count := run(members(settings)):
-        raise StartRefused([f"{count} workers run: stop them before partitions are added"])
+        raise StartRefused(
+            [f"{counted(count, 'worker')} running: stop all before partitions are added"]
+        )
     if lanes := run(_unpublished(settings)):
         said = f"the last batch of lanes {', '.join(map(str, lanes))} may not be published"
         fix = "start a worker with the old number of lanes, and end it in good order when they flow"

@@ -225,14 +225,14 @@ def _dead_letters(counts: Mapping[str, tuple[int, int]]) -> Iterator[Finding]:
     refused = counts.get(Reason.REFUSED_BY_DATABASE, (0, 0))[0]
     open_ = sum(count - redriven for count, redriven in counts.values())
     if refused:
-        said = f"the database refused {refused} records, which never should happen"
+        said = f"the database refused {refused} records, which should never happen"
         fix = "run `hub-audit dead-letters list --reason refused_by_database` and report it"
         yield warning("dead letters", said, fix)
     elif open_:
-        said = f"{open_} were not redriven"
+        said = f"{open_} open"
         yield ok("dead letters", f"{said}: see `hub-audit dead-letters list`")
     else:
-        yield ok("dead letters", "none that was not redriven")
+        yield ok("dead letters", "none open")
 
 
 def _strays(settings: Settings, origins: Sequence[survey.Origin]) -> Iterator[Finding]:

@@ -102,7 +102,7 @@ def test_search_shows_lines_or_entries(settings: Settings, stored: int) -> None:
     assert len(lines) == 2
     assert "auth.login_success" in lines[0]
     assert lines[0] > lines[1]
-    assert "there is more" in shown.stderr
+    assert "more results exist" in shown.stderr
     found = run(settings, "search", "--org", "acme", "--json", "--", "-action:auth.logout")
     assert [json.loads(line)["seq"] for line in found.stdout.splitlines()] == [
         *range(1, stored + 1)

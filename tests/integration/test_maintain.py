@@ -361,5 +361,5 @@ async def test_command_says_what_it_does_and_would_do(
     assert done.exit_code == 0
     assert f"dropped {OLD_DAY} of audit_entries" in done.stdout
     assert "announced 2 purges" in done.stdout
-    assert f"sealed {KEPT.date()}, 1 entries" in done.stdout
+    assert f"sealed {KEPT.date()}, 1 entry in" in done.stdout
     assert (await asyncio.to_thread(invoke, settings, "--dry-run")).stdout == "nothing to do\n"

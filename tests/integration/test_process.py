@@ -142,7 +142,9 @@ def test_commands_lead_from_nothing_to_an_audit_log(settings: Settings, tmp_path
         assert doctor.returncode == 0, doctor.stdout + doctor.stderr
         assert "0 records, 1 workers" in doctor.stdout
         growing = command(settings, "topics", "create", "--partitions", "4")
-        assert growing.stderr == "hub-audit: 1 workers run: stop them before partitions are added\n"
+        assert (
+            growing.stderr == "hub-audit: 1 worker running: stop all before partitions are added\n"
+        )
         assert command(settings, "dead-letters", "redrive", "--yes").returncode == 0
         redriven = "SELECT count(redriven_at), count(*) FROM dead_letters"
         until(lambda: query(dsn, redriven) == [(1, 2)], "a dead letter that was redriven")

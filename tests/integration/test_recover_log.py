@@ -186,6 +186,6 @@ async def test_nothing_is_recovered_while_workers_run(settings: Settings) -> Non
     nothing = Diagnosis([], [], {}, None)
     async with running(settings) as working:
         await until(lambda: working.readiness()[0], "a lane")
-        with pytest.raises(StartRefused, match="1 workers run: stop them first"):
+        with pytest.raises(StartRefused, match="running workers: 1"):
             await mend(settings, nothing)
     await mend(settings, nothing)

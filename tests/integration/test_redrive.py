@@ -150,7 +150,7 @@ def test_redrive_keeps_the_record_and_says_where_it_came_from(settings: Settings
     """Key, value, headers and lane stay; ours come last, where they count."""
     result = run(settings, "redrive", "--yes")
     topic = settings.topic("raw.redrive")
-    assert result.stdout.splitlines()[-1] == f"3 records are on {topic}, 0 dead letters stay"
+    assert result.stdout.splitlines()[-1] == f"3 records sent to {topic}, 0 dead letters left"
     billing = settings.topic("raw.billing").encode()
     timestamp = b"%d" % RECORDED_MS
     assert on_redrive(settings) == [
@@ -202,7 +202,7 @@ def test_redrive_asks_first(settings: Settings) -> None:
     """Without a yes nothing is sent."""
     result = run(settings, "redrive", stdin="n\n")
     assert result.exit_code == 1
-    assert "redrive these 3 dead letters?" in result.stdout
+    assert "redrive 3 dead letters?" in result.stdout
     assert on_redrive(settings) == []
 
 
@@ -225,7 +225,7 @@ def test_redriven_letters_are_left_alone(settings: Settings) -> None:
     dsn = settings.postgres.dsn.get_secret_value()
     query(dsn, "UPDATE dead_letters SET redriven_at = now() WHERE reason = 'invalid_data'")
     result = run(settings, "redrive", "--dry-run")
-    assert result.stdout.splitlines()[-1] == "1 dead letters would be redriven"
+    assert result.stdout.splitlines()[-1] == "1 dead letter would be redriven"
     listed = json.loads(run(settings, "list", "--json", "--open").stdout)
     assert [letter["reason"] for letter in listed] == ["empty_value"]
 
@@ -238,7 +238,7 @@ def test_all_that_match_are_redriven(settings: Settings) -> None:
     )
     result = run(settings, "redrive", "--yes", "--topic", "raw.billing")
     topic = settings.topic("raw.redrive")
-    assert result.stdout.splitlines()[-1] == f"1202 records are on {topic}, 0 dead letters stay"
+    assert result.stdout.splitlines()[-1] == f"1,202 records sent to {topic}, 0 dead letters left"
     sent = on_redrive(settings)
     for lane in range(3):
         values = [value for partition, _, value, _ in sent if partition == lane]
@@ -250,7 +250,7 @@ def test_limit_leaves_the_others(settings: Settings) -> None:
     """So many are sent, and how many stay is said."""
     result = run(settings, "redrive", "--yes", "--limit", "2")
     topic = settings.topic("raw.redrive")
-    assert result.stdout.splitlines()[-1] == f"2 records are on {topic}, 1 dead letters stay"
+    assert result.stdout.splitlines()[-1] == f"2 records sent to {topic}, 1 dead letter left"
     assert [value for _, _, value, _ in on_redrive(settings)] == [b'{"a": "\x00\x9b"}', None]
 
 
@@ -262,9 +262,9 @@ def test_record_that_the_topic_refuses_spoils_no_other(settings: Settings) -> No
     assert result.exit_code == 1
     assert (
         result.stderr
-        == f"hub-audit: {billing}/1/5 stays: its record is larger than {topic} takes\n"
+        == f"hub-audit: {billing}/1/5 is left: its record is larger than {topic} takes\n"
     )
-    assert result.stdout.splitlines()[-1] == f"3 records are on {topic}, 1 dead letters stay"
+    assert result.stdout.splitlines()[-1] == f"3 records sent to {topic}, 1 dead letter left"
     assert [value for _, _, value, _ in on_redrive(settings)] == [
         *(b'{"a": "\x00\x9b"}', None, b"{}"),
     ]

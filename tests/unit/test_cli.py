@@ -186,7 +186,7 @@ def test_validate_in_json() -> None:
 def test_file_may_be_one_document(document: str) -> None:
     """An event is found whether it is printed on one line or on many."""
     result = run("validate", "--at", AT, "-", stdin=document)
-    assert (result.exit_code, result.stdout) == (0, "1 events, 0 rejected\n")
+    assert (result.exit_code, result.stdout) == (0, "1 event, 0 rejected\n")
 
 
 def test_event_goes_to_the_topic_of_its_type() -> None:
@@ -236,7 +236,7 @@ def test_normalize_explains() -> None:
     assert "    ce_time: 2026-06-01T11:59:59.000Z" in lines
     assert lines[-6:] == [
         "event 2: identity.token.refreshed.v1",
-        "  is no audit event, by the rule not_audited: counted, nothing is stored",
+        "  is not an audit event, by the rule not_audited: counted, nothing is stored",
         "event 3: identity.login.succeeded.v1",
         "  is rejected by normalize: missing_actor",
         "  $.data.actor",
