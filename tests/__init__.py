@@ -1,1 +1,1 @@
-"""The tests: unit, property, contract, integration, faults, benchmarks."""
+"""The tests: a folder for each kind, of which CONTRIBUTING.md says what it holds."""

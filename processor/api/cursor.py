@@ -15,7 +15,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SIGNATURE_BYTES = 16
 _PLACE_BYTES = 8 + 16
-_CHARACTERS = 54
 
 
 class Cursors:

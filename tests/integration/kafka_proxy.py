@@ -19,7 +19,6 @@ class Api(IntEnum):
 
     PRODUCE = 0
     OFFSET_FETCH = 9
-    INIT_PRODUCER_ID = 22
     END_TXN = 26
     TXN_OFFSET_COMMIT = 28
 
