@@ -45,14 +45,14 @@ def test_generated_files_are_what_the_code_says(generate: ModuleType) -> None:
             assert path.read_text() == text, path
 
 
-def test_licences_are_complete_and_allow_what_we_do(generate: ModuleType) -> None:
+def test_licenses_are_complete_and_allow_what_we_do(generate: ModuleType) -> None:
     """Every locked package has its line, and none would bind what links to it."""
     text = (DEPLOY / "licenses.md").read_text()
     rows = re.findall(r"^\| (\S+) \| (\S+) \| (.+) \|$", text, re.MULTILINE)[1:]
     assert [(name, version) for name, version, _ in rows] == generate.locked()
-    stated = {name: licence for name, _, licence in rows}
-    assert not [name for name, licence in stated.items() if "GPL" in licence]
-    assert not [name for name, licence in stated.items() if licence == "none stated"]
+    stated = {name: terms for name, _, terms in rows}
+    assert not [name for name, terms in stated.items() if "GPL" in terms]
+    assert not [name for name, terms in stated.items() if terms == "none stated"]
 
 
 def test_compose_file_is_whole() -> None:
