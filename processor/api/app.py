@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from http import HTTPStatus
+from importlib import resources
 from importlib.metadata import version
+from itertools import chain
 from typing import Annotated
 
 import orjson
@@ -35,7 +37,6 @@ from processor.errors import Outage
 from processor.health import measure_loop
 from processor.normalize import NORMALIZER
 from processor.settings import Settings
-from schemas.generate import documents
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -53,6 +54,9 @@ CONTRACT_TYPES = {
     "yaml": "application/yaml",
     "md": "text/markdown",
 }
+CONTRACT_DOCUMENTS = ("asyncapi.yaml", "reference.md")
+SCHEMA_FOLDERS = ("jsonschema", "jsonschema/raw")
+
 Name = Annotated[str, Path(max_length=100)]
 Next = Callable[[Request], Awaitable[Response]]
 
@@ -197,8 +201,14 @@ def _contract(file: str) -> Response:
 
 @cache
 def _contracts() -> dict[str, str]:
-    """Return the generated files by their names; schemas by name and version besides."""
-    files = {path.rpartition("/")[2]: text for path, text in documents().items()}
+    """Return the generated files by their names; schemas by name and version besides.
+
+    They are read as they are packaged: what generates them needs more than production has.
+    """
+    root = resources.files("schemas")
+    folders = [root.joinpath(folder).iterdir() for folder in SCHEMA_FOLDERS]
+    found = [*map(root.joinpath, CONTRACT_DOCUMENTS), *chain.from_iterable(folders)]
+    files = {file.name: file.read_text(encoding="utf-8") for file in found if file.is_file()}
     schemas = [text for file, text in files.items() if file.endswith(".json")]
     versioned = {orjson.loads(text)["$id"].split(":", 3)[3]: text for text in schemas}
     return files | {f"{name.replace(':', '.v')}.json": text for name, text in versioned.items()}

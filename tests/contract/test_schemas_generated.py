@@ -9,6 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from processor.api import app
 from processor.ingest.decode import decode
 from processor.siem import FORMATS
 from schemas.catalogue import CANONICAL_TOPICS, DEAD_LETTER_TOPIC, OWN_TOPICS
@@ -52,6 +53,13 @@ def references(node: Any) -> Iterator[str]:
 def test_committed_file_is_up_to_date(path: str) -> None:
     """``python -m schemas.generate`` would change nothing."""
     assert (ROOT / path).read_text(encoding="utf-8") == GENERATED[path]
+
+
+def test_api_serves_every_generated_file() -> None:
+    """As it is committed, by the name of the file."""
+    served = app._contracts()
+    for path, text in GENERATED.items():
+        assert served[path.rpartition("/")[2]] == text
 
 
 def test_no_file_is_stale() -> None:
