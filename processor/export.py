@@ -6,7 +6,6 @@ are told to the organization's log first, as what people do on the page is.
 
 import zlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -119,8 +118,8 @@ async def write(
 ) -> Written:
     """Export what a query asks for, to a file and its manifest; raises QueryError."""
     query, org_id = parse(asked.text), asked.org_id
-    await _tell(settings, asked, "audit.exported.v1", {"format": form})
-    async with _reading(settings) as reader:
+    async with Reader.opened(settings) as reader:
+        await _tell(settings, asked, "audit.exported.v1", {"format": form})
         now, head = await reader.now(), await feed.head(reader, org_id)
         extent = Extent(now - timedelta(days=settings.retention_days), head)
         sink = Sink(path)
@@ -147,8 +146,8 @@ async def write(
 async def find(settings: Settings, asked: Asked, limit: int) -> Found:
     """Return the newest entries that a query asks for; raises QueryError."""
     query = parse(asked.text)
-    await _tell(settings, asked, "audit.viewed.v1", {})
-    async with _reading(settings) as reader:
+    async with Reader.opened(settings) as reader:
+        await _tell(settings, asked, "audit.viewed.v1", {})
         now = await reader.now()
         return await search.page(
             reader,
@@ -200,20 +199,6 @@ def _pieces(
         return export.ndjson(reader, org_id, query, extent)
     columns = export.SIX if form == "csv" else export.ALL
     return export.csv(reader, org_id, query, extent, columns)
-
-
-@asynccontextmanager
-async def _reading(settings: Settings) -> AsyncIterator[Reader]:
-    """Open a reader, and close it."""
-    reader = await Reader.open(
-        settings.postgres.dsn.get_secret_value(),
-        connections=1,
-        statement_timeout_seconds=settings.postgres.statement_timeout_seconds,
-    )
-    try:
-        yield reader
-    finally:
-        await reader.close()
 
 
 def _rendered(at: datetime) -> str:

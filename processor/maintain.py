@@ -25,7 +25,6 @@ from processor.health import serve
 from processor.normalize import NORMALIZER
 from processor.settings import Settings
 from processor.store import retention, seal
-from processor.store.books import insist_on_owner
 from processor.store.dead_letters import count_dead_letters
 from processor.store.maintenance import Session, alone, maintenance, now
 from processor.store.migrations import pending
@@ -354,8 +353,7 @@ async def _note_dead_letters(db: Database) -> None:
 @asynccontextmanager
 async def _store(settings: Settings) -> AsyncIterator[Database]:
     """Open the store as the maintainer; raises StartRefused when it is another's or not ready."""
-    async with maintenance(settings.postgres.dsn.get_secret_value()) as db:
+    async with maintenance(settings) as db:
         if await pending(db):
             raise StartRefused(["the database is not up to date: run hub-audit migrate"])
-        await insist_on_owner(db, settings.environment, settings.group)
         yield db

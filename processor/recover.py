@@ -18,7 +18,7 @@ from processor.ingest.group import Place
 from processor.ingest.published import Progress, heads
 from processor.settings import Settings
 from processor.store import survey
-from processor.store.books import Book, books, insist_on_owner
+from processor.store.books import Book, books, ours
 from processor.store.pool import MAINTENANCE, Database
 from processor.store.recovery import LostBatches, Recovered, Reopening, last_stored, recover
 from processor.stored_log import stored
@@ -48,8 +48,7 @@ async def diagnose(settings: Settings, *, new_cluster: bool = False) -> Diagnosi
     On a ``new_cluster`` every raw partition is looked at, also where none ends too early. Raises
     StartRefused where a raw topic is missing: made anew, it is what has to be looked at.
     """
-    db = await _open(settings)
-    try:
+    async with ours(settings, role=MAINTENANCE) as db:
         kept = await books(db)
         published = group.batches(await group.agreed(settings, await survey.batches(db)))
         now_stored = await survey.batches(db)  # a lane that runs has stored what it published
@@ -65,8 +64,6 @@ async def diagnose(settings: Settings, *, new_cluster: bool = False) -> Diagnosi
         if new_cluster or any(_ends_early(book, extents) for book in there):
             reopened = await _reopened(settings, db, there, extents)
         since_ms = _since(lost, await last_stored(db))
-    finally:
-        await db.close()
     return Diagnosis(lost, reopened, {at: extent.end for at, extent in extents.items()}, since_ms)
 
 
@@ -166,14 +163,11 @@ async def mend(
         )
         raise StartRefused([problem])
     published: dict[str, int] = {}
-    db = await _open(settings)
-    try:
+    async with ours(settings, role=MAINTENANCE) as db:
         await _insist_on_rows(db, diagnosis)
         if diagnosis.lost:
             published = await heads(settings, since_ms=begin, progress=progress)
         return await recover(db, diagnosis.lost, published, diagnosis.reopened, margin=margin)
-    finally:
-        await db.close()
 
 
 async def _insist_on_rows(db: Database, diagnosis: Diagnosis) -> None:
@@ -186,14 +180,3 @@ async def _insist_on_rows(db: Database, diagnosis: Diagnosis) -> None:
             " which will stop them and say so, end it, and recover again"
         )
         raise StartRefused([problem])
-
-
-async def _open(settings: Settings) -> Database:
-    dsn = settings.postgres.dsn.get_secret_value()
-    db = await Database.open(dsn, role=MAINTENANCE, connections=1)
-    try:
-        await insist_on_owner(db, settings.environment, settings.group)
-    except BaseException:
-        await db.close()
-        raise
-    return db

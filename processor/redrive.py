@@ -2,14 +2,13 @@
 
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from processor.emit.redrive import RedriveTopic
 from processor.errors import BusOutage, StartRefused
 from processor.settings import Settings
-from processor.store.books import insist_on_owner
+from processor.store.books import ours
 from processor.store.dead_letters import (
     BEFORE_ALL,
     Coordinates,
@@ -75,14 +74,14 @@ def selection(
 
 async def newest(settings: Settings, wanted: Filter, limit: int) -> list[Summary]:
     """Return the newest dead letters that pass a filter, oldest first."""
-    async with _store(settings) as db:
+    async with ours(settings) as db:
         found = await newest_dead_letters(db, wanted, limit=limit)
     return sorted(found, key=lambda letter: (letter.recorded_at, *letter.key))
 
 
 async def show(settings: Settings, at: Coordinates) -> StoredDeadLetter:
     """Return one dead letter; refuse coordinates where there is none."""
-    async with _store(settings) as db:
+    async with ours(settings) as db:
         letter = await show_dead_letter(db, at)
     if letter is None:
         raise StartRefused([_missing(at)])
@@ -94,7 +93,7 @@ async def selected(settings: Settings, selection: Selection) -> AsyncIterator[Su
 
     Each raw partition's come in the order of their offsets.
     """
-    async with _store(settings) as db:
+    async with ours(settings) as db:
         async for letter in _selected(db, selection, None):
             yield letter
 
@@ -103,7 +102,7 @@ async def left_out(settings: Settings, selection: Selection) -> int:
     """Return how many dead letters pass the filter beyond the limit."""
     if selection.limit is None or selection.coordinates:
         return 0
-    async with _store(settings) as db:
+    async with ours(settings) as db:
         return max(0, await count_matching(db, selection.wanted) - selection.limit)
 
 
@@ -116,7 +115,7 @@ async def redrive(
     again and again.
     """
     count = 0
-    async with _store(settings) as db, RedriveTopic.opened(settings) as topic:
+    async with ours(settings) as db, RedriveTopic.opened(settings) as topic:
         async for part in _parts(_selected(db, selection, until)):
             letters = await whole_dead_letters(db, [letter.key for letter in part])
             try:
@@ -176,16 +175,6 @@ async def _parts(letters: AsyncIterator[Summary]) -> AsyncIterator[list[Summary]
         part.append(letter)
     if part:
         yield part
-
-
-@asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator[Database]:
-    db = await Database.open(settings.postgres.dsn.get_secret_value(), connections=1)
-    try:
-        await insist_on_owner(db, settings.environment, settings.group)
-        yield db
-    finally:
-        await db.close()
 
 
 def coordinates_of(text: str) -> Coordinates:

@@ -11,9 +11,8 @@ from processor.emit.producer import TransactionalProducer
 from processor.emit.route import canonical, redelivered
 from processor.settings import Settings
 from processor.store import survey
-from processor.store.books import insist_on_owner
+from processor.store.books import ours
 from processor.store.feed import feed
-from processor.store.pool import Database
 from processor.store.reader import Reader
 
 ENTRIES_AT_ONCE = 1_000
@@ -29,12 +28,8 @@ class Published(NamedTuple):
 
 async def organizations(settings: Settings) -> dict[str, int]:
     """Return every organization's last number; refuse the database of another environment."""
-    db = await Database.open(settings.postgres.dsn.get_secret_value(), connections=1)
-    try:
-        await insist_on_owner(db, settings.environment, settings.group)
+    async with ours(settings) as db:
         return await survey.heads(db)
-    finally:
-        await db.close()
 
 
 async def republish(settings: Settings, org_id: str, *, after: int) -> AsyncIterator[Published]:
@@ -43,21 +38,20 @@ async def republish(settings: Settings, org_id: str, *, after: int) -> AsyncIter
     It ends with the last number there was when it began: what comes later is a worker's to emit.
     Raises an Outage, after which it is to be begun again behind what was yielded last.
     """
-    reader = await Reader.open(settings.postgres.dsn.get_secret_value(), connections=1)
-    producer = TransactionalProducer(settings, "republish", settings.group)
-    through, done = None, 0
-    try:
-        await producer.start()
-        while True:
-            page = await feed(reader, org_id, after=after, limit=ENTRIES_AT_ONCE)
-            through = page.head_seq if through is None else through
-            entries = [entry for entry in page.entries if entry["seq"] <= through]
-            if not entries:
-                return
-            await producer.renew()
-            await producer.transact([redelivered(canonical(entry)) for entry in entries], {})
-            after, done = entries[-1]["seq"], done + len(entries)
-            yield Published(org_id, done, after)
-    finally:
-        await producer.abandon()
-        await reader.close()
+    async with Reader.opened(settings) as reader:
+        producer = TransactionalProducer(settings, "republish", settings.group)
+        through, done = None, 0
+        try:
+            await producer.start()
+            while True:
+                page = await feed(reader, org_id, after=after, limit=ENTRIES_AT_ONCE)
+                through = page.head_seq if through is None else through
+                entries = [entry for entry in page.entries if entry["seq"] <= through]
+                if not entries:
+                    return
+                await producer.renew()
+                await producer.transact([redelivered(canonical(entry)) for entry in entries], {})
+                after, done = entries[-1]["seq"], done + len(entries)
+                yield Published(org_id, done, after)
+        finally:
+            await producer.abandon()

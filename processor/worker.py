@@ -19,6 +19,7 @@ from processor.normalize import NORMALIZER, Limits
 from processor.pipeline import Pipeline
 from processor.progress import Ends
 from processor.settings import Settings
+from processor.store.books import ours
 from processor.store.partitions import ensure_window, oldest_day
 from processor.store.pool import Database
 from processor.store.survey import vitals
@@ -199,21 +200,19 @@ def _begin_ms(day: date | None) -> int:
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Run a worker until ``stop`` is set, in an environment that has been found fit to start in."""
-    postgres = settings.postgres
-    db = await Database.open(
-        postgres.dsn.get_secret_value(),
-        connections=postgres.connections,
-        statement_timeout_seconds=postgres.statement_timeout_seconds,
-    )
-    try:
-        tracing.begin(settings.tracing, "process", version("hub-audit"))
-        worker = Worker(settings, db, await limits_of(settings, db))
-        metrics.started("process", version("hub-audit"), NORMALIZER)
-        metrics.kept(settings.retention_days)
-        metrics.watch_connections(db.occupation)
-        metrics.store_seen(**(await vitals(db))._asdict())
-        async with serve(settings.http, worker.readiness):
-            await worker.run(stop)
-    finally:
-        await asyncio.to_thread(tracing.end)
-        await db.close()
+    async with ours(
+        settings,
+        connections=settings.postgres.connections,
+        statement_timeout_seconds=settings.postgres.statement_timeout_seconds,
+    ) as db:
+        try:
+            tracing.begin(settings.tracing, "process", version("hub-audit"))
+            worker = Worker(settings, db, await limits_of(settings, db))
+            metrics.started("process", version("hub-audit"), NORMALIZER)
+            metrics.kept(settings.retention_days)
+            metrics.watch_connections(db.occupation)
+            metrics.store_seen(**(await vitals(db))._asdict())
+            async with serve(settings.http, worker.readiness):
+                await worker.run(stop)
+        finally:
+            await asyncio.to_thread(tracing.end)

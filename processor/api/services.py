@@ -16,6 +16,7 @@ from processor.api.tokens import Verifier
 from processor.emit.own_events import OwnEvents
 from processor.settings import Settings
 from processor.store import service_tokens
+from processor.store.books import ours
 from processor.store.feed import completeness
 from processor.store.pool import FORWARDER, Database
 from processor.store.reader import Reader
@@ -55,34 +56,26 @@ class Services:
         """Connect to the store and the bus for the length of a block."""
         serve, secret = settings.serve, settings.serve.cursor_secret
         cursors = Cursors(secret.get_secret_value() if secret else None)
-        reader = await Reader.open(
-            settings.postgres.dsn.get_secret_value(),
-            connections=serve.connections,
-            statement_timeout_seconds=settings.postgres.statement_timeout_seconds,
-        )
-        control = await Database.open(
-            settings.postgres.dsn.get_secret_value(), role=FORWARDER, connections=2
-        )
-        try:
-            async with OwnEvents.opened(settings) as events:
-                yield cls(
-                    settings,
-                    reader,
-                    control,
-                    Verifier(settings.access),
-                    cursors,
-                    Limits(serve.requests_per_second, serve.burst_requests),
-                    Limits(REFUSALS_PER_SECOND, REFUSALS_BURST),
-                    Turns(serve.searches_at_once or max(1, serve.connections // 4), "searches"),
-                    Places(serve.exports_at_once, "large pages"),
-                    Places(serve.exports_at_once, "exports"),
-                    Places(serve.tails_at_once, "live tails"),
-                    events,
-                    SelfAudit(events, cursors),
-                )
-        finally:
-            await control.close()
-            await reader.close()
+        async with (
+            Reader.opened(settings, connections=serve.connections) as reader,
+            ours(settings, role=FORWARDER, connections=2) as control,
+            OwnEvents.opened(settings) as events,
+        ):
+            yield cls(
+                settings,
+                reader,
+                control,
+                Verifier(settings.access),
+                cursors,
+                Limits(serve.requests_per_second, serve.burst_requests),
+                Limits(REFUSALS_PER_SECOND, REFUSALS_BURST),
+                Turns(serve.searches_at_once or max(1, serve.connections // 4), "searches"),
+                Places(serve.exports_at_once, "large pages"),
+                Places(serve.exports_at_once, "exports"),
+                Places(serve.tails_at_once, "live tails"),
+                events,
+                SelfAudit(events, cursors),
+            )
 
     async def oldest(self) -> tuple[datetime, datetime]:
         """Return the database's now, and the instant before which entries count as purged."""

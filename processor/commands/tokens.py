@@ -129,18 +129,15 @@ def revoke(ctx: click.Context, org_id: str, token_id: UUID, *, yes: bool) -> Non
 
 def _ordered(ctx: click.Context, order: "Callable[[Database], Awaitable[Answer]]") -> Answer:
     """Connect, and have an order carried out."""
-    from processor.store.pool import FORWARDER, Database
+    from processor.store.books import ours
+    from processor.store.pool import FORWARDER
 
     settings = settings_of(ctx)
 
     async def carry_out() -> Answer:
         """Do it on one connection."""
-        dsn = settings.postgres.dsn.get_secret_value()
-        db = await Database.open(dsn, role=FORWARDER, connections=1)
-        try:
+        async with ours(settings, role=FORWARDER) as db:
             return await order(db)
-        finally:
-            await db.close()
 
     return run(carry_out())
 

@@ -95,11 +95,8 @@ def _insist_on_rest(settings: "Settings") -> None:
 
 async def _unpublished(settings: "Settings") -> list[int]:
     from processor.ingest.group import unpublished
-    from processor.store.pool import Database
+    from processor.store.books import ours
     from processor.store.survey import batches
 
-    db = await Database.open(settings.postgres.dsn.get_secret_value(), connections=1)
-    try:
+    async with ours(settings) as db:
         return await unpublished(settings, await batches(db))
-    finally:
-        await db.close()

@@ -31,6 +31,7 @@ from processor.ingest.consumer import OUTAGES
 from processor.normalize import NORMALIZER
 from processor.settings import Settings
 from processor.store import findings
+from processor.store.books import ours
 from processor.store.pool import FORWARDER, Database
 from schemas.catalogue import CATALOGUE
 from schemas.finding import FINDINGS_TOPIC, Finding, as_told
@@ -61,21 +62,18 @@ Our clients have time-outs of their own, and one that stands ends.
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Read, judge, keep and publish until ``stop`` is set."""
-    db = await Database.open(
-        settings.postgres.dsn.get_secret_value(),
+    async with ours(
+        settings,
         role=FORWARDER,
         connections=settings.postgres.connections,
         statement_timeout_seconds=settings.postgres.statement_timeout_seconds,
-    )
-    try:
+    ) as db:
         with tempfile.TemporaryDirectory(prefix="hub-audit-defend-") as directory:
             defend = Defend(settings, db, Path(directory))
             metrics.started("defend", version("hub-audit"), NORMALIZER)
             metrics.watch_connections(db.occupation)
             async with serve(settings.http, defend.ready):
                 await defend.run(stop)
-    finally:
-        await db.close()
 
 
 class App(faust.App):

@@ -17,6 +17,7 @@ from processor.errors import HubAuditError, StartRefused
 from processor.normalize import known_org
 from processor.settings import Settings
 from processor.store import subscriptions as store
+from processor.store.books import ours
 from processor.store.pool import FORWARDER, Database
 from processor.store.subscriptions import Subscription
 from schemas.catalogue import FormatName
@@ -107,13 +108,8 @@ class Control:
     @asynccontextmanager
     async def opened(cls, settings: Settings, actor: dict[str, str]) -> AsyncIterator[Self]:
         """Connect to the bus and the store for the length of a block."""
-        dsn = settings.postgres.dsn.get_secret_value()
-        db = await Database.open(dsn, role=FORWARDER, connections=1)
-        try:
-            async with OwnEvents.opened(settings) as events:
-                yield cls(settings, db, events, actor)
-        finally:
-            await db.close()
+        async with ours(settings, role=FORWARDER) as db, OwnEvents.opened(settings) as events:
+            yield cls(settings, db, events, actor)
 
     async def create(self, org_id: str, name: FormatName, wanted: Filter) -> Created:
         """Begin a subscription with the next entry; make its topic, and let its reader in.

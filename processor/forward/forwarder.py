@@ -13,6 +13,7 @@ from processor.health import serve
 from processor.normalize import NORMALIZER
 from processor.settings import Settings
 from processor.store import subscriptions
+from processor.store.books import ours
 from processor.store.leases import Leases
 from processor.store.pool import FORWARDER, Database
 
@@ -119,18 +120,14 @@ class Forwarder:
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Run a forwarder until ``stop`` is set."""
-    postgres = settings.postgres
-    db = await Database.open(
-        postgres.dsn.get_secret_value(),
+    async with ours(
+        settings,
         role=FORWARDER,
-        connections=postgres.connections,
-        statement_timeout_seconds=postgres.statement_timeout_seconds,
-    )
-    try:
+        connections=settings.postgres.connections,
+        statement_timeout_seconds=settings.postgres.statement_timeout_seconds,
+    ) as db:
         forwarder = Forwarder(settings, db, uuid4())
         metrics.started("forward", version("hub-audit"), NORMALIZER)
         metrics.watch_connections(db.occupation)
         async with serve(settings.http, forwarder.readiness):
             await forwarder.run(stop)
-    finally:
-        await db.close()

@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 import asyncpg
 
+from processor.settings import Settings
+from processor.store.books import ours
 from processor.store.pool import MAINTENANCE, Database
 from processor.store.sql import statements
 
@@ -26,18 +28,15 @@ Session: TypeAlias = asyncpg.Connection
 
 
 @asynccontextmanager
-async def maintenance(dsn: str) -> AsyncIterator[Database]:
-    """Open the store for a maintainer: the role that owns the partitions, and time enough."""
-    db = await Database.open(
-        dsn,
+async def maintenance(settings: Settings) -> AsyncIterator[Database]:
+    """Lend our own store to a maintainer: the role that owns the partitions, and time enough."""
+    async with ours(
+        settings,
         role=MAINTENANCE,
         connections=2,
         statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
-    )
-    try:
+    ) as db:
         yield db
-    finally:
-        await db.close()
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ MAINTENANCE = "hub_audit_maintenance"
 CONNECT_TIMEOUT_SECONDS = 5.0
 # A statement that the server does not end by itself (COPY ignores its time-out) is ended from here.
 CLIENT_MARGIN_SECONDS = 5.0
+STATEMENT_TIMEOUT_SECONDS = 30.0
 # With every connection of the pool busy for this long, the database is as good as away.
 ACQUIRE_TIMEOUT_SECONDS = 30.0
 
@@ -85,7 +86,7 @@ class Database:
         *,
         role: str = WRITER,
         connections: int = 4,
-        statement_timeout_seconds: float = 30.0,
+        statement_timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS,
     ) -> Self:
         """Open the pool with one connection; refuse the start where the role cannot be taken."""
 

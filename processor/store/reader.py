@@ -9,6 +9,8 @@ from typing import Any, Self
 import asyncpg
 from typing_extensions import TypeVar
 
+from processor.settings import Settings
+from processor.store.books import ours
 from processor.store.pool import READER, Database
 from processor.store.rows import COLUMNS, decode
 from processor.store.sql import statements
@@ -52,26 +54,22 @@ class Reader:
         self._timeout_seconds = statement_timeout_seconds
 
     @classmethod
-    async def open(
-        cls, dsn: str, *, connections: int = 4, statement_timeout_seconds: float = 30.0
-    ) -> Self:
-        """Open the pool; refuse the start where the reader's role cannot be taken."""
-        db = await Database.open(
-            dsn,
+    @asynccontextmanager
+    async def opened(cls, settings: Settings, *, connections: int = 1) -> AsyncIterator[Self]:
+        """Read for the length of a block; refuse another's database, as ``books.ours`` does."""
+        seconds = settings.postgres.statement_timeout_seconds
+        async with ours(
+            settings,
             role=READER,
             connections=connections,
-            statement_timeout_seconds=statement_timeout_seconds,
-        )
-        return cls(db, statement_timeout_seconds)
+            statement_timeout_seconds=seconds,
+        ) as db:
+            yield cls(db, seconds)
 
     @property
     def db(self) -> Database:
         """The pool, for what is asked for no organization."""
         return self._db
-
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._db.close()
 
     async def now(self) -> datetime:
         """Return what the database's clock says."""

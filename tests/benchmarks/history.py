@@ -16,6 +16,7 @@ from schemas.entry import Entry
 from schemas.raw.envelope import Event
 from schemas.record import RawRecord
 from tests.benchmarks.events import events
+from tests.integration.store import settings_at
 
 DAYS = 90
 TEMPLATES = 20_000
@@ -89,6 +90,6 @@ async def fill(dsn: str, count: int, org_id: str | None = None) -> int:
 async def seal_all(dsn: str, back: range, rest: float = 0.0) -> list[Sealed]:
     """Seal the days that are so many before today, resting after each step as maintenance does."""
     today = datetime.now(UTC).date()
-    async with maintenance(dsn) as db, alone(db) as session:
+    async with maintenance(settings_at(dsn)) as db, alone(db) as session:
         assert session is not None
         return [await seal(session, today - timedelta(days=days), rest=rest) for days in back]

@@ -27,6 +27,7 @@ from schemas.entry import Entry
 from schemas.query import Field, Period, Query, Term, Word
 from tests.benchmarks.history import DAYS, LARGEST, RARE, entries, fill, seal_all
 from tests.benchmarks.servers import Servers, resident_mb
+from tests.integration.store import settings_at
 
 DATABASE = "hub_audit_bench_reading"
 LIMIT = 50
@@ -96,14 +97,11 @@ async def measure(
     async with database(servers) as dsn:
         await fill(dsn, count)
         note("sealing", [await sealing(dsn)], count)
-        reader = await Reader.open(dsn, connections=2)
-        try:
+        async with Reader.opened(settings_at(dsn), connections=2) as reader:
             note("pages", await pages(reader), count)
             note("text", await texts(reader), count)
             note("overview", [await overview(reader)], count)
             note("export", [await exporting(reader, dsn) for _ in range(EXPORTS)], count)
-        finally:
-            await reader.close()
 
 
 async def sealing(dsn: str) -> Figures:

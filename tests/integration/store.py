@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self, cast
 import psycopg
 from psycopg.rows import tuple_row
 
+from processor.settings import Settings
 from processor.store.lanes import start_partition, take_over
 from processor.store.pool import Database
 from processor.store.writer import Advance, Batch, Candidate, encoded, write
@@ -149,6 +150,11 @@ class StoringLane:
 def milliseconds(at: datetime) -> int:
     """Return a time as records carry it."""
     return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def settings_at(dsn: str) -> Settings:
+    """Return settings with this database, and everything else as it is by default."""
+    return Settings.load(env={"HUB_AUDIT_POSTGRES_DSN": dsn})
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from processor.store import export, pool
 from processor.store.export import ALL, SIX, TRIGGERS, Extent, Piece
 from processor.store.feed import head
 from processor.store.load import load
+from processor.store.pool import READER
 from processor.store.reader import Reader
 from schemas.entry import Entry, render
 from tests.integration.store import NOW, an_entry, opened
@@ -29,11 +30,9 @@ EVERYTHING = 2**63 - 1
 @asynccontextmanager
 async def reading(dsn: str, statement_timeout_seconds: float = 30) -> AsyncIterator[Reader]:
     """Open a reader, and close it."""
-    reader = await Reader.open(dsn, statement_timeout_seconds=statement_timeout_seconds)
-    try:
-        yield reader
-    finally:
-        await reader.close()
+    seconds = statement_timeout_seconds
+    async with opened(dsn, role=READER, statement_timeout_seconds=seconds) as db:
+        yield Reader(db, seconds)
 
 
 async def stored(dsn: str, *entries: Entry) -> None:

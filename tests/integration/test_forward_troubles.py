@@ -197,7 +197,7 @@ async def test_retention_that_passes_a_paused_subscription_is_explained(
     old = datetime(2026, 1, 5, 12, tzinfo=UTC)
     await world.happen(3, at=old)
     await world.happen(2)
-    async with maintenance(world.settings.postgres.dsn.get_secret_value()) as db, alone(db) as only:
+    async with maintenance(world.settings) as db, alone(db) as only:
         assert only is not None
         assert await retention.purge(only, "audit_entries", old.date())
     assert await store.set_paused(world.db, ORG, "hub", paused=False)

@@ -30,7 +30,7 @@ from processor.worker import limits_of
 from schemas.record import RawRecord
 from tests.integration import bus
 from tests.integration.overdue import KEPT, OLD, OLD_DAY, TODAY, announcing, overdue
-from tests.integration.store import StoringLane, an_entry, query, until
+from tests.integration.store import StoringLane, an_entry, query, settings_at, until
 from tests.integration.test_store_migrations import login_user
 from tests.scraped import sample
 
@@ -172,7 +172,7 @@ async def test_gaps_of_an_organization_grow_together(postgres_dsn: str, db: Data
     """Day after day the numbers purged stay one row, next to the gaps of other reasons."""
     await load(db, [an_entry("acme", str(n), at=OLD - timedelta(days=n)) for n in (3, 2)])
     query(postgres_dsn, "INSERT INTO seq_gaps VALUES ('acme', '{[9,10)}', 'recover')")
-    async with maintenance(postgres_dsn) as store, alone(store) as session:
+    async with maintenance(settings_at(postgres_dsn)) as store, alone(store) as session:
         assert session is not None
         for day in await retention.overdue(session, ENTRIES, KEPT.date()):
             assert await retention.purge(session, ENTRIES, day)
@@ -218,7 +218,7 @@ async def test_second_maintainer_stands_by(
     settings: Settings, postgres_dsn: str, db: Database
 ) -> None:
     """While one is at work another does nothing but create days; both together do it all once."""
-    async with maintenance(postgres_dsn) as store, alone(store):
+    async with maintenance(settings_at(postgres_dsn)) as store, alone(store):
         assert (await maintain.once(settings)).standing_by
     rounds = await asyncio.gather(*(maintain.once(settings) for _ in range(3)))
     assert sum(len(done.purged.get(ENTRIES, [])) for done in rounds) == 1
@@ -300,7 +300,7 @@ async def test_standby_tells_what_another_maintainer_did(
     often = settings.maintain.model_copy(update={"interval_seconds": 0.1})
     mine = settings.model_copy(update={"http": http, "maintain": often})
     stop = asyncio.Event()
-    async with maintenance(postgres_dsn) as store, alone(store) as session:
+    async with maintenance(settings_at(postgres_dsn)) as store, alone(store) as session:
         assert session is not None
         running = asyncio.create_task(maintain.run(mine, stop))
         await until_shown(1, 1, KEPT - timedelta(days=1), 0)

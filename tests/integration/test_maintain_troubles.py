@@ -18,7 +18,7 @@ from processor.store.maintenance import Session, alone, maintenance
 from processor.store.partitions import ENTRIES
 from processor.store.pool import Database
 from tests.integration.overdue import KEPT, OLD_DAY, TODAY, announcing, overdue
-from tests.integration.store import an_entry, query
+from tests.integration.store import an_entry, query, settings_at
 from tests.integration.test_maintain import STORED, invoke
 from tests.integration.test_seal import disk_full, kill
 
@@ -127,7 +127,7 @@ async def test_retention_is_shortened_by_an_order_alone(
     order = await asyncio.to_thread(invoke, settings, "--dry-run", "--shorten")
     assert f"would drop {OLD_DAY} of audit_entries, about 2 rows" in order.stdout.splitlines()
     assert (await asyncio.to_thread(invoke, settings, "--shorten")).exit_code == 2
-    async with maintenance(postgres_dsn) as store, alone(store):
+    async with maintenance(settings_at(postgres_dsn)) as store, alone(store):
         order = await asyncio.to_thread(invoke, settings, "--once", "--shorten")
     assert (order.exit_code, order.stdout) == (1, "another maintainer is at work\n")
     order = await asyncio.to_thread(invoke, settings, "--once", "--shorten")

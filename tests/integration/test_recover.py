@@ -184,27 +184,6 @@ async def test_transaction_that_is_open_hides_nothing(settings: Settings) -> Non
     assert left[0] > 0
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("recover", "--yes"),
-        ("republish", "--yes"),
-        ("dead-letters", "redrive", "--yes"),
-        ("maintain", "--once"),
-    ],
-    ids=" ".join,
-)
-def test_database_of_another_group_is_left_alone(
-    settings: Settings, command: tuple[str, ...]
-) -> None:
-    """Of what is changed by settings that belong elsewhere nothing could be taken back."""
-    dsn = settings.postgres.dsn.get_secret_value()
-    query(dsn, "INSERT INTO identity VALUES (true, 'elsewhere', 'others')")
-    result = CliRunner(env=environment(settings)).invoke(main, list(command))
-    assert result.exit_code == 2, result.output
-    assert "the database belongs to environment elsewhere, group others" in result.stderr
-
-
 def test_topic_that_was_created_anew_is_read_from_its_beginning(settings: Settings) -> None:
     """The books go on from the new topic's begin, and still balance."""
     dsn, raw = settings.postgres.dsn.get_secret_value(), settings.topic("raw.billing")

@@ -17,7 +17,7 @@ from processor.store.maintenance import Session, alone, maintenance
 from processor.store.pool import MAINTENANCE, Database
 from processor.store.seal import SealingPostponed, due, seal, sweep
 from schemas.entry import Entry
-from tests.integration.store import NOW, StoringLane, an_entry, opened, query, until
+from tests.integration.store import NOW, StoringLane, an_entry, opened, query, settings_at, until
 
 THEN = NOW.replace(hour=0, minute=0, second=0) - timedelta(days=3)
 DAY = THEN.date()
@@ -59,7 +59,7 @@ async def db(postgres_dsn: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def session(postgres_dsn: str) -> AsyncIterator[Session]:
     """Give the session of the one maintainer."""
-    async with maintenance(postgres_dsn) as store, alone(store) as held:
+    async with maintenance(settings_at(postgres_dsn)) as store, alone(store) as held:
         assert held is not None
         yield held
 
@@ -292,7 +292,7 @@ async def test_what_is_cut_off_is_swept_up(
         await doing
         await session.execute("SELECT 1")
 
-    async with maintenance(postgres_dsn) as store:
+    async with maintenance(settings_at(postgres_dsn)) as store:
         monkeypatch.setattr(sealing, point, die)
         with suppress(DatabaseOutage):
             async with alone(store) as session:
@@ -311,7 +311,10 @@ async def test_what_is_cut_off_is_swept_up(
 
 async def test_only_one_maintains(postgres_dsn: str) -> None:
     """The second finds the place taken, until the first is done or dead."""
-    async with maintenance(postgres_dsn) as store, maintenance(postgres_dsn) as other:
+    async with (
+        maintenance(settings_at(postgres_dsn)) as store,
+        maintenance(settings_at(postgres_dsn)) as other,
+    ):
         async with alone(store) as first, alone(other) as second:
             assert first is not None
             assert second is None
@@ -329,7 +332,10 @@ async def test_frozen_maintainer_loses_its_place(
 ) -> None:
     """One that does nothing amid its round is ended by the database, and another one works."""
     monkeypatch.setattr(maintaining, "FROZEN_AFTER", "200ms")
-    async with maintenance(postgres_dsn) as store, maintenance(postgres_dsn) as other:
+    async with (
+        maintenance(settings_at(postgres_dsn)) as store,
+        maintenance(settings_at(postgres_dsn)) as other,
+    ):
         with pytest.raises(DatabaseOutage):
             await freeze(postgres_dsn, store, other)
         async with alone(store) as awake:
@@ -344,7 +350,7 @@ async def test_resting_maintainer_keeps_its_place(
     """A rest after a long step may be longer than a frozen maintainer is waited for."""
     monkeypatch.setattr(maintaining, "FROZEN_AFTER", "1s")
     monkeypatch.setattr(maintaining, "SIGN_OF_LIFE_SECONDS", 0.1)
-    async with maintenance(postgres_dsn) as store, alone(store) as session:
+    async with maintenance(settings_at(postgres_dsn)) as store, alone(store) as session:
         assert session is not None
         async with sealing._resting(session, 3.0):
             await session.execute("SELECT pg_sleep(0.5)")

@@ -27,7 +27,7 @@ from schemas.finding import HOUR_MS
 from schemas.record import RawRecord
 from schemas.rejection import Rejection
 from tests.integration.postgres_proxy import PostgresProxy
-from tests.integration.store import opened, query
+from tests.integration.store import opened, query, settings_at
 from tests.unit.defend_signals import MINUTE, SECOND, Log
 from tests.unit.normalized import LIMITS
 
@@ -47,9 +47,8 @@ async def db(postgres_dsn: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def reader(postgres_dsn: str) -> AsyncIterator[Reader]:
     """Give the store as the page reads it."""
-    reader = await Reader.open(postgres_dsn)
-    yield reader
-    await reader.close()
+    async with Reader.opened(settings_at(postgres_dsn)) as reader:
+        yield reader
 
 
 def a_finding(**fields: object) -> NewFinding:

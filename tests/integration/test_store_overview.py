@@ -18,7 +18,7 @@ from processor.store.reader import Reader
 from processor.store.search import page
 from schemas.entry import Entry
 from schemas.query import Field, Period, Query, Term, Word
-from tests.integration.store import NOW, TOPIC, StoringLane, an_entry, query
+from tests.integration.store import NOW, TOPIC, StoringLane, an_entry, query, settings_at
 
 ALL = Query()
 OLDEST = NOW - timedelta(days=90)
@@ -36,9 +36,8 @@ async def lane(postgres_dsn: str) -> AsyncIterator[StoringLane]:
 @pytest.fixture
 async def reader(postgres_dsn: str) -> AsyncIterator[Reader]:
     """Give a reader of the database."""
-    reader = await Reader.open(postgres_dsn)
-    yield reader
-    await reader.close()
+    async with Reader.opened(settings_at(postgres_dsn)) as reader:
+        yield reader
 
 
 def days_ago(days: float) -> datetime:

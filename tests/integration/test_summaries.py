@@ -20,7 +20,7 @@ from processor.store.summaries import Stretch, stretches
 from processor.store.walk import Window
 from schemas.entry import Entry
 from schemas.query import Field, Period, Query, Term
-from tests.integration.store import NOW, an_entry, opened, query
+from tests.integration.store import NOW, an_entry, opened, query, settings_at
 
 MIDNIGHT = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
 OLDEST = NOW - timedelta(days=9)
@@ -37,7 +37,7 @@ async def db(postgres_dsn: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def session(postgres_dsn: str) -> AsyncIterator[Session]:
     """Give the session of the one maintainer."""
-    async with maintenance(postgres_dsn) as store, alone(store) as held:
+    async with maintenance(settings_at(postgres_dsn)) as store, alone(store) as held:
         assert held is not None
         yield held
 
@@ -45,9 +45,8 @@ async def session(postgres_dsn: str) -> AsyncIterator[Session]:
 @pytest.fixture
 async def reader(postgres_dsn: str) -> AsyncIterator[Reader]:
     """Give a reader of the database."""
-    reader = await Reader.open(postgres_dsn)
-    yield reader
-    await reader.close()
+    async with Reader.opened(settings_at(postgres_dsn)) as reader:
+        yield reader
 
 
 def some_entries(name: str, count: int) -> list[Entry]:

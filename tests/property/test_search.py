@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -19,7 +20,7 @@ from processor.store.rows import COLUMNS, COPY_HEADER, COPY_TRAILER, encode, num
 from processor.store.search import Key, entry, newer, page
 from schemas.entry import Entry
 from schemas.query import Field, Network, Numbers, Period, Query, Term, Word
-from tests.integration.store import an_entry, rendered
+from tests.integration.store import an_entry, rendered, settings_at
 from tests.property.query_reference import lowered, matches
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -141,14 +142,16 @@ class Log:
     def __init__(self, dsn: str) -> None:
         """Open the reader, and a connection that may write."""
         self.runner = asyncio.Runner()
-        self.reader = self.runner.run(Reader.open(dsn, connections=1))
+        self.opened = AsyncExitStack()
+        entered = self.opened.enter_async_context(Reader.opened(settings_at(dsn)))
+        self.reader = self.runner.run(entered)
         self.writer: asyncpg.Connection = self.runner.run(asyncpg.connect(dsn))
         self.numbers = itertools.count()
 
     def close(self) -> None:
         """Close what was opened."""
         self.runner.run(self.writer.close())
-        self.runner.run(self.reader.close())
+        self.runner.run(self.opened.aclose())
         self.runner.close()
 
     async def fill(self, entries: list[Entry]) -> None:

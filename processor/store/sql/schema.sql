@@ -596,6 +596,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.forwarders TO hub_audit_forwar
 
 GRANT SELECT,INSERT ON TABLE public.identity TO hub_audit_writer;
 GRANT SELECT ON TABLE public.identity TO hub_audit_reader;
+GRANT SELECT ON TABLE public.identity TO hub_audit_forwarder;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.lanes TO hub_audit_writer;
 
