@@ -13,6 +13,7 @@ from schemas.catalogue import FormatName, Outcome
 
 if TYPE_CHECKING:
     from processor.forward.control import Control
+    from processor.settings import Settings
     from processor.store.subscriptions import Subscription
 
 Answer = TypeVar("Answer")
@@ -39,17 +40,18 @@ def command() -> None:
 def listed(ctx: click.Context, org_id: str | None, *, as_json: bool) -> None:
     """List subscriptions with their state, position and lag."""
     found = _ordered(ctx, lambda control: control.listed(org_id))
+    settings = settings_of(ctx)
+    rows = [_row(settings, each) for each in found]
     if as_json:
-        show_json([_row(each) for each in found])
+        show_json(rows)
         return
-    for each in found:
-        row = _row(each)
+    for row in rows:
         click.echo(
             f"{row['topic']:<32} {row['state']:<8} through {row['through_seq']:>8} "
             f"lag {row['lag_entries']:>6}  last delivered {row['delivered_at'] or 'never'}"
-            + (f"  {each.error}" if each.error else "")
+            + (f"  {row['error']}" if row["error"] else "")
         )
-    if not found:
+    if not rows:
         click.echo("no subscriptions")
 
 
@@ -177,7 +179,10 @@ def tail(
 @click.pass_context
 def delete(ctx: click.Context, org_id: str, name: FormatName, *, yes: bool) -> None:
     """End a subscription and delete its topic."""
-    ask(f"delete the subscription and the topic siem.{org_id}.{name}?", yes=yes)
+    from schemas.subscription import topic_of
+
+    topic = settings_of(ctx).topic(topic_of(org_id, name))
+    ask(f"delete the subscription and the topic {topic}?", yes=yes)
     _ordered(ctx, lambda control: control.delete(org_id, name))
     click.echo("deleted")
 
@@ -195,11 +200,11 @@ def _ordered(ctx: click.Context, order: "Callable[[Control], Awaitable[Answer]]"
     return run(carry_out())
 
 
-def _row(each: "Subscription") -> dict[str, Any]:
+def _row(settings: "Settings", each: "Subscription") -> dict[str, Any]:
     from schemas.subscription import topic_of
 
     return {
-        "topic": topic_of(each.org_id, each.format),
+        "topic": settings.topic(topic_of(each.org_id, each.format)),
         "state": each.state,
         "filter": each.filter.model_dump(exclude_defaults=True),
         "through_seq": each.forwarded_through,

@@ -26,7 +26,7 @@ def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
         yield settings
 
 
-def ordered(settings: Settings, *arguments: str) -> Result:
+def ordered(settings: Settings, *arguments: str, stdin: str | None = None) -> Result:
     """Run ``hub-audit subscriptions`` in that environment."""
     env = {
         "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
@@ -35,7 +35,7 @@ def ordered(settings: Settings, *arguments: str) -> Result:
         "HUB_AUDIT_GROUP": settings.group,
         "HUB_AUDIT_LANES": "3",
     }
-    return CliRunner(env=env).invoke(main, ["subscriptions", *arguments])
+    return CliRunner(env=env).invoke(main, ["subscriptions", *arguments], input=stdin)
 
 
 def told(settings: Settings) -> list[dict[str, object]]:
@@ -60,7 +60,7 @@ def test_subscription_is_created_once_and_shown(settings: Settings) -> None:
     assert (again.exit_code, again.output) == (1, "hub-audit: siem.acme.hub exists already\n")
     (shown,) = json.loads(ordered(settings, "list", "acme", "--json").output)
     assert shown == {
-        "topic": "siem.acme.hub",
+        "topic": topic,
         "state": "active",
         "filter": {"actions": ["user.created"]},
         "through_seq": 0,
@@ -68,6 +68,7 @@ def test_subscription_is_created_once_and_shown(settings: Settings) -> None:
         "delivered_at": None,
         "error": None,
     }
+    assert ordered(settings, "list", "acme").output.startswith(f"{topic} ")
     (event,) = told(settings)
     assert event["subscription"] == {"id": "siem.acme.hub"}
     assert event["after"] == {"state": "active", "filter": {"actions": ["user.created"]}}
@@ -111,6 +112,16 @@ def test_orders_are_carried_out_and_told(settings: Settings) -> None:
     assert len(told(settings)) == 5
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
     assert settings.topic("siem.acme.hub") not in admin.list_topics(timeout=10).topics
+
+
+def test_nothing_is_deleted_without_a_yes(settings: Settings) -> None:
+    """The question names the topic as it is named on the bus."""
+    topic = settings.topic("siem.acme.hub")
+    assert ordered(settings, "create", "acme", "hub").exit_code == 0
+    left = ordered(settings, "delete", "acme", "hub", stdin="n\n")
+    assert left.exit_code == 1
+    assert left.output.startswith(f"delete the subscription and the topic {topic}? [y/N]: n\n")
+    assert ordered(settings, "list").output.startswith(f"{topic} ")
 
 
 @pytest.mark.parametrize(
