@@ -9,7 +9,7 @@ from http import HTTPStatus
 from importlib import resources
 from importlib.metadata import version
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from fastapi import FastAPI, Path, Request
@@ -31,7 +31,8 @@ from processor.api import (
     subscriptions_page,
     tokens_page,
 )
-from processor.api.problems import Problem
+from processor.api.description import PUBLIC, Described
+from processor.api.problems import Problem, documented
 from processor.api.services import Services
 from processor.errors import Outage
 from processor.health import measure_loop
@@ -102,7 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
             watching.cancel()
 
-    app = FastAPI(
+    app = Described(
         title="Hub Audit",
         version=version("hub-audit"),
         summary="An organization's audit log: read, search, export, subscribe.",
@@ -178,7 +179,15 @@ def _add_health(app: FastAPI) -> None:
 
 
 def _add_contracts(app: FastAPI) -> None:
-    @app.get("/schemas/{name}/{version}", tags=["contracts"])
+    described: dict[str, Any] = {
+        "tags": ["contracts"],
+        "response_class": Response,
+        "responses": {200: {"content": {kind: {} for kind in CONTRACT_TYPES.values()}}}
+        | documented("not_found"),
+        "openapi_extra": PUBLIC,
+    }
+
+    @app.get("/schemas/{name}/{version}", **described)
     async def schema(name: Name, version: Name) -> Response:
         """Return a JSON Schema of the contracts: a raw event's by its type, or that of the entry.
 
@@ -186,7 +195,7 @@ def _add_contracts(app: FastAPI) -> None:
         """
         return _contract(f"{name}.v{version.removeprefix('v')}.json")
 
-    @app.get("/schemas/{file}", tags=["contracts"])
+    @app.get("/schemas/{file}", **described)
     async def generated(file: Name) -> Response:
         """Return a generated file of the contracts, as ``asyncapi.yaml`` or ``entry.json``."""
         return _contract(file)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from processor.api.access import ACKNOWLEDGE, Viewer, require
 from processor.api.entries import Reading, Serving
 from processor.api.login import insist_on_intent
-from processor.api.problems import Problem
+from processor.api.problems import Problem, documented
 from processor.api.services import Services
 from processor.store import findings
 from processor.store.findings import Kept, Wanted
@@ -22,6 +22,7 @@ from schemas.finding import RuleName, Severity, Status
 
 router = APIRouter(tags=["defend"])
 
+MISSING = documented("not_found")
 FINDINGS_MAX, FINDINGS_DEFAULT = 1_000, 50
 EVIDENCE_MAX = 2**31 - 1
 """What the store can hold of a count."""
@@ -63,7 +64,7 @@ async def listed(
     return _json({"findings": [shown(each) for each in found], "next": following})
 
 
-@router.get("/v1/findings/{finding_id}")
+@router.get("/v1/findings/{finding_id}", responses=MISSING)
 async def finding(viewer: Reading, services: Serving, finding_id: UUID) -> Response:
     """Return one finding with its evidence: sequence numbers of the log, endpoint reports."""
     kept = await one(services, viewer, finding_id)
@@ -71,7 +72,7 @@ async def finding(viewer: Reading, services: Serving, finding_id: UUID) -> Respo
     return _json(shown(kept) | {"reports": reports})
 
 
-@router.post("/v1/findings/{finding_id}/acknowledge")
+@router.post("/v1/findings/{finding_id}/acknowledge", responses=MISSING)
 async def acknowledge(
     viewer: Noting,
     services: Serving,

@@ -13,7 +13,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from processor.api.access import VIEW, Viewer, identified, require
-from processor.api.problems import Problem
+from processor.api.description import PUBLIC
+from processor.api.problems import Problem, documented
 from processor.api.services import Services
 from processor.query import parse, render, suggest
 from processor.store import facets, feed, search
@@ -40,7 +41,9 @@ TAIL_IDENTIFIED_SECONDS = 5.0
 
 TAIL_MINUTES_MAX = 5
 NDJSON_TYPE = "application/x-ndjson"
+EVENTS_TYPE = "text/event-stream"
 
+SEARCHING = documented("search_too_slow")
 Reading = Annotated[Viewer, Depends(require(VIEW))]
 Filter = Annotated[str, Query(max_length=2_000, description="the query, as in the search box")]
 
@@ -74,14 +77,14 @@ class Shown(NamedTuple):
 _PLACE = b": nothing more\nid: %d\n\n"
 
 
-@router.get("/v1/audit-entries")
+@router.get("/v1/audit-entries", responses={200: {"content": {NDJSON_TYPE: {}}}, **SEARCHING})
 async def entries(
     viewer: Reading,
     services: Serving,
     filter: Filter = "",
     limit: Annotated[int, Query(ge=1, le=ENTRIES_MAX)] = ENTRIES_DEFAULT,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
-    accept: Annotated[str, Header(max_length=500)] = "",
+    accept: Annotated[str, Header(max_length=500, include_in_schema=False)] = "",
 ) -> Response:
     """Return a page of entries, newest first; ``next`` is the cursor of the one behind it.
 
@@ -142,7 +145,7 @@ async def look(
     return found, services.cursors.made(viewer.org_id, text, key) if key else None
 
 
-@router.get("/v1/audit-entries/{entry_id}")
+@router.get("/v1/audit-entries/{entry_id}", responses=documented("not_found"))
 async def entry(viewer: Reading, services: Serving, entry_id: UUID) -> Response:
     """Return one entry by its id."""
     found = await search.entry(services.reader, viewer.org_id, entry_id)
@@ -190,7 +193,7 @@ async def ranges(viewer: Reading, services: Serving) -> Response:
     return _json(answer | {"head_seq": found.head_seq})
 
 
-@router.get("/v1/facets")
+@router.get("/v1/facets", responses=SEARCHING)
 async def read_facets(viewer: Reading, services: Serving, filter: Filter = "") -> Response:
     """Return the commonest values of a query's entries; a count of 1001 means more than 1,000."""
     query = parse(filter)
@@ -208,7 +211,7 @@ async def read_facets(viewer: Reading, services: Serving, filter: Filter = "") -
     return _json({"facets": found, "searched_back_to": counted.searched_back_to})
 
 
-@router.get("/v1/histogram")
+@router.get("/v1/histogram", responses=SEARCHING)
 async def read_histogram(
     viewer: Reading,
     services: Serving,
@@ -239,7 +242,12 @@ async def read_histogram(
     return _json({"bars": found, "searched_back_to": counted.searched_back_to})
 
 
-@router.get("/v1/tail", response_class=StreamingResponse, dependencies=[Following])
+@router.get(
+    "/v1/tail",
+    response_class=StreamingResponse,
+    responses={200: {"content": {EVENTS_TYPE: {}}}},
+    dependencies=[Following],
+)
 async def tail(
     request: Request,
     viewer: Reading,
@@ -275,7 +283,7 @@ def following(
     """Return the stream of what is new, each entry and each place as it is shown."""
     events = _tail(request, viewer, query, after, shown)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    return StreamingResponse(events, media_type=EVENTS_TYPE, headers=headers)
 
 
 async def _tail(
@@ -314,7 +322,7 @@ async def suggestions(
     return _json({"suggestions": [each._asdict() for each in suggest(text, cursor)]})
 
 
-@router.get("/v1/catalogue")
+@router.get("/v1/catalogue", openapi_extra=PUBLIC)
 async def catalogue() -> Response:
     """Return every action there is: what it is called, its category, severity and topic."""
     actions = [

@@ -83,7 +83,12 @@ class Order(NamedTuple):
         return self._asdict() | {"at": self.at.isoformat().replace("+00:00", "Z")}
 
 
-@router.get("/v1/audit-entries.csv", response_class=StreamingResponse, dependencies=[Bounded])
+@router.get(
+    "/v1/audit-entries.csv",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {}}}},
+    dependencies=[Bounded],
+)
 async def as_csv(
     request: Request, viewer: Exporter, filter: Filter = "", columns: Columns = "six"
 ) -> StreamingResponse:
@@ -94,7 +99,12 @@ async def as_csv(
     return await _download(request, viewer, filter, "csv", columns)
 
 
-@router.get("/v1/audit-entries.ndjson", response_class=StreamingResponse, dependencies=[Bounded])
+@router.get(
+    "/v1/audit-entries.ndjson",
+    response_class=StreamingResponse,
+    responses={200: {"content": {MEDIA_TYPES["ndjson"]: {}}}},
+    dependencies=[Bounded],
+)
 async def as_ndjson(request: Request, viewer: Exporter, filter: Filter = "") -> StreamingResponse:
     """Download entries as lines of JSON, without any loss; newest first."""
     return await _download(request, viewer, filter, "ndjson", "all")

@@ -55,6 +55,28 @@ KINDS: Mapping[str, Kind] = {
 }  # fmt: skip
 """By code. A code is never given another meaning."""
 
+SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "title": "Problem",
+    "description": "What went wrong (RFC 9457). A `code` is never given another meaning.",
+    "properties": {
+        "type": {"type": "string", "pattern": "^urn:hub:audit:problem:"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "enum": list(KINDS)},
+        "detail": {"type": "string", "description": "About this very case."},
+        "fix": {"type": "string", "description": "What to do about it."},
+        "permission": {"type": "string", "description": "The one that is missing."},
+        "column": {"type": "integer", "description": "Where in the filter, from 1 on."},
+        "picture": {"type": "string", "description": "The filter, and a mark below that place."},
+    },
+    "required": ["type", "title", "status", "code", "detail", "fix"],
+}
+"""What a problem document is like, as JSON Schema."""
+
+HEADERS: Mapping[int, str] = {401: "WWW-Authenticate", 429: "Retry-After"}
+"""What is never missing beside a problem of such a status."""
+
 CHALLENGES = {"token_missing": "Bearer", "token_invalid": 'Bearer error="invalid_token"'}
 """How to say who one is (RFC 6750), which no 401 may leave out (RFC 9110)."""
 
@@ -93,6 +115,32 @@ class Problem(Exception):
             "fix": kind.fix,
         }
         return document | self.members
+
+
+def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Return, by their status, how an OpenAPI document says that a route answers these problems."""
+    answers: dict[int | str, dict[str, Any]] = {}
+    for code in codes:
+        kind, example = KINDS[code], Problem(code).document()
+        answer = answers.setdefault(
+            kind.status,
+            {
+                "description": "",
+                "content": {
+                    MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
+                },
+            },
+        )
+        answer["description"] += f"{kind.title}. "
+        answer["content"][MEDIA_TYPE]["examples"][code] = {"value": example}
+        if header := HEADERS.get(kind.status):
+            answer["headers"] = {header: {"required": True, "schema": {"type": "string"}}}
+    return answers
+
+
+def codes_of(answer: Mapping[str, Any]) -> list[str]:
+    """Return which problems an answer is documented to be; none where it is none."""
+    return list(answer.get("content", {}).get(MEDIA_TYPE, {}).get("examples", ()))
 
 
 def of(error: Exception) -> Problem:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from processor.api.access import SUBSCRIBE, Viewer, require
 from processor.api.entries import SEQ_MAX, Serving
 from processor.api.login import insist_on_intent
-from processor.api.problems import Problem
+from processor.api.problems import Problem, documented
 from processor.api.services import Services
 from processor.forward.control import (
     AlreadySubscribed,
@@ -27,18 +27,19 @@ from processor.forward.control import (
     connection_of,
 )
 from processor.store import subscriptions as store
-from processor.store.subscriptions import Access, State, Subscription
+from processor.store.subscriptions import Access, State
 from schemas.catalogue import FormatName
 from schemas.subscription import Filter
 
 router = APIRouter(tags=["subscriptions"])
 
 CREATED, ACCEPTED, NO_CONTENT = 201, 202, 204
+MISSING = documented("not_found")
 YEAR_MIN, YEAR_MAX = 1970, 9998
 """Of a time from which on something is wanted: with room for every offset from UTC."""
 
 
-class Wanted(BaseModel):
+class SubscriptionRequest(BaseModel):
     """What is subscribed to."""
 
     model_config = ConfigDict(extra="forbid")
@@ -47,7 +48,7 @@ class Wanted(BaseModel):
     filter: Filter = Filter()
 
 
-class Again(BaseModel):
+class ReplayRequest(BaseModel):
     """What is wanted again: entries above a number, or recorded from a time on."""
 
     model_config = ConfigDict(extra="forbid")
@@ -88,7 +89,7 @@ class Connection(BaseModel):
     principal: str
 
 
-class Replaying(BaseModel):
+class ReplayProgress(BaseModel):
     """A replay that is under way."""
 
     id: str
@@ -97,7 +98,7 @@ class Replaying(BaseModel):
     replayed_through_seq: int
 
 
-class Shown(BaseModel):
+class Subscription(BaseModel):
     """A subscription as it stands.
 
     Everything up to ``through_seq`` was considered for it; ``lag_entries`` wait. ``reason`` says
@@ -114,7 +115,7 @@ class Shown(BaseModel):
     lag_entries: int
     created_at: datetime
     last_delivered_at: datetime | None
-    replay: Replaying | None
+    replay: ReplayProgress | None
     test_pending: bool
     access: Access
     acl_commands: list[str]
@@ -122,10 +123,10 @@ class Shown(BaseModel):
     warnings: list[str] = []
 
 
-class Listing(BaseModel):
+class SubscriptionList(BaseModel):
     """An organization's subscriptions, and whether anybody forwards at the moment."""
 
-    subscriptions: list[Shown]
+    subscriptions: list[Subscription]
     forwarder_running: bool
 
 
@@ -141,17 +142,17 @@ Ordering = Annotated[Viewer, Depends(ordering)]
 
 
 @router.get("/v1/subscriptions")
-async def listed(viewer: Ordering, services: Serving) -> Listing:
+async def listed(viewer: Ordering, services: Serving) -> SubscriptionList:
     """Return the organization's subscriptions with their state, place and lag."""
     found = await store.listed(services.control, viewer.org_id)
-    return Listing(
+    return SubscriptionList(
         subscriptions=[shown(services, each) for each in found],
         forwarder_running=await store.forwarding(services.control),
     )
 
 
-@router.post("/v1/subscriptions", status_code=CREATED)
-async def create(viewer: Ordering, services: Serving, wanted: Wanted) -> Shown:
+@router.post("/v1/subscriptions", status_code=CREATED, responses=documented("subscription_exists"))
+async def create(viewer: Ordering, services: Serving, wanted: SubscriptionRequest) -> Subscription:
     """Begin to deliver, from the next entry on, and make the topic.
 
     ``warnings`` says what is to be considered, such as that nothing passed the filter lately.
@@ -162,32 +163,34 @@ async def create(viewer: Ordering, services: Serving, wanted: Wanted) -> Shown:
     return shown(services, found).model_copy(update={"warnings": made.warnings})
 
 
-@router.get("/v1/subscriptions/{format}")
-async def read(viewer: Ordering, services: Serving, format: FormatName) -> Shown:
+@router.get("/v1/subscriptions/{format}", responses=MISSING)
+async def read(viewer: Ordering, services: Serving, format: FormatName) -> Subscription:
     """Return one subscription as it stands."""
     return shown(services, await one(services, viewer, format))
 
 
-@router.post("/v1/subscriptions/{format}/pause")
-async def pause(viewer: Ordering, services: Serving, format: FormatName) -> Shown:
+@router.post("/v1/subscriptions/{format}/pause", responses=MISSING)
+async def pause(viewer: Ordering, services: Serving, format: FormatName) -> Subscription:
     """Deliver nothing until it is resumed; the place is kept for as long as entries are."""
     return await _done(services, viewer, format, lambda each: each.pause(viewer.org_id, format))
 
 
-@router.post("/v1/subscriptions/{format}/resume")
-async def resume(viewer: Ordering, services: Serving, format: FormatName) -> Shown:
+@router.post("/v1/subscriptions/{format}/resume", responses=MISSING)
+async def resume(viewer: Ordering, services: Serving, format: FormatName) -> Subscription:
     """Go on where it was paused; one that failed is tried again at once."""
     return await _done(services, viewer, format, lambda each: each.resume(viewer.org_id, format))
 
 
-@router.post("/v1/subscriptions/{format}/test", status_code=ACCEPTED)
-async def test(viewer: Ordering, services: Serving, format: FormatName) -> Shown:
+@router.post("/v1/subscriptions/{format}/test", status_code=ACCEPTED, responses=MISSING)
+async def test(viewer: Ordering, services: Serving, format: FormatName) -> Subscription:
     """Deliver an event that says that it is a test; ``test_pending`` until it is sent."""
     return await _done(services, viewer, format, lambda each: each.test(viewer.org_id, format))
 
 
-@router.post("/v1/subscriptions/{format}/replay", status_code=ACCEPTED)
-async def replay(viewer: Ordering, services: Serving, format: FormatName, again: Again) -> Shown:
+@router.post("/v1/subscriptions/{format}/replay", status_code=ACCEPTED, responses=MISSING)
+async def replay(
+    viewer: Ordering, services: Serving, format: FormatName, again: ReplayRequest
+) -> Subscription:
     """Deliver entries again, marked as a replay; live delivery goes on where it is."""
     return await _done(
         services,
@@ -197,7 +200,7 @@ async def replay(viewer: Ordering, services: Serving, format: FormatName, again:
     )
 
 
-@router.delete("/v1/subscriptions/{format}", status_code=NO_CONTENT)
+@router.delete("/v1/subscriptions/{format}", status_code=NO_CONTENT, responses=MISSING)
 async def delete(viewer: Ordering, services: Serving, format: FormatName) -> Response:
     """End the subscription and delete its topic."""
     async with ordered(services, viewer) as control:
@@ -223,25 +226,25 @@ async def ordered(services: Services, viewer: Viewer) -> AsyncIterator[Control]:
         raise Problem("request_invalid", str(error)) from error
 
 
-async def one(services: Services, viewer: Viewer, name: FormatName) -> Subscription:
+async def one(services: Services, viewer: Viewer, name: FormatName) -> store.Subscription:
     """Return a subscription; raises Problem when there is none."""
     async with ordered(services, viewer) as control:
         return await control.existing(viewer.org_id, name)
 
 
-def shown(services: Services, each: Subscription) -> Shown:
+def shown(services: Services, each: store.Subscription) -> Subscription:
     """Return a subscription as it is shown to its owners."""
     settings = services.settings
     replaying = None
     if each.replay is not None:
-        replaying = Replaying(
+        replaying = ReplayProgress(
             id=str(each.replay.id),
             after_seq=each.replay.after,
             through_seq=each.replay.through,
             replayed_through_seq=max(each.replay.after, each.replayed_through or 0),
         )
     commands = [] if each.access == "set" else commands_of(settings, each.org_id, each.format)
-    return Shown(
+    return Subscription(
         format=each.format,
         state=each.state,
         reason=each.error,
@@ -265,7 +268,7 @@ async def _done(
     viewer: Viewer,
     name: FormatName,
     order: Callable[[Control], Awaitable[object]],
-) -> Shown:
+) -> Subscription:
     async with ordered(services, viewer) as control:
         await order(control)
     return shown(services, await one(services, viewer, name))

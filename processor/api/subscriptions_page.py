@@ -14,7 +14,7 @@ from processor.api.entries import services_of
 from processor.api.login import insist_on_origin
 from processor.api.problems import Problem
 from processor.api.services import Services
-from processor.api.subscriptions import Again, Shown, one, ordered, shown
+from processor.api.subscriptions import ReplayRequest, Subscription, one, ordered, shown
 from processor.forward.control import connection_of
 from processor.store import subscriptions as store
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS, FormatName
@@ -163,7 +163,7 @@ async def replay(
         """Do it, or say what is wrong with it."""
         name = _known(format)
         try:
-            again = Again.model_validate(asked)
+            again = ReplayRequest.model_validate(asked)
             async with ordered(services, viewer) as control:
                 await control.replay(viewer.org_id, name, again.begin, again.through_seq)
         except (ValidationError, Problem) as error:
@@ -256,7 +256,7 @@ async def _detail(services: Services, viewer: Viewer, name: FormatName, **more: 
     )
 
 
-def _row(each: Shown, now: datetime) -> dict[str, Any]:
+def _row(each: Subscription, now: datetime) -> dict[str, Any]:
     """Return what pages show of a subscription."""
     delivered = each.last_delivered_at
     return {
@@ -294,7 +294,7 @@ def ago(seconds: float) -> str:
     return f"{max(0, int(seconds))} s ago"
 
 
-def _properties(each: Shown) -> str:
+def _properties(each: Subscription) -> str:
     """Return the settings of a Kafka consumer that reads the topic."""
     connection = each.connection
     lines = [

@@ -17,7 +17,7 @@ from processor.api import html, problems
 from processor.api.access import SUBSCRIBE, Viewer, require
 from processor.api.entries import Serving, services_of
 from processor.api.login import insist_on_intent, insist_on_origin
-from processor.api.problems import Problem
+from processor.api.problems import Problem, documented
 from processor.api.services import Services
 from processor.store import service_tokens
 from processor.store.service_tokens import ServiceToken
@@ -59,7 +59,12 @@ async def create(
     return _json({"token": secret, **_row(made)}, CREATED)
 
 
-@router.post("/v1/service-tokens/{token_id}/rotate", status_code=CREATED, tags=["service tokens"])
+@router.post(
+    "/v1/service-tokens/{token_id}/rotate",
+    status_code=CREATED,
+    responses=documented("not_found"),
+    tags=["service tokens"],
+)
 async def rotate(
     request: Request,
     viewer: Keeper,
@@ -74,7 +79,12 @@ async def rotate(
     return _json({"token": secret, **_row(made)}, CREATED)
 
 
-@router.delete("/v1/service-tokens/{token_id}", status_code=204, tags=["service tokens"])
+@router.delete(
+    "/v1/service-tokens/{token_id}",
+    status_code=204,
+    responses=documented("not_found"),
+    tags=["service tokens"],
+)
 async def revoke(request: Request, viewer: Keeper, services: Serving, token_id: UUID) -> Response:
     """End a token at once."""
     insist_on_intent(request)
