@@ -122,8 +122,9 @@ def processes(console: Console, addresses: Addresses) -> Iterator[Started]:
     with ExitStack() as stack:
         # What is past is loaded while the processes start.
         loader = stack.enter_context(ThreadPoolExecutor(1))
-        seeding = loader.submit(asyncio.run, seed(addresses.dsn))
-        subscribing = loader.submit(asyncio.run, subscribe_siem(Settings.load(env=environment)))
+        settings = Settings.load(env=environment)
+        seeding = loader.submit(asyncio.run, seed(settings))
+        subscribing = loader.submit(asyncio.run, subscribe_siem(settings))
         for name in COMMANDS:
             console.print(f"$ hub-audit {name}", style="dim")
         port = free(HTTP_PORT)

@@ -7,18 +7,22 @@ from typing import cast
 from processor.defend.rules import Hours, Key, of_alert, of_entry
 from processor.demo.attacks import report
 from processor.demo.history import ACME, MINUTE_MS, history, story_ms
+from processor.settings import Settings
 from processor.store import findings
+from processor.store.books import ours
 from processor.store.findings import Alert, NewFinding
 from processor.store.load import load
-from processor.store.pool import FORWARDER, Database
+from processor.store.pool import FORWARDER
 from schemas.entry import Entry
 from schemas.telemetry import Telemetry
 
 
-async def seed(dsn: str) -> int:
-    """Load the history unless there is one; return how many entries were loaded."""
-    db = await Database.open(dsn)
-    try:
+async def seed(settings: Settings) -> int:
+    """Load the history unless there is one; return how many entries were loaded.
+
+    Raises StartRefused where the database is that of another environment.
+    """
+    async with ours(settings, connections=4) as db:
         async with db.connection() as connection:
             has_past = await connection.fetchval(
                 "SELECT EXISTS (SELECT FROM audit_entries WHERE org_id = $1"
@@ -30,9 +34,7 @@ async def seed(dsn: str) -> int:
         now_ms = time.time_ns() // 1_000_000
         kept: list[Entry] = []
         loaded = await load(db, _remembered(history(now_ms), kept))
-    finally:
-        await db.close()
-    await _find(dsn, kept, now_ms)
+    await _find(settings, kept, now_ms)
     return loaded
 
 
@@ -43,7 +45,7 @@ def _remembered(entries: Iterator[Entry], kept: list[Entry]) -> Iterator[Entry]:
         yield entry
 
 
-async def _find(dsn: str, entries: Sequence[Entry], now_ms: int) -> None:
+async def _find(settings: Settings, entries: Sequence[Entry], now_ms: int) -> None:
     """Keep what the rules find in entries that are loaded, and the endpoint's report among them."""
     at_ms = story_ms(now_ms, 6) - 4 * MINUTE_MS
     told = report("rep-story", at_ms, ACME.people[1], "osascript-stealer", "malicious")
@@ -55,9 +57,6 @@ async def _find(dsn: str, entries: Sequence[Entry], now_ms: int) -> None:
             for hour in list(hours.missing(org_id, each)):
                 hours.begin(*hour, alerted=True)
             keys += hours.add(org_id, each)
-    db = await Database.open(dsn, role=FORWARDER, connections=1)
-    try:
+    async with ours(settings, role=FORWARDER) as db:
         await findings.keep_alerts(db, [Alert(ACME.id, "rep-story", at_ms, at_ms, told)])
         await findings.keep(db, [NewFinding(*found) for found in hours.judged(keys)])
-    finally:
-        await db.close()

@@ -114,7 +114,7 @@ def opened_unasked(path: Path) -> Iterator[str]:
 ASKING = [
     path
     for path in PRODUCT
-    # The store opens it for all; doctor reports whose it is; the demo's has been made for it.
+    # The store opens it for all; doctor reports whose it is; the demo only looks at what it shows.
     if path.relative_to(ROOT).parts[1] not in ("store", "doctor", "demo")
 ]
 

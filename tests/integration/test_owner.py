@@ -13,6 +13,7 @@ from processor import maintain, worker
 from processor.api import serve
 from processor.cli import main
 from processor.defend import app as defend
+from processor.demo.seed import seed
 from processor.emit import topics
 from processor.errors import StartRefused
 from processor.forward import forwarder
@@ -158,6 +159,14 @@ def test_partitions_are_not_added_by_the_database_of_another(kafka: str, foreign
         assert asyncio.run(topics.check(settings)) == []
     assert result.exit_code == 2, result.output
     assert REFUSED in result.stderr
+
+
+def test_demo_gives_no_past_to_the_database_of_another(foreign_dsn: str) -> None:
+    """Ninety days that never were could not be told from those that were."""
+    before = rows_of(foreign_dsn)
+    with pytest.raises(StartRefused, match=REFUSED):
+        asyncio.run(seed(settings_at(foreign_dsn)))
+    assert rows_of(foreign_dsn) == before
 
 
 @pytest.mark.parametrize("role", [WRITER, READER, FORWARDER, MAINTENANCE])
