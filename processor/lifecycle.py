@@ -37,7 +37,7 @@ def run(main: Main) -> int:
     except HubAuditError as error:
         log.error("ended", extra={"error": str(error)})  # noqa: TRY400 - an outage has no trace
         return EXIT_FAILED
-    except Exception:
+    except (Exception, asyncio.CancelledError):  # nobody cancels ``main``: a bug like others
         log.exception("crashed")
         return EXIT_FAILED
     return EXIT_OK

@@ -86,23 +86,29 @@ class Worker:
         await self._consumer.start()
         try:
             async with asyncio.TaskGroup() as tasks:
-                feeding = tasks.create_task(self._feed())
-                keeping = tasks.create_task(self._keep_house())
-                await self._until(stop)
+                feeding = tasks.create_task(self._feed(), name="feeding")
+                keeping = tasks.create_task(self._keep_house(), name="keeping house")
+                await self._until(stop, feeding, keeping)
                 feeding.cancel()
                 keeping.cancel()
         finally:
             await self._release(frozenset(self._lanes), STOP_SECONDS)
             await self._consumer.stop()
 
-    async def _until(self, stop: asyncio.Event) -> None:
-        """Wait for ``stop``; a crashed lane raises here what crashed it."""
+    async def _until(self, stop: asyncio.Event, *working: asyncio.Task[None]) -> None:
+        """Wait for ``stop``; a crashed lane raises here what crashed it.
+
+        What works for ever and has ended without an error was cancelled, and nobody asked for it.
+        """
         stopping = asyncio.ensure_future(stop.wait())
-        waited: set[asyncio.Future[Any]] = {stopping, self._crash}
+        waited: set[asyncio.Future[Any]] = {stopping, self._crash, *working}
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if self._crash.done():
             self._crash.result()
+        for task in working:
+            if task.done():
+                raise _cancelled(task)
 
     async def _feed(self) -> None:
         """Carry records from the bus to their lanes, for ever."""
@@ -172,8 +178,15 @@ class Worker:
             lane.cannot_be_read(trouble)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None and not self._crash.done():
-            self._crash.set_exception(task.exception() or RuntimeError("lane ended"))
+        """Have ``run`` raise what crashed a lane; a lane that we hold does not end otherwise."""
+        held = task in self._tasks.values()
+        error = (_cancelled(task) if held else None) if task.cancelled() else task.exception()
+        if error is not None and not self._crash.done():
+            self._crash.set_exception(error)
+
+
+def _cancelled(task: asyncio.Task[None]) -> RuntimeError:
+    return RuntimeError(f"{task.get_name()} was cancelled, which nobody asked for")
 
 
 async def limits_of(settings: Settings, db: Database) -> Limits:

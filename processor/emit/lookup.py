@@ -12,6 +12,7 @@ from contextlib import aclosing
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 
+from processor.client import stop_consumer
 from processor.emit.route import REDELIVERY_HEADER, Header, Outgoing, partition_of_key
 from processor.emit.topics import OUTAGES
 from processor.errors import BusOutage
@@ -84,7 +85,7 @@ async def holds(
             f"whether a batch is on {place.topic}/{place.partition} is not known: {error!r}"
         ) from error
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
 async def _span(

@@ -102,6 +102,8 @@ class Forwarder:
             if task.done():
                 del self._tasks[shard]
                 metrics.shard_released(shard)
+                if task.cancelled():
+                    raise RuntimeError(f"shard {shard} was cancelled, which nobody asked for")
                 task.result()
 
     async def _states(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 
+from processor.client import stop_consumer
 from processor.errors import BusOutage, StartRefused
 from processor.ingest.consumer import OUTAGES
 from processor.settings import Settings
@@ -82,4 +83,4 @@ async def opened(settings: Settings) -> AsyncIterator[RawLog]:
             raise BusOutage(f"Kafka at {servers} does not answer ({error!r})") from error
         yield RawLog(consumer)
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)

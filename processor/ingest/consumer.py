@@ -22,6 +22,7 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
+from processor.client import STOP_SECONDS_MAX, stop_consumer
 from processor.errors import BusOutage, LaneStopped, Outage
 from processor.ingest.unpack import Drained, noting
 from processor.settings import Settings
@@ -41,7 +42,6 @@ LOADING_SECONDS_MAX = 30.0
 """What a group's coordinator may need after a broker's restart."""
 
 RETRY_SECONDS = 0.1
-STOP_SECONDS_MAX = 5.0
 
 REBALANCE_MILLISECONDS_MIN = 8_000
 """What a member gets to give its lanes back before the group goes on without it.
@@ -146,12 +146,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # the client is
 
     async def stop(self) -> None:
         """Leave the group, in bounded time."""
-        for close in (self._consumer.stop, self._asking.stop, self._drop_admin):
-            try:
-                async with asyncio.timeout(STOP_SECONDS_MAX):
-                    await close()
-            except OUTAGES as error:
-                log.warning("consumer_stop_failed", extra={"error": repr(error)})
+        for consumer in (self._consumer, self._asking):
+            await stop_consumer(consumer)
+        try:
+            async with asyncio.timeout(STOP_SECONDS_MAX):
+                await self._drop_admin()
+        except OUTAGES as error:
+            log.warning("consumer_stop_failed", extra={"error": repr(error)})
 
     async def poll(self) -> list[Fetched]:
         """Return what has arrived on lanes that are not paused, waiting a moment for it."""

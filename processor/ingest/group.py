@@ -14,6 +14,7 @@ from aiokafka.errors import (
     for_code,
 )
 
+from processor.client import stop_consumer
 from processor.errors import BusOutage
 from processor.ingest.consumer import (
     ASK_SECONDS_MAX,
@@ -126,7 +127,7 @@ async def extents(settings: Settings) -> dict[Place, Extent]:
             begins = await consumer.beginning_offsets(places)
             ends = await consumer.end_offsets(places)
         finally:
-            await consumer.stop()
+            await stop_consumer(consumer)
     return {tuple(place): Extent(begins[place], ends[place]) for place in places}
 
 
@@ -152,7 +153,7 @@ async def lag(settings: Settings, name: str) -> int | None:
             await consumer.start()
             ends = await consumer.end_offsets(list(committed))
         finally:
-            await consumer.stop()
+            await stop_consumer(consumer)
     waiting = [ends[place] - at for place, at in committed.items()]
     return int(sum(count for count in waiting if count > 0))
 
@@ -166,7 +167,7 @@ async def from_the_future(settings: Settings, after_ms: int) -> bool:
             await consumer.start()
             found = await consumer.offsets_for_times(places)
         finally:
-            await consumer.stop()
+            await stop_consumer(consumer)
     return any(found.values())
 
 

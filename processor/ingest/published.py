@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from processor.client import stop_consumer
 from processor.errors import BusOutage
 from processor.ingest.consumer import OUTAGES
 from processor.settings import Settings
@@ -50,7 +51,7 @@ async def heads(
         servers = settings.kafka.bootstrap_servers
         raise BusOutage(f"Kafka at {servers} does not answer ({type(error).__name__})") from error
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
 async def _spans(settings: Settings, since_ms: int | None) -> dict[TopicPartition, Span]:
@@ -72,7 +73,7 @@ async def _spans(settings: Settings, since_ms: int | None) -> dict[TopicPartitio
             later = await consumer.offsets_for_times(dict.fromkeys(places, max(0, since_ms)))
             firsts = {at: later[at].offset if later.get(at) else ends[at] for at in places}
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
     spans = {
         at: (max(begins[at], min(firsts[at], ends[at] - TAIL_OFFSETS)), ends[at]) for at in places
     }

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from processor.client import stop_consumer
 from processor.errors import BusOutage
 from processor.ingest.consumer import OUTAGES
 from processor.settings import Settings
@@ -35,4 +36,4 @@ async def tail(
     except OUTAGES as error:
         raise BusOutage(f"the bus does not answer ({type(error).__name__})") from error
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)

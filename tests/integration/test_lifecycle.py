@@ -39,6 +39,11 @@ async def bug(stop):
         tasks.create_task(asyncio.sleep(60))
         raise ZeroDivisionError
 
+async def cancelled(stop):
+    inner = asyncio.ensure_future(stop.wait())
+    inner.cancel()
+    await inner
+
 logs.configure("INFO", "json")
 sys.exit(lifecycle.run(globals()[sys.argv[1]]))
 """
@@ -82,14 +87,20 @@ def test_expected_ends_have_no_trace(main: str, code: int, events: list[tuple[st
     assert "Traceback" not in said
 
 
-def test_bug_ends_the_process() -> None:
-    """A crash in any task is logged with its trace, and the exit code asks for a restart."""
-    with program("bug") as process:
+@pytest.mark.parametrize(
+    ("main", "error"), [("bug", "ZeroDivisionError"), ("cancelled", "CancelledError")]
+)
+def test_bug_ends_the_process(main: str, error: str) -> None:
+    """A crash in any task is logged with its trace, and the exit code asks for a restart.
+
+    So is a cancellation that nobody asked for.
+    """
+    with program(main) as process:
         _, said = process.communicate(timeout=20)
     assert process.returncode == 1
     (line,) = [json.loads(line) for line in said.splitlines()]
     assert line["event"] == "crashed"
-    assert "ZeroDivisionError" in line["trace"]
+    assert error in line["trace"]
 
 
 def get(port: int, path: str) -> tuple[int, str]:

@@ -1,0 +1,125 @@
+"""A worker whose tasks end in ways that nobody asked for, over clients that do so."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from processor import worker
+from processor.ingest.consumer import Fetched
+from processor.settings import Settings
+from processor.worker import Worker
+
+
+async def cancelled_by_itself() -> None:
+    """End as cancelled, as the client library's parts do."""
+    inner = asyncio.ensure_future(asyncio.Event().wait())
+    inner.cancel()
+    await inner
+
+
+class Member:
+    """A member of the group that is given two lanes at once, and has no records for them."""
+
+    joined = True
+
+    def __init__(self, _settings: Settings, _topics: object, **listeners: Any) -> None:
+        """Keep whom to tell."""
+        self.assigned, self.revoked = listeners["on_assigned"], listeners["on_revoked"]
+
+    async def start(self) -> None:
+        """Join."""
+        await self.assigned(frozenset({0, 1}))
+
+    async def stop(self) -> None:
+        """Leave."""
+
+    async def poll(self) -> list[Fetched]:
+        """Bring nothing."""
+        await asyncio.sleep(0.01)
+        return []
+
+    async def ends(self) -> dict[int, dict[str, int]]:
+        """Know of no records."""
+        return {}
+
+    def pause(self, lane: int) -> None:
+        """Fetch nothing anyway."""
+
+
+class FeedsNoMore(Member):
+    """Its client's part that fetches ends as cancelled."""
+
+    async def poll(self) -> list[Fetched]:
+        """End so."""
+        await cancelled_by_itself()
+        return []
+
+
+class AnswersNoMore(Member):
+    """Its client's part that asks for offsets ends as cancelled."""
+
+    async def ends(self) -> dict[int, dict[str, int]]:
+        """End so."""
+        await cancelled_by_itself()
+        return {}
+
+
+class Waiting:
+    """A lane's producer that does not come to its start."""
+
+    def __init__(self, _settings: Settings, lane: int) -> None:
+        """Prepare."""
+        self.lane = lane
+
+    async def start(self) -> None:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+
+    async def abandon(self) -> None:
+        """End."""
+
+
+class OneIsCancelled(Waiting):
+    """A producer that ends as cancelled on one lane of two."""
+
+    async def start(self) -> None:
+        """End so, or wait."""
+        if self.lane == 1:
+            await cancelled_by_itself()
+        await super().start()
+
+
+def working(consumer: Any = Member, producer: Any = Waiting) -> Worker:
+    """Return a worker over clients of ours, which does not come as far as the store."""
+    nothing: Any = None
+    return Worker(Settings.load(env={}), nothing, nothing, consumer=consumer, producer=producer)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    ("consumer", "producer", "who"),
+    [
+        (Member, OneIsCancelled, "lane-1"),
+        (FeedsNoMore, Waiting, "feeding"),
+        (AnswersNoMore, Waiting, "keeping house"),
+    ],
+)
+async def test_cancellation_that_nobody_asked_for_ends_the_worker(
+    monkeypatch: pytest.MonkeyPatch, consumer: Any, producer: Any, who: str
+) -> None:
+    """A lane without its task would stand still for good, and look like one that is taken over."""
+    monkeypatch.setattr(worker, "HOUSEKEEPING_SECONDS", 0.01)
+    with pytest.raises(ExceptionGroup) as raised:
+        await working(consumer, producer).run(asyncio.Event())
+    (error,) = raised.value.exceptions
+    assert str(error) == f"{who} was cancelled, which nobody asked for"
+
+
+async def test_lane_that_is_given_back_may_be_cancelled() -> None:
+    """What is cut off because it is wanted elsewhere, or at the end, is no crash."""
+    stop = asyncio.Event()
+    running = working()
+    asyncio.get_running_loop().call_soon(stop.set)
+    await running.run(stop)
+    assert not running._crash.done()
