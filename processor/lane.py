@@ -238,8 +238,16 @@ class Lane:
         return False if sample is None else await self._producer.published(*sample)
 
     async def _publish(self, state: LaneState, records: Iterable[Outgoing]) -> None:
-        """Publish records under the number and the offsets of the lane's last batch."""
-        offsets = {topic: position.stored_through for topic, position in state.positions.items()}
+        """Publish records under the number and the offsets of the lane's last batch.
+
+        The store keeps the books of topics that had another name, too; the bus may have none such,
+        and the client would offer it their offsets again and again.
+        """
+        offsets = {
+            topic: state.positions[topic].stored_through
+            for topic in self._settings.raw_topics
+            if topic in state.positions
+        }
         await self._producer.publish(records, offsets, state.batch)
 
     async def _find_positions(self, state: LaneState) -> dict[str, int]:

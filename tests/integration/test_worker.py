@@ -189,6 +189,15 @@ async def test_a_copy_from_before_the_loss_is_not_the_batch(settings: Settings) 
     assert not any("hub_redelivery" in bus.headers_of(record) for record in published(settings))
 
 
+async def test_batch_is_settled_though_a_raw_topic_is_gone(settings: Settings) -> None:
+    """Of a topic that was renamed and deleted the books stay: the bus takes no offsets for it."""
+    await crash_after_store(settings)
+    columns = "topic, partition, first_offset, stored_through"
+    ask(settings, f"INSERT INTO source_offsets ({columns}) VALUES ('renamed', 0, 7, 7)")  # noqa: S608
+    async with running(settings):
+        await until(lambda: len(published(settings)) == 1, "the batch's event")
+
+
 async def test_an_emitted_batch_is_not_emitted_again(settings: Settings) -> None:
     """A worker that comes after another one goes on behind it."""
     send(settings, login(), login())
