@@ -26,6 +26,12 @@ _OUTAGE_CLASSES = ("08", "53", "57", "58")
 _OUTAGE_CODES = ("25006", "25P03", "28000", "28P01", "3D000", "40003", "55P03")
 
 
+class TableChanged(DatabaseOutage):
+    """A migration changed what a prepared statement returns; the next attempt prepares it anew."""
+
+    sqlstate = asyncpg.InvalidCachedStatementError.sqlstate
+
+
 def _by_outage(error: Exception) -> bool:
     """Tell an outage from a refusal of what was asked."""
     if isinstance(error, asyncpg.PostgresError):
@@ -39,6 +45,9 @@ def outages(connection: asyncpg.Connection | None = None) -> Iterator[None]:
     """Raise DatabaseOutage for every way in which Postgres can be away; let the rest pass."""
     try:
         yield
+    except asyncpg.InvalidCachedStatementError as error:
+        # Outside of a transaction the client itself does it again.
+        raise TableChanged(_said(error)) from error
     except (asyncpg.PostgresError, OSError) as error:
         if not _by_outage(error):
             raise

@@ -16,7 +16,7 @@ from processor.store.dead_letters import Coordinates, recorded_at, write_dead_le
 from processor.store.entries import DaysMissingError, Outcome, encoded, insert
 from processor.store.lanes import Unemitted, dump
 from processor.store.partitions import DEAD_LETTERS, ensure_days
-from processor.store.pool import Database
+from processor.store.pool import Database, TableChanged
 from processor.store.resolve import Candidate
 from processor.store.sql import statements
 from schemas.rejection import DeadLetter
@@ -31,6 +31,9 @@ _SQL = statements("writer.sql")
 # nearly always passes; a batch that never does is an outage.
 ATTEMPTS_MAX = 5
 RETRY_SECONDS = 0.02
+
+# What strikes a batch by chance, another one's locks or a migration: its next attempt may pass.
+_NEXT_TIME = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, TableChanged)
 
 
 class Advance(NamedTuple):
@@ -80,7 +83,7 @@ async def write(db: Database, batch: Batch) -> Stored:
         try:
             async with db.transaction() as connection:
                 return await _write(connection, batch)
-        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+        except _NEXT_TIME as error:
             logger.warning("batch_retried", extra={"lane": batch.lane, "sqlstate": error.sqlstate})
             await asyncio.sleep(RETRY_SECONDS * attempt)
         except DaysMissingError as missing:

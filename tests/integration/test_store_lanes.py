@@ -95,6 +95,19 @@ async def test_unemitted_batch_reads_back_byte_for_byte(db: Database) -> None:
     assert await read_dead_letters(db, []) == []
 
 
+async def test_reading_that_meets_a_migration_is_an_outage(postgres_dsn: str) -> None:
+    """A statement whose table has a new column since it was prepared is prepared anew next time."""
+    async with opened(postgres_dsn, connections=2) as db:
+        lane = await StoringLane.take(db)
+        await lane.store(an_entry("acme", "a"))
+        ranges = {"acme": Range(1, 1)}
+        before = await read_unemitted(db, ranges)
+        query(postgres_dsn, "ALTER TABLE audit_entries ADD COLUMN of_later text")
+        with pytest.raises(DatabaseOutage):
+            await read_unemitted(db, ranges)
+        assert await read_unemitted(db, ranges) == before
+
+
 async def test_earlier_owner_is_fenced_everywhere(postgres_dsn: str, db: Database) -> None:
     """After a take-over the earlier owner can write nothing."""
     lane = await StoringLane.take(db)

@@ -323,6 +323,18 @@ async def test_batch_that_loses_a_deadlock_is_tried_again(
     assert stored.batch == 2
 
 
+async def test_batch_that_meets_a_migration_is_tried_again(
+    postgres_dsn: str, lane: StoringLane, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A column that a migration adds under a running worker is prepared for, and nothing ends."""
+    await lane.store(an_entry("acme", "a"), repeats=True)
+    query(postgres_dsn, "ALTER TABLE audit_entries ADD COLUMN of_later text")
+    stored = await lane.store(an_entry("acme", "b"), repeats=True)
+    assert "batch_retried" in caplog.messages
+    assert [entry["seq"] for entry in stored.entries] == [2]
+    assert stored.batch == 2
+
+
 async def test_violation_of_another_constraint_is_a_bug(
     postgres_dsn: str, lane: StoringLane
 ) -> None:
