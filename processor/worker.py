@@ -67,6 +67,8 @@ class Worker:
         )
         self._lanes: dict[int, Lane] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()  # of lanes that are given back
+        self._stopping = False
         self._crash: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         metrics.watch_lanes(
             settings.lanes, lambda: Counter(lane.state for lane in self._lanes.values())
@@ -92,6 +94,7 @@ class Worker:
                 feeding.cancel()
                 keeping.cancel()
         finally:
+            self._stopping = True
             await self._release(frozenset(self._lanes), STOP_SECONDS)
             await self._consumer.stop()
 
@@ -148,7 +151,12 @@ class Worker:
             raise RuntimeError(f"lane {lane.lane} gets no records although the bus has some")
 
     async def _take(self, lanes: frozenset[int]) -> None:
-        """Begin to hold the lanes that the group gives us."""
+        """Begin to hold the lanes that the group gives us.
+
+        Leaving it finishes a rebalance that is under way: nobody would give those lanes back.
+        """
+        if self._stopping:
+            return
         metrics.rebalanced(lanes)
         log.info("lanes_assigned", extra={"lanes": sorted(lanes)})
         for number in sorted(lanes):
@@ -159,17 +167,23 @@ class Worker:
             self._lanes[number], self._tasks[number] = lane, task
 
     async def _release(self, lanes: frozenset[int], seconds: float = RELEASE_SECONDS) -> None:
-        """Give lanes back: their running batch gets a moment to finish, then it is cut off."""
-        tasks = [self._tasks.pop(number) for number in lanes if number in self._tasks]
+        """Give lanes back: their running batch gets a moment to finish, then it is cut off.
+
+        Those that are being given back already are waited for as well: the end comes after them.
+        """
+        for task in [self._tasks.pop(number) for number in lanes if number in self._tasks]:
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
         for number in lanes:
             lane = self._lanes.pop(number, None)
             if lane is not None:
                 lane.release()
                 metrics.lane_released(number)
-        if tasks:
+        if tasks := set(self._ending):
             _, late = await asyncio.wait(tasks, timeout=seconds)
             for task in late:
-                task.cancel()
+                if not task.cancelling():  # a second time would cut off how it ends
+                    task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _trouble(self, number: int, trouble: Outage | LaneStopped) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from processor import worker
+from processor.errors import BusOutage
 from processor.ingest.consumer import Fetched
 from processor.settings import Settings
 from processor.worker import Worker
@@ -96,6 +97,12 @@ def working(consumer: Any = Member, producer: Any = Waiting) -> Worker:
     return Worker(Settings.load(env={}), nothing, nothing, consumer=consumer, producer=producer)
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no lane have long for a batch that none of them has."""
+    monkeypatch.setattr(worker, "STOP_SECONDS", 0.2)
+
+
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize(
     ("consumer", "producer", "who"),
@@ -123,3 +130,73 @@ async def test_lane_that_is_given_back_may_be_cancelled() -> None:
     asyncio.get_running_loop().call_soon(stop.set)
     await running.run(stop)
     assert not running._crash.done()
+
+
+async def test_worker_that_ends_takes_no_lane_over() -> None:
+    """Leaving the group finishes a rebalance: what it brings is not ours any more."""
+    started: list[int] = []
+    both = asyncio.Event()
+
+    class Rejoins(Member):
+        """A member that is in the midst of a rebalance when it leaves."""
+
+        async def stop(self) -> None:
+            """Be given lanes once more."""
+            await self.revoked(frozenset())
+            await self.assigned(frozenset({0, 1}))
+            await asyncio.sleep(0)
+
+    class Noted(Waiting):
+        """A producer whose start is noted."""
+
+        async def start(self) -> None:
+            """Note it."""
+            started.append(self.lane)
+            if len(started) == 2:
+                both.set()
+            raise BusOutage("away")
+
+    stop = asyncio.Event()
+    running = working(Rejoins, Noted)
+    ending = asyncio.create_task(running.run(stop))
+    await both.wait()
+    stop.set()
+    await ending
+    assert sorted(started) == [0, 1]
+    assert not running._tasks
+
+
+async def test_lanes_that_are_being_given_back_are_waited_for_at_the_end() -> None:
+    """The worker leaves, and closes its store, behind the last of them."""
+    noted: list[str] = []
+
+    class Leaves(Member):
+        """A member whose leaving is noted."""
+
+        async def stop(self) -> None:
+            """Note it."""
+            noted.append("left")
+
+    class Slow(Waiting):
+        """A producer that takes a while to end on one lane of two."""
+
+        async def start(self) -> None:
+            """Do not come to a start."""
+            raise BusOutage("away")
+
+        async def abandon(self) -> None:
+            """End, in a turn of the loop or in many."""
+            for _ in range(1 + 100 * self.lane):
+                await asyncio.sleep(0)
+            noted.append(f"lane {self.lane}")
+
+    stop = asyncio.Event()
+    running = working(Leaves, Slow)
+    ending = asyncio.create_task(running.run(stop))
+    await asyncio.sleep(0)
+    rebalance = asyncio.create_task(running._release(frozenset({1})))
+    await asyncio.sleep(0)
+    stop.set()
+    await ending
+    await rebalance
+    assert noted == ["lane 0", "lane 1", "left"]
