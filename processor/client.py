@@ -1,15 +1,21 @@
-"""The bus's client, where it must not do as it comes: how a consumer is ended.
+"""The bus's client, where it must not do as it comes: ending a consumer, a connection that broke.
 
 ``stop()`` cancels what the consumer has under way and waits for it. A fetch that has just failed
 pauses where the client does not expect that: then ``stop()`` ends as cancelled, which nobody asked
 for, leaves its connections open, and takes along the task that awaits it. Other parts of it can
 wait for ever for a broker that is away.
+
+A connection that was reset counts as one for a turn of the loop more. What is sent then raises,
+with uvloop, a RuntimeError, which nobody takes for an outage. So whether a connection is one is
+told here, for all clients of the process.
 """
 
 import asyncio
 import logging
 from collections.abc import Coroutine
 from typing import Any
+
+from aiokafka.conn import AIOKafkaConnection
 
 log = logging.getLogger(__name__)
 
@@ -71,3 +77,17 @@ def _tasks(consumer: Any) -> set[asyncio.Task[Any]]:
     held = [each for part in parts if part is not None for each in vars(part).values()]
     found = [task for each in held for task in (each if isinstance(each, set) else (each,))]
     return {task for task in found if isinstance(task, asyncio.Task)}
+
+
+_connected = AIOKafkaConnection.connected
+
+
+def _can_send(connection: AIOKafkaConnection) -> bool:
+    """Tell whether a connection is one, and not about to be closed because it broke."""
+    if not _connected(connection):
+        return False
+    reader, writer = connection._reader, connection._writer  # noqa: SLF001 - have no public names
+    return reader.exception() is None and not writer.is_closing()
+
+
+AIOKafkaConnection.connected = _can_send

@@ -1,13 +1,18 @@
 """Ending the client's consumers, with the client's own parts before a bus that is away."""
 
 import asyncio
+import socket
+import struct
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from processor import client
 from processor.client import stop_consumer
@@ -168,3 +173,38 @@ async def test_look_that_the_bus_does_not_answer_is_an_outage(
     wanted = Outgoing(PLACE.topic, 0, b"acme", b"{}", [("ce_id", b"e1")])
     with pytest.raises(BusOutage, match="is not known"):
         await lookup.holds(Settings.load(env={}), wanted, 0, Client)
+
+
+class Direct(AIOKafkaConnection):  # type: ignore[misc] # the client is not typed
+    """A connection of the client's that need not ask what its broker knows."""
+
+    async def _do_version_lookup(self) -> None:
+        self._versions = {MetadataRequest([]).API_KEY: (0, 5)}
+
+
+async def _sent_while_reset() -> int:
+    """Send on a connection, turn by turn, while it is reset; return how often."""
+    met = asyncio.get_running_loop().create_future()
+    server = await asyncio.start_server(lambda *peer: met.set_result(peer), "127.0.0.1")
+    connection = Direct(*server.sockets[0].getsockname())
+    await connection.connect()
+    _, peer = await met
+    linger = struct.pack("ii", 1, 0)
+    peer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    peer.transport.abort()
+    sent = 0
+    try:
+        while connection.connected():
+            connection.send(MetadataRequest([])).close()
+            sent += 1
+            await asyncio.sleep(0)
+    finally:
+        await connection._closed_fut
+        server.close()
+        await server.wait_closed()
+    return sent
+
+
+def test_connection_that_was_reset_is_none() -> None:
+    """Nothing is sent on it from the very turn of the loop on in which it breaks."""
+    assert uvloop.run(_sent_while_reset()) > 0
