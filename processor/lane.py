@@ -243,11 +243,8 @@ class Lane:
         The store keeps the books of topics that had another name, too; the bus may have none such,
         and the client would offer it their offsets again and again.
         """
-        offsets = {
-            topic: state.positions[topic].stored_through
-            for topic in self._settings.raw_topics
-            if topic in state.positions
-        }
+        kept, topics = state.positions, self._settings.raw_topics
+        offsets = {topic: kept[topic].stored_through for topic in topics if topic in kept}
         await self._producer.publish(records, offsets, state.batch)
 
     async def _find_positions(self, state: LaneState) -> dict[str, int]:
