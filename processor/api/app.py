@@ -31,6 +31,7 @@ from processor.api import (
     subscriptions_page,
     tokens_page,
 )
+from processor.api.bodies import Bounded
 from processor.api.description import PUBLIC, Described
 from processor.api.problems import Problem, documented
 from processor.api.services import Services
@@ -112,6 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app, html.refused, _finished)
+    app.add_middleware(Bounded)
     app.middleware("http")(_answered)
     for module in (
         *(export, entries, login, page, saved, tokens_page),

@@ -87,6 +87,8 @@ def _codes(method: str, operation: Mapping[str, Any]) -> Iterator[str]:
     texts = {each["name"] for each in operation.get("parameters", ()) if not _is_number(each)}
     if "parameters" in operation or "requestBody" in operation:
         yield "request_invalid"
+    if "requestBody" in operation:
+        yield from ("body_too_large", "body_too_slow")
     if "filter" in texts:
         yield "filter_invalid"
     if "cursor" in texts:

@@ -40,6 +40,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "cursor_invalid": Kind(400, "The cursor does not fit", "Start again without a cursor."),
     "request_invalid": Kind(400, "The request cannot be understood", "See `detail`."),
+    "body_too_large": Kind(413, "The request is too large", "Send 65,536 bytes at most."),
+    "body_too_slow": Kind(408, "The request did not come", "Send all of it within 30 s."),
     "subscription_exists": Kind(
         409, "This subscription exists already", "Use it, or delete it first."
     ),
@@ -143,6 +145,15 @@ def codes_of(answer: Mapping[str, Any]) -> list[str]:
     return list(answer.get("content", {}).get(MEDIA_TYPE, {}).get("examples", ()))
 
 
+_KNOWN = {
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "body_too_slow",
+    413: "body_too_large",
+}
+"""Which problem a status of the framework's is."""
+
+
 def of(error: Exception) -> Problem:
     """Return the problem that an exception is to the client; nothing of its inside is told."""
     match error:
@@ -161,8 +172,7 @@ def of(error: Exception) -> Problem:
         case RequestValidationError():
             return _invalid(error)
         case HTTPException():
-            known = {404: "not_found", 405: "method_not_allowed"}
-            code = known.get(error.status_code, "request_invalid")
+            code = _KNOWN.get(error.status_code, "request_invalid")
             return Problem(code, headers=error.headers)
         case _:
             return Problem("internal")
