@@ -19,7 +19,7 @@ from processor.api.services import Services
 from processor.query import parse, render, suggest
 from processor.store import facets, feed, search
 from processor.store.reader import T, whole
-from processor.store.search import Found
+from processor.store.search import Found, News
 from schemas import query as asked
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
 from schemas.entry import Entry
@@ -301,16 +301,28 @@ async def _tail(
             except Problem:
                 return  # what it is, it is told when it comes back
             identified_at = clock()
-        now = await services.reader.now()
-        found, after, head = await search.newer(
-            services.reader, viewer.org_id, query.at(now), after_seq=after, limit=TAIL_ENTRIES
-        )
+        found, after, head = await _newer(services, viewer, query, after)
         for each in found:
             lines = b"".join(b"data: %b\n" % line for line in shown.entry(each).splitlines())
             yield b"id: %d\n%b\n" % (each["seq"], lines)
         yield shown.place % after
         if after >= head:
             await asyncio.sleep(TAIL_SECONDS)
+
+
+async def _newer(services: Services, viewer: Viewer, query: asked.Query, after: int) -> News:
+    """Return what is new, as far as one look goes; as long as no turn comes, only that there is."""
+    now, head = await services.reader.now(), await feed.head(services.reader, viewer.org_id)
+    if head <= after:
+        return News([], after, head)
+    try:
+        # Who is far behind looks again and again: that is no less work than searching.
+        async with services.searches.taken(viewer.org_id):
+            return await search.newer(
+                services.reader, viewer.org_id, query.at(now), after_seq=after, limit=TAIL_ENTRIES
+            )
+    except Problem:
+        return News([], after, head)
 
 
 @router.get("/v1/suggest")

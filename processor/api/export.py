@@ -74,9 +74,9 @@ class Order(NamedTuple):
         query = parse(self.filter).at(self.at)
         extent = Extent(purged_before or self.oldest(services), self.through_seq)
         if self.form == "ndjson":
-            return export.ndjson(services.reader, org_id, query, extent)
+            return export.ndjson(services.exporting, org_id, query, extent)
         columns = export.SIX if self.columns == "six" else export.ALL
-        return export.csv(services.reader, org_id, query, extent, columns)
+        return export.csv(services.exporting, org_id, query, extent, columns)
 
     def described(self) -> dict[str, Any]:
         """Return the order as it is asked for in an address."""

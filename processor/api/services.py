@@ -32,11 +32,13 @@ REFUSALS_PER_SECOND, REFUSALS_BURST = 1.0, 30
 class Services:
     """The store's reader, who may read, and whom to tell of it.
 
+    ``exporting`` has some of the reader's connections, for exports of all organizations together.
     ``control`` is for what is not an organization's log: whose a token is, subscriptions.
     """
 
     settings: Settings
     reader: Reader
+    exporting: Reader
     control: Database
     verifier: Verifier
     cursors: Cursors
@@ -64,6 +66,7 @@ class Services:
             yield cls(
                 settings,
                 reader,
+                reader.sharing(max(1, serve.connections // 2)),
                 control,
                 Verifier(settings.access),
                 cursors,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 from typing import Any, Self
 
@@ -48,10 +48,16 @@ async def decoded(rows: Sequence[Mapping[str, Any]], shown: Callable[[Entry], T]
 class Reader:
     """A pool of read-only connections; what one organization asks sees only its own rows."""
 
-    def __init__(self, db: Database, statement_timeout_seconds: float) -> None:
-        """Keep the pool, and how long a statement may take unless said otherwise."""
+    def __init__(
+        self,
+        db: Database,
+        statement_timeout_seconds: float,
+        share: AbstractAsyncContextManager[object] | None = None,
+    ) -> None:
+        """Keep the pool, how long a statement may take unless said otherwise, whose turn it is."""
         self._db = db
         self._timeout_seconds = statement_timeout_seconds
+        self._share = share or nullcontext()
 
     @classmethod
     @asynccontextmanager
@@ -66,6 +72,13 @@ class Reader:
         ) as db:
             yield cls(db, seconds)
 
+    def sharing(self, connections: int) -> "Reader":
+        """Return a reader of the same pool that has so many of its connections at once at most.
+
+        Who comes when it has them waits, in the order of coming.
+        """
+        return Reader(self._db, self._timeout_seconds, asyncio.Semaphore(connections))
+
     @property
     def db(self) -> Database:
         """The pool, for what is asked for no organization."""
@@ -73,7 +86,7 @@ class Reader:
 
     async def now(self) -> datetime:
         """Return what the database's clock says."""
-        async with self._db.connection() as connection:
+        async with self._share, self._db.connection() as connection:
             now: datetime = await connection.fetchval(_SQL["now"])
         return now
 
@@ -90,7 +103,7 @@ class Reader:
             if statement_timeout_seconds is None
             else statement_timeout_seconds
         )
-        async with self._db.transaction() as connection:
+        async with self._share, self._db.transaction() as connection:
             milliseconds = str(max(1, round(seconds * 1000)))
             await connection.execute(_SQL["read_as"], org_id, milliseconds)
             yield connection

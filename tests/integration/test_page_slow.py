@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from secrets import token_hex
 
@@ -22,28 +23,31 @@ PROBE_SECONDS = 3.0
 
 SLOW = """CREATE OR REPLACE FUNCTION entry_search_text(e audit_entries) RETURNS SETOF text
 LANGUAGE sql VOLATILE ROWS 1 AS $$
-    SELECT e.action || CASE WHEN e.org_id = 'acme' THEN pg_sleep(0.02)::text ELSE '' END
+    SELECT e.action || CASE WHEN e.org_id <> 'globex' THEN pg_sleep(0.02)::text ELSE '' END
 $$"""
 ASLEEP = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND wait_event = 'PgSleep'"
 )
+INITECH = "initech"
+TWO_LOOK, FOUR_LOOK = f"SELECT ({ASLEEP}) >= 2", f"SELECT ({ASLEEP}) >= 4"
 SIX_SEARCH = f"SELECT ({ASLEEP}) >= 6"
 
 
 @pytest.fixture
 def served(kafka: str, postgres_dsn: str) -> Iterator[Site]:
     """Give a server with many entries of one second, in whose text to look takes its time."""
-    stored(postgres_dsn, [an_entry(OLIVIA.org_id, f"e{n}", at=AT) for n in range(ENTRIES)])
+    orgs = (OLIVIA.org_id, INITECH)
+    stored(postgres_dsn, [an_entry(org, f"e{n}", at=AT) for org in orgs for n in range(ENTRIES)])
     query(postgres_dsn, SLOW)
     prefix = f"ops{token_hex(4)}."
     with site(kafka, postgres_dsn, prefix, HUB_AUDIT_SERVE_SEARCH_SECONDS="4.0") as running:
         yield running
 
 
-def browser(served: Site, person: Person = OLIVIA) -> httpx.AsyncClient:
-    """Return somebody's client."""
-    headers = {"Authorization": f"Bearer {served.token(person)}"}
+def browser(served: Site, person: Person = OLIVIA, **claims: str) -> httpx.AsyncClient:
+    """Return somebody's client; of another organization, where the claims say so."""
+    headers = {"Authorization": f"Bearer {served.issuer.token(person, **claims)}"}
     return httpx.AsyncClient(base_url=served.url, headers=headers, timeout=60)
 
 
@@ -63,6 +67,35 @@ async def test_one_organizations_slow_searches_do_not_keep_the_others_out(served
     assert "2 searches of your organization are running already" in refused[0].text
     assert "Try again" in refused[0].text
     assert refused[0].headers["retry-after"] == "5"
+
+
+async def test_one_organizations_live_tails_do_not_keep_the_others_out(served: Site) -> None:
+    """Who follows from far back looks as often as it searches: two looks are made at once."""
+    async with browser(served) as olivia, browser(served, GUS) as gus, AsyncExitStack() as followed:
+        asked = {"filter": "nowhere", "after": "0"}
+        for _ in range(12):
+            following = olivia.stream("GET", "/v1/tail", params=asked)
+            assert (await followed.enter_async_context(following)).status_code == 200
+        await until(served.dsn, TWO_LOOK)
+        for path in ("/readyz", "/v1/audit-entries"):
+            assert (await gus.get(path, timeout=PROBE_SECONDS)).status_code == 200
+        assert query(served.dsn, ASLEEP)[0][0] <= 2
+
+
+async def test_exports_leave_half_of_the_connections_to_the_others(served: Site) -> None:
+    """However many organizations export: the exports take turns, and nobody else waits for them."""
+    async with (
+        browser(served) as olivia,
+        browser(served, org_id=INITECH) as bill,
+        browser(served, GUS) as gus,
+        AsyncExitStack() as running,
+    ):
+        for client in (olivia, bill) * 4:
+            export = client.stream("GET", "/v1/audit-entries.csv", params={"filter": "nowhere"})
+            assert (await running.enter_async_context(export)).status_code == 200
+        await until(served.dsn, FOUR_LOOK)
+        assert (await gus.get("/v1/audit-entries", timeout=PROBE_SECONDS)).status_code == 200
+        assert query(served.dsn, ASLEEP)[0][0] <= 4
 
 
 async def test_cursor_that_does_not_fit_leaves_no_search_behind(served: Site) -> None:
