@@ -168,8 +168,8 @@ def _add_health(app: FastAPI) -> None:
     async def readyz(request: Request) -> Response:
         """Say whether the store answers."""
         try:
-            # Over connections that no search takes: however slow those are, the store is there.
-            await request.app.state.services.control.answers()
+            # Over a connection that nothing else takes: whatever is slow, the store is there.
+            await request.app.state.services.probe.answers()
         except Outage:
             return PlainTextResponse("the database does not answer\n", status_code=503)
         return PlainTextResponse("ok\n")

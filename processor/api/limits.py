@@ -98,6 +98,8 @@ class Turns:
                 await turns.acquire()
         except TimeoutError as error:
             detail = f"{self._turns} {self._what} of your organization are running already"
+            if self._turns == 1:
+                detail = f"{self._what} of your organization wait for each other"
             wait = str(round(TURN_SECONDS_MAX))
             raise Problem("too_many_requests", detail, headers={"Retry-After": wait}) from error
         try:

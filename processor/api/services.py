@@ -33,18 +33,21 @@ class Services:
     """The store's reader, who may read, and whom to tell of it.
 
     ``exporting`` has some of the reader's connections, for exports of all organizations together.
-    ``control`` is for what is not an organization's log: whose a token is, subscriptions.
+    ``control`` is for what is not an organization's log: whose a token is, subscriptions. Over
+    ``probe``, one connection, it is only asked whether the store is there.
     """
 
     settings: Settings
     reader: Reader
     exporting: Reader
     control: Database
+    probe: Database
     verifier: Verifier
     cursors: Cursors
     limits: Limits
     refusals: Limits
     searches: Turns
+    orders: Turns
     pages: Places
     exports: Places
     tails: Places
@@ -61,6 +64,7 @@ class Services:
         async with (
             Reader.opened(settings, connections=serve.connections) as reader,
             ours(settings, role=FORWARDER, connections=2) as control,
+            ours(settings, role=FORWARDER, connections=1) as probe,
             OwnEvents.opened(settings) as events,
         ):
             yield cls(
@@ -68,11 +72,13 @@ class Services:
                 reader,
                 reader.sharing(max(1, serve.connections // 2)),
                 control,
+                probe,
                 Verifier(settings.access),
                 cursors,
                 Limits(serve.requests_per_second, serve.burst_requests),
                 Limits(REFUSALS_PER_SECOND, REFUSALS_BURST),
                 Turns(serve.searches_at_once or max(1, serve.connections // 4), "searches"),
+                Turns(1, "orders"),
                 Places(serve.exports_at_once, "large pages"),
                 Places(serve.exports_at_once, "exports"),
                 Places(serve.tails_at_once, "live tails"),

@@ -213,11 +213,33 @@ async def delete(viewer: Ordering, services: Serving, format: FormatName) -> Res
 
 @asynccontextmanager
 async def ordered(services: Services, viewer: Viewer) -> AsyncIterator[Control]:
-    """Lend who carries out a viewer's orders; what makes no sense is a Problem."""
+    """Lend who carries out a viewer's orders, one of an organization's at a time.
+
+    What is told of an order comes before it is done: of two for the same only one may be told.
+    Several instances keep a turn each, so that two may still be told where they come to two in
+    the same moment. A lock that all share would hold a connection for as long as the bus takes.
+    """
+    async with services.orders.taken(viewer.org_id), _controlling(services, viewer) as control:
+        yield control
+
+
+@asynccontextmanager
+async def _controlling(services: Services, viewer: Viewer) -> AsyncIterator[Control]:
+    """Lend who knows a viewer's subscriptions; what makes no sense is a Problem."""
+
+    async def looks(org_id: str, wanted: Filter) -> bool | None:
+        """Look through the log as a search does: it takes as long as one."""
+        try:
+            async with services.searches.taken(org_id):
+                return await store.matched(services.reader, org_id, wanted)
+        except Problem:  # the warning is not worth the order
+            return None
+
     try:
         yield Control(
-            services.settings, services.control, services.events, viewer.actor, viewer.client
-        )
+            services.settings, services.control, services.events, viewer.actor, viewer.client,
+            looks=looks,
+        )  # fmt: skip
     except AlreadySubscribed as error:
         raise Problem("subscription_exists", str(error)) from error
     except NotSubscribed as error:
@@ -228,7 +250,7 @@ async def ordered(services: Services, viewer: Viewer) -> AsyncIterator[Control]:
 
 async def one(services: Services, viewer: Viewer, name: FormatName) -> store.Subscription:
     """Return a subscription; raises Problem when there is none."""
-    async with ordered(services, viewer) as control:
+    async with _controlling(services, viewer) as control:
         return await control.existing(viewer.org_id, name)
 
 

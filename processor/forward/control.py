@@ -4,9 +4,10 @@ Every order is told to the organization first, as an event on ``raw.audit`` that
 acknowledged: nobody changes unseen where the log goes.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple, Self
 from uuid import uuid4  # noqa: TID251 - an order happens here and has no identity yet
 
@@ -19,6 +20,7 @@ from processor.settings import Settings
 from processor.store import subscriptions as store
 from processor.store.books import ours
 from processor.store.pool import FORWARDER, Database
+from processor.store.reader import Reader
 from processor.store.subscriptions import Subscription
 from schemas.catalogue import FormatName
 from schemas.subscription import Filter, topic_of
@@ -30,6 +32,10 @@ MATCHED_NOTHING = (
     "is it what you want?"
 )
 NOT_LET_IN = "the bus has to let the SIEM in: have its operators run the commands"
+
+
+Looks = Callable[[str, Filter], Awaitable[bool | None]]
+"""Tells whether a filter would have let any entry of an organization pass; None: not known."""
 
 
 class SubscriptionError(HubAuditError):
@@ -99,10 +105,16 @@ class Control:
         events: OwnEvents,
         actor: dict[str, str],
         client: Mapping[str, str] | None = None,
+        *,
+        looks: Looks | None = None,
     ) -> None:
-        """Keep where orders go, whose they are, and where those come from if that is known."""
+        """Keep where orders go, whose they are, and where those come from if that is known.
+
+        Looking through the log takes its time: where others wait for ``db``, it is done elsewhere.
+        """
         self._settings, self._db, self._events, self._actor = settings, db, events, actor
         self._client = dict(client or {})
+        self._looks = looks or partial(store.matched, Reader(db, store.MATCHED_SECONDS_MAX))
 
     @classmethod
     @asynccontextmanager
@@ -115,12 +127,14 @@ class Control:
         """Begin a subscription with the next entry; make its topic, and let its reader in.
 
         The row comes last: until then nothing is delivered, and all before it can be done again.
+        Whoever orders the same at once has to wait until this is done: it would be told of before
+        the row says that there is one already.
         """
         if known_org(org_id) is None:
             raise SubscriptionError("an organization is 1 to 128 characters of A-Z a-z 0-9 _ -")
         if await self.find(org_id, name) is not None:
             raise AlreadySubscribed(f"{topic_of(org_id, name)} exists already")
-        matched = await store.matched(self._db, org_id, wanted)
+        matched = await self._looks(org_id, wanted)
         after = {"state": "active", "filter": wanted.model_dump(exclude_defaults=True)}
         await self._tell(org_id, name, {}, after)
         topic = self._settings.topic(topic_of(org_id, name))

@@ -10,11 +10,12 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 from uuid import UUID
 
+import asyncpg
 import orjson
 from pydantic import ValidationError
 
-from processor.errors import DatabaseOutage
 from processor.store.pool import Database
+from processor.store.reader import Reader
 from processor.store.rows import decode
 from processor.store.sql import statements
 from schemas.catalogue import FormatName
@@ -177,23 +178,17 @@ async def forwarding(db: Database) -> bool:
     return there
 
 
-async def matched(db: Database, org_id: str, wanted: Filter) -> bool | None:
+async def matched(reader: Reader, org_id: str, wanted: Filter) -> bool | None:
     """Tell whether an entry of the last MATCHED_DAYS passes a filter; None when that takes long."""
     conditions = wanted.actions, wanted.categories, wanted.outcomes
-    try:
-        async with db.transaction() as connection:
-            await connection.execute(
-                _SQL["matched_patience"], f"{round(MATCHED_SECONDS_MAX * 1000)}"
-            )
+    days = timedelta(days=MATCHED_DAYS)
+    async with reader.of(org_id, statement_timeout_seconds=MATCHED_SECONDS_MAX) as connection:
+        try:
             found: bool = await connection.fetchval(
-                _SQL["matched"],
-                org_id,
-                timedelta(days=MATCHED_DAYS),
-                *map(list, conditions),
-                wanted.severity_min,
+                _SQL["matched"], org_id, days, *map(list, conditions), wanted.severity_min
             )
-    except DatabaseOutage:
-        return None
+        except asyncpg.QueryCanceledError:
+            return None
     return found
 
 

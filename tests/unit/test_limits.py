@@ -42,7 +42,7 @@ async def test_turns_are_each_organizations_own(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(limits_module, "TURN_SECONDS_MAX", 0.05)
     turns = Turns(1, "searches")
     async with turns.taken("acme"), turns.taken("globex"):
-        with pytest.raises(Problem, match="1 searches of your organization are running already"):
+        with pytest.raises(Problem, match="searches of your organization wait for each other"):
             async with turns.taken("acme"):
                 pass
     async with turns.taken("acme"):

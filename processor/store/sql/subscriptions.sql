@@ -160,10 +160,6 @@ SELECT EXISTS (
     AND (cardinality($5::text[]) = 0 OR e.outcome = ANY($5::text[]))
 );
 
--- name: matched_patience
--- That is not worth more than so long.
-SELECT set_config('statement_timeout', $1, true);
-
 -- name: forwarding
 -- Whether any forwarder has said lately that it is there.
 SELECT EXISTS (SELECT FROM forwarders WHERE seen_at > now() - $1::interval);
