@@ -2,7 +2,8 @@
 
 It is acknowledged by the bus before the answer leaves: what cannot be written down is not done.
 Free text is hashed, so that the log does not tell what somebody searched for. Looking at the same
-thing again is one event a minute, polling one an hour, unless it begins further back.
+thing again is one event a minute, polling one an hour, unless it begins further back or comes from
+another address: a token in the wrong hands is seen by that.
 """
 
 from collections import OrderedDict
@@ -79,7 +80,8 @@ class SelfAudit:
         now = datetime.now(UTC)  # noqa: TID251 - when it is done
         period, place = int(now.timestamp()) // seconds, after or 0
         what = {key: value for key, value in data.items() if key != "rows"}
-        key = (viewer.org_id, viewer.subject, name, repr(sorted(what.items())))
+        who = viewer.org_id, viewer.subject, viewer.client.get("ip", "")
+        key = (*who, name, repr(sorted(what.items())))
         told_in, told_after = self._told.get(key, (None, 0))
         if told_in == period and told_after <= place:
             return

@@ -50,11 +50,15 @@ async def test_order_of_a_subscription_has_an_address(place: Place) -> None:
     ] * 2
 
 
-async def test_same_look_from_elsewhere_is_told_once(place: Place) -> None:
-    """An address that changes on the way does not make one look many."""
-    for number in range(3):
-        assert await ask(place, "/v1/ranges", f"198.51.100.{number}") == 200
-    assert len(place.told()) == 1
+async def test_same_look_from_elsewhere_is_told_again(place: Place) -> None:
+    """Whoever uses somebody else's token is seen by their address, and each address once."""
+    addresses = [f"198.51.100.{number}" for number in (1, 2, 1, 3, 2)]
+    for address in addresses:
+        for path in ("/v1/ranges", "/v1/feed"):
+            assert await ask(place, path, address) == 200
+    told = [(data["client"]["ip"], "feed" in data["filter"]) for _, data in place.told()]
+    assert told == [(address, feed) for address in addresses[:2] + addresses[3:4]
+                    for feed in (False, True)]  # fmt: skip
 
 
 async def follow(place: Place, path: str, **params: str) -> None:
