@@ -460,6 +460,7 @@ API = Dashboard(
             (over_zero(rate("hub_audit_exports_total", "form")), "{{form}} begun"),
             (over_zero(rate("hub_audit_exports_cut_off_total", "form")), "{{form}} cut off"),
         ),
+        graph("Age of the issuer's keys", "s", ("max(hub_audit_issuer_keys_age_seconds)", "age")),
         graph("Exports being made", "none", ("sum(hub_audit_exports_running)", "running")),
         graph(
             "Rows exported",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
@@ -65,6 +65,7 @@ class Services:
             Reader.opened(settings, connections=serve.connections) as reader,
             ours(settings, role=FORWARDER, connections=2) as control,
             ours(settings, role=FORWARDER, connections=1) as probe,
+            aclosing(Verifier(settings.access)) as verifier,
             OwnEvents.opened(settings) as events,
         ):
             yield cls(
@@ -73,7 +74,7 @@ class Services:
                 reader.sharing(max(1, serve.connections // 2)),
                 control,
                 probe,
-                Verifier(settings.access),
+                verifier,
                 cursors,
                 Limits(serve.requests_per_second, serve.burst_requests),
                 Limits(REFUSALS_PER_SECOND, REFUSALS_BURST),

@@ -5,6 +5,7 @@ RFC 9068 (JWT access tokens), RFC 8725 (best practices). What a token says about
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,8 @@ import jwt
 from processor.api.problems import Problem
 from processor.jwks import ALGORITHMS, Keys, fetched
 from processor.settings import Access
+
+log = logging.getLogger(__name__)
 
 TOKEN_BYTES_MAX = 8_192
 TYPES = ("at+jwt", "application/at+jwt")
@@ -28,6 +31,9 @@ RETRY_SECONDS_MIN = 1.0
 
 KEYS_SECONDS_MAX = 600.0
 """Until kept keys are asked for again: one that the issuer took back must not live on here."""
+
+STALE_SECONDS_MAX = 86_400.0
+"""Until kept keys are taken no longer: an issuer that is away for a day may have lost one."""
 
 SUBJECT_CHARACTERS_MAX = 255
 
@@ -43,7 +49,19 @@ class Verifier:
         self._access = access
         self._keys: Keys = {}
         self._asked_at = self._fetched_at = float("-inf")
+        self._given = True
         self._fetching = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
+
+    async def aclose(self) -> None:
+        """Leave nothing behind that still asks for keys."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait({self._refreshing})
+
+    def overdue_seconds(self) -> float:
+        """Return how old the keys are since the issuer did not give them again; 0 if it does."""
+        return 0.0 if self._given else self._age_seconds()
 
     async def verify(self, token: str) -> Mapping[str, Any]:
         """Return an access token's claims; raises Problem for whatever is wrong with it."""
@@ -97,19 +115,38 @@ class Verifier:
     async def _key(self, kid: object) -> jwt.PyJWK:
         if not isinstance(kid, str):
             raise jwt.InvalidTokenError
-        if self._wanting(kid):
-            async with self._fetching:
-                if self._wanting(kid) and self._may_ask():
-                    await self._refresh()
+        if not self._wanting(kid):
+            return self._keys[kid]
+        if kid in self._keys and not self._stale():
+            # The key is good enough for this token: it does not wait for an issuer that hangs.
+            if self._may_ask() and (self._refreshing is None or self._refreshing.done()):
+                self._refreshing = asyncio.create_task(self._ask(kid))
+            return self._keys[kid]
+        await self._ask(kid)
+        if self._stale():
+            raise Problem("issuer_away", headers={"Retry-After": "5"})
         if kid not in self._keys:
             raise jwt.InvalidTokenError
         return self._keys[kid]
 
+    async def _ask(self, kid: str) -> None:
+        """Fetch the keys for one that is wanted, unless somebody just has."""
+        async with self._fetching:
+            if self._wanting(kid) and self._may_ask():
+                await self._refresh()
+
     def _wanting(self, kid: str) -> bool:
-        return kid not in self._keys or time.monotonic() - self._fetched_at > KEYS_SECONDS_MAX
+        return kid not in self._keys or self._age_seconds() > KEYS_SECONDS_MAX
+
+    def _age_seconds(self) -> float:
+        return time.monotonic() - self._fetched_at if self._keys else 0.0
+
+    def _stale(self) -> bool:
+        return self._age_seconds() > STALE_SECONDS_MAX
 
     def _may_ask(self) -> bool:
-        pause = REFRESH_SECONDS_MIN if self._keys else RETRY_SECONDS_MIN
+        usable = self._keys and not self._stale()
+        pause = REFRESH_SECONDS_MIN if usable else RETRY_SECONDS_MIN
         return time.monotonic() - self._asked_at >= pause
 
     async def _refresh(self) -> None:
@@ -118,10 +155,15 @@ class Verifier:
         try:
             self._keys = await fetched(self._access.jwks_url)
         except (aiohttp.ClientError, TimeoutError, ValueError, jwt.PyJWTError) as error:
+            self._given = False
             if not self._keys:
                 raise Problem("issuer_away", headers={"Retry-After": "5"}) from error
+            age_seconds = round(self._age_seconds())
+            log.warning(
+                "issuer_keys_stale", extra={"age_seconds": age_seconds, "error": repr(error)}
+            )
         else:
-            self._fetched_at = self._asked_at
+            self._fetched_at, self._given = self._asked_at, True
 
 
 def has_expired(problem: Problem) -> bool:

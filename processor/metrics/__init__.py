@@ -57,7 +57,7 @@ from processor.metrics.processing import (
     watch_lanes,
 )
 from processor.metrics.running import LOOP_LAG, started, watch_connections
-from processor.metrics.serving import IN_FLIGHT, exported, exporting, requested
+from processor.metrics.serving import IN_FLIGHT, exported, exporting, requested, watch_keys
 
 __all__ = [
     "CONTENT_TYPE",
@@ -109,6 +109,7 @@ __all__ = [
     "timed_take_over",
     "told_nothing",
     "watch_connections",
+    "watch_keys",
     "watch_lanes",
     "went_on",
 ]

@@ -1,6 +1,6 @@
 """What `serve` counts: requests, exports, and how far the log is complete."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from processor.metrics.declare import Of
@@ -25,6 +25,16 @@ EXPORTED_BYTES = _of.counter(
 )
 CUT_OFF = _of.counter("exports_cut_off_total", "Exports that ended before their last row.", "form")
 EXPORTING = _of.gauge("exports_running", "Exports being made.")
+
+KEYS_AGE = _of.gauge(
+    "issuer_keys_age_seconds",
+    "Age of the issuer's keys when it did not give them again, taken for 86400 s at most; else 0.",
+)
+
+
+def watch_keys(age_seconds: Callable[[], float]) -> None:
+    """Have the age of the issuer's keys told whenever somebody looks."""
+    KEYS_AGE.set_function(age_seconds)
 
 
 def requested(route: str, status: int, seconds: float) -> None:

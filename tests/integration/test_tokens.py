@@ -12,16 +12,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
-from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from processor.api import tokens
 from processor.api.access import viewer_of
 from processor.api.problems import Problem
-from processor.api.tokens import Verifier
 from processor.demo.issuer import PEOPLE, Issuer
-from processor.local.port import free_port
-from processor.settings import Access, Settings
+from tests.integration.issuing import CountingIssuer, counting, trusting
 
 OLIVIA = PEOPLE[0]
 RSA = generate_private_key(65_537, 2_048)
@@ -31,29 +27,11 @@ PUBLIC = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(STRANGER.public_key()))
 Forge = Callable[[Issuer], str]
 
 
-class CountingIssuer(Issuer):
-    """An issuer that counts how often it is asked for its keys, and may answer something else."""
-
-    asked = 0
-    answer: Response | None = None
-
-    async def _jwks(self, request: Request) -> Response:
-        self.asked += 1
-        return self.answer or await super()._jwks(request)
-
-
 @pytest.fixture
 async def issuer() -> AsyncIterator[CountingIssuer]:
     """Give an issuer that is served."""
-    issuer = CountingIssuer(f"http://127.0.0.1:{free_port()}")
-    async with issuer.serving():
+    async with counting() as issuer:
         yield issuer
-
-
-def trusting(issuer: Issuer, **access: Any) -> Verifier:
-    """Return a verifier that takes the word of an issuer."""
-    settings = Settings.load(env=issuer.settings())
-    return Verifier(Access.model_validate(settings.access.model_dump() | access))
 
 
 def encoded(part: object) -> str:
@@ -282,81 +260,6 @@ async def test_made_up_key_ids_do_not_flood_the_issuer(issuer: CountingIssuer) -
         with pytest.raises(Problem):
             await verifier.verify(by_stranger(issuer, kid=f"evil-{number}"))
     assert issuer.asked == 2
-
-
-async def test_new_key_is_found_and_the_old_one_is_gone(issuer: CountingIssuer) -> None:
-    """After the issuer turned its key, new tokens are taken and old ones are not."""
-    verifier = trusting(issuer)
-    old = issuer.token(OLIVIA)
-    await verifier.verify(old)
-    issuer.turn_key()
-    verifier._asked_at -= tokens.REFRESH_SECONDS_MIN
-    await verifier.verify(issuer.token(OLIVIA))
-    with pytest.raises(Problem):
-        await verifier.verify(old)
-
-
-async def test_key_taken_back_is_noticed_without_a_new_one(issuer: CountingIssuer) -> None:
-    """Kept keys are asked for again after a while, so that a stolen one ends."""
-    verifier = trusting(issuer)
-    old = issuer.token(OLIVIA)
-    await verifier.verify(old)
-    issuer.turn_key()
-    await verifier.verify(old)
-    verifier._asked_at -= tokens.KEYS_SECONDS_MAX
-    verifier._fetched_at -= tokens.KEYS_SECONDS_MAX
-    with pytest.raises(Problem):
-        await verifier.verify(old)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Response("down", status_code=503),
-        Response("{"),
-        JSONResponse({"keys": []}),
-        JSONResponse({"keys": "none"}),
-        JSONResponse([]),
-        Response("[" * 60_000),
-        JSONResponse({"keys": [PUBLIC | {"kid": ["x"]}]}),
-        RedirectResponse("http://127.0.0.1:1/jwks"),
-        Response(b'{"keys": [], "x": "' + b"x" * 100_000 + b'"}'),
-        JSONResponse({"keys": [{"kty": "oct", "k": "AAAA", "kid": "x", "alg": "HS256"}]}),
-    ],
-    ids=[
-        "503",
-        "no JSON",
-        "empty",
-        "no list",
-        "no object",
-        "deep",
-        "odd id",
-        "redirect",
-        "endless",
-        "symmetric",
-    ],
-)
-async def test_keys_known_are_kept_while_the_issuer_is_away(
-    issuer: CountingIssuer, answer: Response
-) -> None:
-    """An issuer that is down lets nobody new in, is asked at most once a second, and heals."""
-    token = issuer.token(OLIVIA)
-    settled = trusting(issuer)
-    await settled.verify(token)
-    issuer.answer, issuer.asked = answer, 0
-    starting = trusting(issuer)
-    for _ in range(3):
-        with pytest.raises(Problem) as refused:
-            await starting.verify(token)
-        assert refused.value.kind.status in {401, 503}
-    assert issuer.asked == 1
-    settled._asked_at -= tokens.KEYS_SECONDS_MAX
-    settled._fetched_at -= tokens.KEYS_SECONDS_MAX
-    if b'"oct"' not in bytes(answer.body):  # which is a set of keys, but of none that is taken
-        await settled.verify(token)
-    issuer.answer = None
-    starting._asked_at -= tokens.RETRY_SECONDS_MIN
-    await starting.verify(token)
 
 
 async def test_login_proof_belongs_to_one_login(issuer: CountingIssuer) -> None:
