@@ -81,6 +81,15 @@ def test_compose_file_is_whole() -> None:
         assert services[name]["cap_drop"] == ["ALL"]
 
 
+def test_secrets_of_the_compose_file_get_into_no_commit() -> None:
+    """Where people are to write them is a folder that git leaves alone."""
+    ignored = (DEPLOY.parent / ".gitignore").read_text().splitlines()
+    files = [DEPLOY / secret["file"] for secret in compose()["secrets"].values()]
+    folders = {f"/{file.parent.relative_to(DEPLOY.parent)}/" for file in files}
+    assert folders
+    assert folders <= set(ignored)
+
+
 def test_prometheus_finds_every_process() -> None:
     """What is scraped is a service of the compose file, at the port where it serves."""
     text = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
