@@ -154,9 +154,11 @@ def pivots(finding: Finding) -> dict[str, list[Link]]:
     since, until = (datetime.fromisoformat(finding[at]) for at in ("first_at", "last_at"))
     near = Query((Term(Field.CREATED, (Period(since - AROUND, until + AROUND),)),))
     return {
-        "actors": [Link(name, view.pivot(near, Field.ACTOR, name)) for name in finding["actors"]],
+        "actors": [
+            Link(visible(name), view.pivot(near, Field.ACTOR, name)) for name in finding["actors"]
+        ],
         "addresses": [
-            Link(name, view.pivot(near, Field.IP, name)) for name in finding["addresses"]
+            Link(visible(name), view.pivot(near, Field.IP, name)) for name in finding["addresses"]
         ],
     }
 

@@ -14,7 +14,7 @@ from processor.api import problems
 from processor.api.access import SUBSCRIBE, VIEW, Viewer, identified
 from processor.api.login import AFTER_CHARACTERS_MAX, CALLBACK
 from processor.api.problems import Problem
-from processor.api.view import Link
+from processor.api.view import Link, visible
 from processor.errors import Outage, SearchTooSlow
 
 HERE = Path(__file__).parent
@@ -32,6 +32,7 @@ _pages = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_pages.filters["visible"] = visible
 
 
 class Section(NamedTuple):

@@ -29,8 +29,14 @@ FACET_LABELS = {
     Field.IP: "IP address",
 }
 
-# Control characters, and those by which the direction of writing is turned around.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Control characters, those by which the direction of writing is turned around, and those that take
+# no room: two names that differ by one of them alone must not look the same. Joiners have a meaning
+# between the parts of an emoji and in Persian; such a name is read with a mark in it all the same,
+# and what is stored, searched for and exported stays as it is.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 
 
 class Link(NamedTuple):

@@ -125,6 +125,20 @@ async def test_finding_rests_on_a_report_of_required_members_alone(served: Site)
     assert "<td>h-bare</td><td></td><td>bare.exe</td>" in answer.text
 
 
+async def test_findings_turn_no_text_around(served: Site) -> None:
+    """What attackers call themselves is shown as in the log, on the dashboard and beside it."""
+    name, shown = "ad\u202emin\u200b@evil", "ad\ufffdmin\ufffd@evil"
+    hostile = a_finding(33, [1])._replace(rule="impossible_travel", subject=name, actors=[name])
+    async with opened(served.dsn, role=FORWARDER) as db:
+        await findings.keep(db, [hostile])
+        await findings.acknowledge(db, ORG, UUID(int=33), name)
+    with browser(served) as client:
+        for path in ("/defend?status=all", f"/defend/{UUID(int=33)}"):
+            text = unescape(client.get(path).text)
+            assert text.count(shown) == 3, path
+            assert name not in text, path
+
+
 async def test_more_findings_than_fit_on_a_page_go_on(served: Site) -> None:
     """Behind the first page is another one, of every status too."""
     async with opened(served.dsn, role=FORWARDER) as db:

@@ -116,3 +116,23 @@ def test_a_bar_says_how_many_entries_it_stands_for() -> None:
         "1 entry from 2026-11-30 12:00:00Z to 2026-11-30 13:00:00Z",
         "1,000 entries from 2026-11-30 13:00:00Z to 2026-11-30 14:00:00Z",
     ]
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    [
+        *("\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u200f", "\u061c"),
+        *("\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u180e", "\u2028", "\u2029"),
+        *("\u3164", "\U000e0001", "\U000e0041", "\U000e007f"),
+    ],
+    ids=ascii,
+)
+def test_what_cannot_be_seen_is_shown_to_be_there(unseen: str) -> None:
+    """A name with such a character in it looks like no other."""
+    assert view.visible(f"ad{unseen}min") == "ad\N{REPLACEMENT CHARACTER}min"
+
+
+@pytest.mark.parametrize("name", ["Zoë Müller", "東京", "محمد", "a\tb\nc", "👍🏽", "नीरज"])
+def test_names_are_shown_as_they_are(name: str) -> None:
+    """In every script, with marks that belong to a letter, and over several lines."""
+    assert view.visible(name) == name
