@@ -8,6 +8,7 @@ tokens is soon not listened to any more; a person's token that is good is taken 
 
 import logging
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -30,6 +31,9 @@ ROLES = {
 COOKIE = "hub_audit_session"
 SERVICE_PREFIX = "hubaudit_"
 CLAIM_CHARACTERS_MAX = 256
+
+# JSON can name them, but no UTF-8 has half a pair, no text in Postgres has a NUL.
+_NO_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Viewer(NamedTuple):
@@ -57,7 +61,7 @@ def viewer_of(claims: Any) -> Viewer:
     org_id = known_org(claims.get("org_id"))
     if org_id is None:
         raise Problem("token_invalid", "the token names no organization")
-    role = str(claims.get("role", ""))[:CLAIM_CHARACTERS_MAX]
+    role = _text(str(claims.get("role", ""))) or ""
     return Viewer(
         org_id=org_id,
         subject=claims["sub"],
@@ -120,4 +124,6 @@ def _bearer(request: Request) -> str | None:
 
 
 def _text(claim: object) -> str | None:
-    return claim[:CLAIM_CHARACTERS_MAX] if isinstance(claim, str) and claim else None
+    if not isinstance(claim, str) or not claim:
+        return None
+    return _NO_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", claim[:CLAIM_CHARACTERS_MAX])
