@@ -1,4 +1,4 @@
-"""How much of a request is read before it is known who asks."""
+"""How much of a request is read, and waited for, before it is known who asks."""
 
 import asyncio
 import re
@@ -14,6 +14,7 @@ from processor.api import (
     defend_page,
     login,
     saved,
+    serve,
     subscriptions,
     subscriptions_page,
     tokens_page,
@@ -119,3 +120,25 @@ async def test_body_that_does_not_come_is_not_waited_for(
     writer.close()
     assert head.startswith(b"HTTP/1.1 408 ")
     assert b"application/problem+json" in head
+
+
+async def test_head_that_does_not_come_is_not_waited_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection is for who says what they want, first and again; an answer may take longer."""
+    monkeypatch.setattr(serve, "HEAD_SECONDS_MAX", 0.5)
+    whole = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    token = {"Authorization": f"Bearer {place.issuer.token(PEOPLE[0])}"}
+    async with (
+        asyncio.timeout(15),
+        place.browser() as client,
+        client.stream("GET", "/v1/tail", headers=token) as following,
+    ):
+        for begun in (b"", whole[:-3], whole + whole[:-3]):
+            reader, writer = await asyncio.open_connection("127.0.0.1", place.settings.serve.port)
+            writer.write(begun)
+            assert (await reader.read()).count(b"200 OK") == begun.count(whole)
+            writer.close()
+        async for text in following.aiter_text():
+            if "nothing more" in text:
+                break
