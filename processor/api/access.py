@@ -18,6 +18,7 @@ from fastapi import Request
 from processor.api.problems import Problem
 from processor.api.tokens import has_expired
 from processor.normalize import known_org
+from processor.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ ROLES = {
     "auditor": frozenset({VIEW, EXPORT}),
 }
 COOKIE = "hub_audit_session"
+HTTPS = "https://"
 SERVICE_PREFIX = "hubaudit_"
 CLAIM_CHARACTERS_MAX = 256
 
@@ -73,6 +75,15 @@ def viewer_of(claims: Any) -> Viewer:
     )
 
 
+def cookie_of(settings: Settings) -> str:
+    """Return the name of the session's cookie.
+
+    With HTTPS it is one that a browser takes from this host alone: no other of its domain, and
+    nobody who answers for it without TLS, can put another session in its place.
+    """
+    return f"__Host-{COOKIE}" if settings.serve.public_url.startswith(HTTPS) else COOKIE
+
+
 def require(permission: str) -> Callable[[Request], Awaitable[Viewer]]:
     """Return the dependency that lets those pass who have a permission, and tells of the others."""
 
@@ -97,7 +108,7 @@ def require(permission: str) -> Callable[[Request], Awaitable[Viewer]]:
 async def identified(request: Request) -> Viewer:
     """Return who asks, by the header or the page's cookie; raises Problem."""
     services = request.app.state.services
-    token = _bearer(request) or request.cookies.get(COOKIE)
+    token = _bearer(request) or request.cookies.get(cookie_of(services.settings))
     if not token:
         raise Problem("token_missing")
     address = request.client.host if request.client else ""

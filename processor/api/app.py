@@ -31,6 +31,7 @@ from processor.api import (
     subscriptions_page,
     tokens_page,
 )
+from processor.api.access import HTTPS
 from processor.api.bodies import Bounded
 from processor.api.description import PUBLIC, Described
 from processor.api.problems import Problem, documented
@@ -50,6 +51,9 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+
+SECURE = {"Strict-Transport-Security": "max-age=31536000"}
+"""Where the page is reached by HTTPS: a browser comes back in no other way for a year."""
 
 CONTRACT_TYPES = {
     "json": "application/schema+json",
@@ -113,6 +117,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    secure = settings.serve.public_url.startswith(HTTPS)
+    app.state.headers = HEADERS | SECURE if secure else HEADERS
     problems.install(app, html.refused, _finished)
     app.add_middleware(Bounded)
     app.middleware("http")(_answered)
@@ -141,7 +147,7 @@ async def _answered(request: Request, call_next: Next) -> Response:
 
 def _finished(request: Request, answer: Response) -> Response:
     """Give an answer its headers; count it by route, never by what was asked."""
-    for name, value in HEADERS.items():
+    for name, value in request.app.state.headers.items():
         answer.headers.setdefault(name, value)
     static = request.url.path.startswith("/static/")
     answer.headers.setdefault("Cache-Control", "no-cache" if static else "no-store")

@@ -15,7 +15,7 @@ import aiohttp
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from processor.api.access import COOKIE, viewer_of
+from processor.api.access import HTTPS, cookie_of, viewer_of
 from processor.api.problems import Problem
 from processor.settings import Settings
 
@@ -95,14 +95,15 @@ async def callback(
     claims = await services.verifier.verify(token)
     await services.verifier.verify_login(id_token, nonce=nonce, subject=claims["sub"])
     viewer_of(claims)
-    if len(COOKIE) + len(token) > SESSION_BYTES_MAX:
+    cookie = cookie_of(services.settings)
+    if len(cookie) + len(token) > SESSION_BYTES_MAX:
         raise Problem(
             "token_invalid",
             f"the issuer's token has {len(token):,} characters, which is too long for a browser's "
             "session: have the issuer put less into it",
         )
     answer = RedirectResponse(_inside(unquote(after)), SEE_OTHER)
-    _set_cookie(answer, services.settings, COOKIE, token, max(0, claims["exp"] - claims["iat"]))
+    _set_cookie(answer, services.settings, cookie, token, max(0, claims["exp"] - claims["iat"]))
     answer.delete_cookie(_flow_cookie(state), path=CALLBACK)
     return answer
 
@@ -113,7 +114,9 @@ async def logout(request: Request) -> Response:
     insist_on_origin(request)
     # Not to the page: it would lead to the issuer, where a form of ours must not lead.
     answer = RedirectResponse("/logged-out", SEE_OTHER)
-    answer.delete_cookie(COOKIE)
+    settings: Settings = request.app.state.services.settings
+    # A browser lets this name be taken away only as it may be given.
+    answer.delete_cookie(cookie_of(settings), secure=_is_secure(settings), httponly=True)
     return answer
 
 
@@ -211,6 +214,10 @@ def _set_cookie(
         max_age=seconds,
         httponly=True,
         samesite="lax",
-        secure=settings.serve.public_url.startswith("https://"),
+        secure=_is_secure(settings),
         path=path,
     )
+
+
+def _is_secure(settings: Settings) -> bool:
+    return settings.serve.public_url.startswith(HTTPS)
