@@ -170,6 +170,9 @@ class Access(Section):
         return url
 
 
+SECRET_CHARACTERS_MIN = 32
+
+
 class Serve(Section):
     """The page and the API; unless set, an organization searches once per four connections."""
 
@@ -185,6 +188,16 @@ class Serve(Section):
     exports_at_once: Annotated[int, Field(ge=1, le=1_000)] = 4
     tails_at_once: Annotated[int, Field(ge=1, le=10_000)] = 50
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+
+    @field_validator("cursor_secret")
+    @classmethod
+    def _cannot_be_guessed(cls, secret: SecretStr | None) -> SecretStr | None:
+        """Refuse a secret short enough to be found from a cursor that it has signed."""
+        if secret is not None and len(secret.get_secret_value()) < SECRET_CHARACTERS_MIN:
+            raise ValueError(
+                f"{SECRET_CHARACTERS_MIN} characters or more expected, as of `openssl rand -hex 32`"
+            )
+        return secret
 
     @field_validator("public_url")
     @classmethod

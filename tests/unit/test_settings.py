@@ -113,8 +113,15 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
                 "https:// expected; http:// goes to this machine alone"
             ),
         ),
+        (
+            {"SERVE_CURSOR_SECRET": "x" * 31},
+            (
+                "serve.cursor_secret (HUB_AUDIT_SERVE_CURSOR_SECRET): "
+                "32 characters or more expected, as of `openssl rand -hex 32`"
+            ),
+        ),
     ],
-    ids=["heartbeat", "sasl", "topics", "dsn", "ca", "config", "secret-twice", "issuer"],
+    ids=["heartbeat", "sasl", "topics", "dsn", "ca", "config", "secret-twice", "issuer", "cursor"],
 )
 def test_what_does_not_fit_is_refused(env: dict[str, str], problem: str) -> None:
     """A setting that contradicts another one or the machine is one clear sentence."""
@@ -174,6 +181,7 @@ def test_no_secret_is_ever_shown() -> None:
     """Neither the representation nor what `config show` prints has a secret in it."""
     secret = "hunter2-canary"
     settings = load(
+        SERVE_CURSOR_SECRET=secret * 3,
         KAFKA_SASL_PASSWORD=secret,
         KAFKA_SASL_USERNAME="hub",
         KAFKA_SECURITY_PROTOCOL="SASL_PLAINTEXT",
@@ -186,8 +194,10 @@ def test_no_secret_is_ever_shown() -> None:
 def test_no_problem_quotes_a_value() -> None:
     """What was refused is named, not repeated: it may be a secret in the wrong place."""
     canary = "hunter2-canary"
-    problems = refused(LANES=canary, POSTGRES_DSN=canary, POSTGRES_CONNECTIONS=canary)
-    assert len(problems) == 3
+    problems = refused(
+        LANES=canary, POSTGRES_DSN=canary, POSTGRES_CONNECTIONS=canary, SERVE_CURSOR_SECRET=canary
+    )
+    assert len(problems) == 4
     assert canary not in "".join(problems)
 
 
