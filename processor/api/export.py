@@ -6,6 +6,7 @@ is worked out by making the export again, so that any instance can give it. An e
 time: once its oldest days may be purged, the manifest is that of the file's beginning, up to them.
 """
 
+import logging
 import re
 import zlib
 from collections.abc import AsyncIterator
@@ -22,10 +23,14 @@ from processor import metrics
 from processor.api.access import EXPORT, Viewer, require
 from processor.api.problems import Problem
 from processor.api.services import Services
+from processor.api.streams import CutOff, Stream
+from processor.errors import Outage
 from processor.query import parse
 from processor.store import export, feed
 from processor.store.export import Extent, Piece
 from processor.store.walk import reach
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["export"])
 
@@ -74,13 +79,23 @@ class Order(NamedTuple):
         query = parse(self.filter).at(self.at)
         extent = Extent(purged_before or self.oldest(services), self.through_seq)
         if self.form == "ndjson":
-            return export.ndjson(services.exporting, org_id, query, extent)
+            return _to_its_end(export.ndjson(services.exporting, org_id, query, extent))
         columns = export.SIX if self.columns == "six" else export.ALL
-        return export.csv(services.exporting, org_id, query, extent, columns)
+        return _to_its_end(export.csv(services.exporting, org_id, query, extent, columns))
 
     def described(self) -> dict[str, Any]:
         """Return the order as it is asked for in an address."""
         return self._asdict() | {"at": self.at.isoformat().replace("+00:00", "Z")}
+
+
+async def _to_its_end(pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+    """Yield the pieces; raises CutOff when there is an outage before the last one."""
+    try:
+        async for piece in pieces:
+            yield piece
+    except Outage as error:
+        log.warning("export_cut_off", extra={"error": str(error)})
+        raise CutOff from error
 
 
 @router.get(
@@ -140,7 +155,7 @@ async def manifest(
     purged_before = await _purged_before(services, order)
     await services.self_audit.viewed(viewer, parse(order.filter), 0)
     summed = _summed(order, services, viewer.org_id, purged_before)
-    return StreamingResponse(summed, media_type="application/json")
+    return Stream(summed, media_type="application/json")
 
 
 async def _summed(
@@ -202,7 +217,7 @@ async def _download(
     if _GZIP.search(request.headers.get("accept-encoding", "")):
         texts = _compressed(texts)
         headers["Content-Encoding"] = "gzip"
-    return StreamingResponse(texts, headers=headers, media_type=MEDIA_TYPES[form])
+    return Stream(texts, headers=headers, media_type=MEDIA_TYPES[form])
 
 
 async def _counted(order: Order, services: Services, org_id: str) -> AsyncIterator[bytes]:

@@ -7,6 +7,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from processor.api.app import Heads, create_app
+from processor.api.streams import Breaking
 from processor.errors import StartRefused
 from processor.settings import Settings
 
@@ -63,7 +64,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     serve = settings.serve
     app = create_app(settings)
     config = uvicorn.Config(
-        Heads(app),
+        Breaking(Heads(app)),
         host=serve.host,
         port=serve.port,
         http=Patient,
