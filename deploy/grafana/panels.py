@@ -455,10 +455,11 @@ API = Dashboard(
             ("sum by (instance) (hub_audit_requests_in_flight)", "{{instance}}"),
         ),
         graph(
-            "Exports begun, and cut off",
+            "Exports begun, and cut off; live tails cut off",
             "ops",
             (over_zero(rate("hub_audit_exports_total", "form")), "{{form}} begun"),
             (over_zero(rate("hub_audit_exports_cut_off_total", "form")), "{{form}} cut off"),
+            (over_zero(rate("hub_audit_tails_cut_off_total")), "tails cut off"),
         ),
         graph("Age of the issuer's keys", "s", ("max(hub_audit_issuer_keys_age_seconds)", "age")),
         graph("Exports being made", "none", ("sum(hub_audit_exports_running)", "running")),

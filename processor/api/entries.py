@@ -12,10 +12,12 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
+from processor import metrics
 from processor.api.access import VIEW, Viewer, identified, require
 from processor.api.description import PUBLIC
 from processor.api.problems import Problem, documented
 from processor.api.services import Services
+from processor.errors import Outage
 from processor.query import parse, render, suggest
 from processor.store import facets, feed, search
 from processor.store.reader import T, whole
@@ -291,6 +293,17 @@ async def _tail(
 ) -> AsyncIterator[bytes]:
     """Yield events until the token ends, or for a while; the client comes back by itself."""
     yield b"retry: 2000\n\n"
+    try:
+        async for event in _events(request, viewer, query, after, shown):
+            yield event
+    except Outage:  # of which it is told when it comes back
+        metrics.tail_cut_off()
+
+
+async def _events(
+    request: Request, viewer: Viewer, query: asked.Query, after: int, shown: Shown
+) -> AsyncIterator[bytes]:
+    """Yield what is new, and how far it was looked for it; raises Outage."""
     services, clock = services_of(request), asyncio.get_running_loop().time
     seconds = min(TAIL_MINUTES_MAX * 60, viewer.valid_until - time.time())
     deadline, identified_at = clock() + seconds, clock()

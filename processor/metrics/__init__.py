@@ -57,7 +57,14 @@ from processor.metrics.processing import (
     watch_lanes,
 )
 from processor.metrics.running import LOOP_LAG, started, watch_connections
-from processor.metrics.serving import IN_FLIGHT, exported, exporting, requested, watch_keys
+from processor.metrics.serving import (
+    IN_FLIGHT,
+    exported,
+    exporting,
+    requested,
+    tail_cut_off,
+    watch_keys,
+)
 
 __all__ = [
     "CONTENT_TYPE",
@@ -105,6 +112,7 @@ __all__ = [
     "source_gap",
     "started",
     "store_seen",
+    "tail_cut_off",
     "timed",
     "timed_take_over",
     "told_nothing",

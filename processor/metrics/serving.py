@@ -26,6 +26,7 @@ EXPORTED_BYTES = _of.counter(
 CUT_OFF = _of.counter("exports_cut_off_total", "Exports that ended before their last row.", "form")
 EXPORTING = _of.gauge("exports_running", "Exports being made.")
 
+TAILS_CUT_OFF = _of.counter("tails_cut_off_total", "Live tails that an outage ended.")
 KEYS_AGE = _of.gauge(
     "issuer_keys_age_seconds",
     "Age of the issuer's keys when it did not give them again, taken for 86400 s at most; else 0.",
@@ -54,6 +55,11 @@ def exporting(form: str) -> Iterator[None]:
         raise
     finally:
         EXPORTING.dec()
+
+
+def tail_cut_off() -> None:
+    """Count a live tail that an outage ended."""
+    TAILS_CUT_OFF.inc()
 
 
 def exported(form: str, rows: int, size: int) -> None:

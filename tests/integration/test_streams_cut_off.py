@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 
 import httpx
 import psycopg
@@ -13,6 +14,7 @@ from tests.integration.store import an_entry, query, until
 
 WAITS = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 WAITING, ENDED = f"SELECT count(*) > 0 {WAITS}", f"SELECT pg_terminate_backend(pid) {WAITS}"
+CUT_OFF = re.compile(r"hub_audit_tails_cut_off_total (\d+)\.0")
 
 
 @pytest.fixture
@@ -35,6 +37,19 @@ async def broken_off(place: Place, client: httpx.AsyncClient, path: str, table: 
             async for chunk in answer.aiter_bytes():
                 came += chunk
     return came
+
+
+async def test_live_tail_ends_with_the_database_and_no_bug_is_logged(
+    place: Place, bugs: pytest.LogCaptureFixture
+) -> None:
+    """A client comes back by itself; how many were cut off is counted."""
+    async with place.browser() as client:
+        before = CUT_OFF.findall((await client.get("/metrics")).text)
+        for path in ("/v1/tail?after=0", "/log/live?q=&after=0"):
+            assert b"retry: 2000" in await broken_off(place, client, path, "org_heads")
+        after = CUT_OFF.findall((await client.get("/metrics")).text)
+    assert int(after[0]) == int(before[0]) + 2
+    assert not [record for record in bugs.records if record.exc_info]
 
 
 async def test_export_that_is_cut_off_looks_like_it_and_no_bug_is_logged(
