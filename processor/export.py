@@ -4,10 +4,12 @@ An export goes to a file beside its manifest, and has the file's name only once 
 are told to the organization's log first, as what people do on the page is.
 """
 
+import os
 import zlib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4  # noqa: TID251 - an act has no identity before it happens
@@ -27,6 +29,7 @@ from schemas.query import Field, Query, Term, Word
 
 Form = Literal["csv", "csv-all", "ndjson"]
 SEARCH_SECONDS = 30.0
+PRIVATE = 0o600
 _GZIP_WINDOW = 31
 
 Progress = Callable[[int, int, float], None]
@@ -74,7 +77,7 @@ class Sink:
         self._partial = path.with_name(f"{path.name}.partial")
         self._packer = zlib.compressobj(wbits=_GZIP_WINDOW) if path.suffix == ".gz" else None
         try:
-            self._file = self._partial.open("wb")
+            self._file = _opened_private(self._partial)
         except OSError as error:
             raise ExportError(f"{self._partial}: {error.strerror}") from error
         self.digest = sha256()
@@ -103,6 +106,18 @@ class Sink:
         """Leave nothing that could be taken for an export."""
         self._file.close()
         self._partial.unlink(missing_ok=True)
+
+
+def _opened_private(path: Path) -> BufferedWriter:
+    """Open a file for what an organization's log holds: for its owner alone, new or not."""
+
+    def opener(name: str, flags: int) -> int:
+        """Open it; one that is there keeps its rights unless they are taken."""
+        descriptor = os.open(name, flags, PRIVATE)
+        os.fchmod(descriptor, PRIVATE)
+        return descriptor
+
+    return open(path, "wb", opener=opener)
 
 
 class Asked(NamedTuple):
@@ -139,7 +154,8 @@ async def write(
         sink.rows, sink.digest.hexdigest(), sink.first_seq, sink.last_seq,
     )  # fmt: skip
     manifest = path.with_name(f"{path.name}.manifest.json")
-    manifest.write_bytes(orjson.dumps(written._asdict(), option=orjson.OPT_INDENT_2) + b"\n")
+    with _opened_private(manifest) as file:
+        file.write(orjson.dumps(written._asdict(), option=orjson.OPT_INDENT_2) + b"\n")
     return written
 
 

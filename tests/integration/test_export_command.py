@@ -78,6 +78,20 @@ def test_export_is_a_file_and_what_proves_it_whole(
     assert event["filter"] == {"query": "actor:usr_1"}
 
 
+def test_export_is_for_whoever_made_it_alone(
+    settings: Settings, tmp_path: Path, stored: int
+) -> None:
+    """Nobody else on the machine can read it, or what is left of one that was there before."""
+    assert stored
+    file, manifest = tmp_path / "acme.csv", tmp_path / "acme.csv.manifest.json"
+    for old in (file.with_name("acme.csv.partial"), manifest):
+        old.write_text("readable")
+        old.chmod(0o644)
+    result = run(settings, "export", "--org", "acme", "-o", str(file))
+    assert result.exit_code == 0, result.output
+    assert [oct(each.stat().st_mode & 0o777) for each in (file, manifest)] == ["0o600"] * 2
+
+
 def test_export_that_fails_leaves_no_file(settings: Settings, tmp_path: Path, stored: int) -> None:
     """A query that makes no sense is shown with a caret; neither file nor manifest remains."""
     path = tmp_path / "log.csv"
