@@ -108,7 +108,7 @@ def require(permission: str) -> Callable[[Request], Awaitable[Viewer]]:
 async def identified(request: Request) -> Viewer:
     """Return who asks, by the header or the page's cookie; raises Problem."""
     services = request.app.state.services
-    token = _bearer(request) or request.cookies.get(cookie_of(services.settings))
+    token = bearer(request) or request.cookies.get(cookie_of(services.settings))
     if not token:
         raise Problem("token_missing")
     address = request.client.host if request.client else ""
@@ -129,7 +129,8 @@ async def identified(request: Request) -> Viewer:
     return viewer._replace(client={name: text for name, text in sent.items() if text})
 
 
-def _bearer(request: Request) -> str | None:
+def bearer(request: Request) -> str | None:
+    """Return the token that a request names in its header, and which no browser sends of itself."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 

@@ -15,7 +15,7 @@ import aiohttp
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from processor.api.access import HTTPS, cookie_of, viewer_of
+from processor.api.access import HTTPS, bearer, cookie_of, viewer_of
 from processor.api.problems import Problem
 from processor.settings import Settings
 
@@ -141,7 +141,7 @@ def insist_on_origin(request: Request) -> None:
 
 def insist_on_intent(request: Request) -> None:
     """Refuse what a browser sends of itself: with its cookie it has to say where it comes from."""
-    if "authorization" not in request.headers:
+    if not bearer(request):
         insist_on_origin(request)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import httpx
 import psycopg
@@ -86,6 +87,27 @@ async def test_logout_ends_the_session(place: Place) -> None:
         (again,) = re.findall(r'href="(/login[^"]*)"', said.text)
         page = await logged_in(client, GUS, again)
         assert "globex" in page.text
+
+
+async def test_cookie_counts_beside_another_header_only_from_the_page(place: Place) -> None:
+    """What no token is in proves no intent: a browser sends some such headers of itself."""
+    order = {"format": "hub"}
+    async with place.browser() as client:
+        client.cookies.set(COOKIE, place.issuer.token(OLIVIA))
+        for header in ("Basic eDp4", "Bearer", "Negotiate x", ""):
+            sent = {"Authorization": header, "Origin": "https://evil.example"}
+            for method, path in (
+                *(("POST", "/v1/subscriptions"), ("DELETE", "/v1/subscriptions/hub")),
+                *(
+                    ("POST", "/v1/service-tokens?name=x"),
+                    ("POST", f"/v1/findings/{UUID(int=1)}/acknowledge"),
+                ),
+            ):
+                answer = await client.request(method, path, json=order, headers=sent)
+                assert (answer.status_code, answer.json()["code"]) == (403, "csrf"), (header, path)
+        own = {"Authorization": "Basic eDp4", "Origin": place.url}
+        assert (await client.post("/v1/subscriptions", json=order, headers=own)).status_code == 201
+        assert (await client.delete("/v1/subscriptions/hub", headers=own)).status_code == 204
 
 
 async def test_login_begun_elsewhere_is_refused(place: Place) -> None:
