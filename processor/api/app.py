@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Annotated, Any
 
 import orjson
-from fastapi import FastAPI, Path, Request
+from fastapi import Depends, FastAPI, Path, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +25,7 @@ from processor.api import (
     html,
     login,
     page,
+    parameters,
     problems,
     saved,
     subscriptions,
@@ -113,6 +114,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="Hub Audit",
         version=version("hub-audit"),
         summary="An organization's audit log: read, search, export, subscribe.",
+        description="A query parameter that an address does not list is refused with status 400.",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -126,7 +128,7 @@ def create_app(settings: Settings) -> FastAPI:
         *(export, entries, login, page, saved, tokens_page),
         *(subscriptions, subscriptions_page, defend, defend_page),
     ):
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[Depends(parameters.insist_on_known)])
     app.mount("/static", html.STATIC, name="static")
     _add_health(app)
     _add_contracts(app)

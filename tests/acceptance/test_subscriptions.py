@@ -168,12 +168,11 @@ def test_organization_is_the_tokens(owner: Client, the_site: Site) -> None:
     assert owner.post(API, json={"format": "hub"}).status_code == 201
     with Client(the_site) as stranger:
         assert stranger.get(API).json()["subscriptions"] == []
-        for answer in (
-            stranger.get(f"{API}/hub", params={"org_id": owner.org_id}),
-            stranger.post(f"{API}/hub/pause", params={"org_id": owner.org_id}),
-            stranger.delete(f"{API}/hub"),
-        ):
-            assert answer.status_code == 404
+        orders = (("GET", f"{API}/hub"), ("POST", f"{API}/hub/pause"), ("DELETE", f"{API}/hub"))
+        for method, path in orders:
+            assert stranger.request(method, path).status_code == 404
+            named = stranger.request(method, path, params={"org_id": owner.org_id})
+            assert named.status_code == 400
     assert owner.get(f"{API}/hub").json()["state"] == "active"
 
 

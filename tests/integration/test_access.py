@@ -215,19 +215,20 @@ async def test_lost_role_is_lost_with_the_next_token(place: Place) -> None:
 
 
 async def test_nobody_is_let_in_without_a_token(place: Place) -> None:
-    """No token, or one in the wrong place, is a 401 that names the scheme."""
+    """No token, or one in the wrong place, is a 401 that names the scheme; in no address is one."""
     token = place.issuer.token(OLIVIA)
     async with place.browser() as client:
-        for headers, params in (
-            ({}, {}),
-            ({"Authorization": token}, {}),
-            ({"Authorization": f"Basic {token}"}, {}),
-            ({"Authorization": "Bearer"}, {}),
-            ({}, {"access_token": token}),
-            ({"X-Forwarded-User": "olivia"}, {}),
+        for headers in (
+            {},
+            {"Authorization": token},
+            {"Authorization": f"Basic {token}"},
+            {"Authorization": "Bearer"},
+            {"X-Forwarded-User": "olivia"},
         ):
-            answer = await client.get(LOG, headers=headers, params=params)
+            answer = await client.get(LOG, headers=headers)
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        in_address = await client.get(LOG, params={"access_token": token})
+        assert (in_address.status_code, in_address.json()["code"]) == (400, "request_invalid")
         lower = await client.get(LOG, headers={"authorization": f"bearer {token}"})
         assert lower.status_code == 200
 
