@@ -25,6 +25,7 @@ from processor.store import export, feed, search
 from processor.store.export import Extent, Piece
 from processor.store.reader import Reader
 from processor.store.search import Found
+from processor.terminal import visible
 from schemas.query import Field, Query, Term, Word
 
 Form = Literal["csv", "csv-all", "ndjson"]
@@ -186,8 +187,7 @@ def line(entry: Any) -> str:
         f"{entry['occurred_at']}  {entry['action'] + failed:<34} {who:<32} "
         f"{target['type']} {what}  {entry.get('ip', '')}"
     )
-    # What people wrote must not steer a terminal.
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in shown)
+    return visible(shown)
 
 
 async def _tell(settings: Settings, asked: Asked, name: str, data: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from processor.store.dead_letters import (
     whole_dead_letters,
 )
 from processor.store.pool import Database
+from processor.terminal import visible
 from schemas.rejection import Reason
 
 SHOWN_BYTES_MAX = 4_096
@@ -240,11 +241,6 @@ def page(letter: StoredDeadLetter) -> Iterator[str]:
     for name, value in record.headers:
         yield f"header    {visible(name)}: {_text(value)}"
     yield f"value     {_text(record.value)}"
-
-
-def visible(text: str) -> str:
-    """Return the text with everything that could move a terminal's cursor or turn it replaced."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def _text(value: bytes | None) -> str:
