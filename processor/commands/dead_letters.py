@@ -1,13 +1,15 @@
 """``hub-audit dead-letters``: list, show and redrive the records that could not pass."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from processor.commands.frame import (
+    AS_INSTANT,
     EXIT_FAILED,
+    Instant,
     as_json,
     ask,
     complain,
@@ -36,7 +38,7 @@ def selecting(chosen: Callable[..., None]) -> Callable[..., None]:
         click.option("--reason", help="Only those rejected for this reason."),
         click.option("--topic", help="Only those of this raw topic."),
         click.option(
-            "--since", type=click.DateTime(), help="Only those recorded since then (UTC)."
+            "--since", type=Instant(), help=f"Only those recorded since then. {AS_INSTANT}"
         ),
     ]
     for option in reversed(options):
@@ -144,8 +146,6 @@ def _selection(settings: "Settings", coordinates: tuple[str, ...], **options: An
     """Return what was selected, or complain about what cannot be."""
     from processor.redrive import selection
 
-    if since := options.get("since"):
-        options["since"] = since.replace(tzinfo=UTC)
     try:
         return selection(settings, coordinates, **options)
     except ValueError as error:

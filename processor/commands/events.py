@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from processor.commands.frame import (
+    AS_INSTANT,
     EXIT_FAILED,
+    Instant,
     as_json,
     counted,
     milliseconds,
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from processor.explain import Judged
 
 as_of = click.option(
-    "--at", type=click.DateTime(), help="Judge as if recorded at this time (UTC), not now."
+    "--at", type=Instant(), help=f"Judge as if recorded at this time, not now. {AS_INSTANT}"
 )
 
 

@@ -18,11 +18,35 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
+AS_INSTANT = "ISO 8601, in UTC where no zone is given."
+"""How an instant is written, for the help of an option that takes one."""
+
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
 yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+class Instant(click.ParamType):
+    """An instant in ISO 8601, as every output of ours has them; without a zone it is in UTC."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the instant in UTC, or say how one is written."""
+        try:
+            at = datetime.fromisoformat(value.strip())
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is no time in ISO 8601: write 2026-11-30, 2026-11-30T20:00:00Z or "
+                "2026-11-30T21:00:00+01:00; without a zone it is UTC",
+                param,
+                ctx,
+            )
 
 
 class Commands(click.Group):
@@ -53,8 +77,8 @@ def run(question: Coroutine[Any, Any, Answer]) -> Answer:
 
 
 def milliseconds(at: datetime) -> int:
-    """Return an instant given on the command line, in UTC, as Kafka counts time."""
-    return int(at.replace(tzinfo=UTC).timestamp() * 1000)
+    """Return an instant as Kafka counts time."""
+    return int(at.timestamp() * 1000)
 
 
 def ask(question: str, *, yes: bool) -> None:

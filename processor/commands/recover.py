@@ -4,7 +4,7 @@ from datetime import datetime
 
 import click
 
-from processor.commands.frame import ask, milliseconds, run, settings_of, yes
+from processor.commands.frame import AS_INSTANT, Instant, ask, milliseconds, run, settings_of, yes
 
 
 @click.command("recover")
@@ -16,8 +16,9 @@ from processor.commands.frame import ask, milliseconds, run, settings_of, yes
 )
 @click.option(
     "--since",
-    type=click.DateTime(),
-    help="Read canonical topics from this time (UTC) on, which may only be earlier than usual.",
+    type=Instant(),
+    help="Read canonical topics from this time on, which may only be earlier than usual. "
+    + AS_INSTANT,
 )
 @click.option(
     "--new-cluster",

@@ -3,12 +3,21 @@
 import getpass
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
-from processor.commands.frame import as_json, ask, run, settings_of, show_json, yes
+from processor.commands.frame import (
+    AS_INSTANT,
+    Instant,
+    as_json,
+    ask,
+    run,
+    settings_of,
+    show_json,
+    yes,
+)
 from schemas.catalogue import FormatName, Outcome
 
 if TYPE_CHECKING:
@@ -112,7 +121,7 @@ def resume(ctx: click.Context, org_id: str, name: FormatName) -> None:
 @organization
 @in_format
 @click.option("--after", type=click.IntRange(0), help="Entries above this sequence number.")
-@click.option("--since", type=click.DateTime(), help="Entries recorded from then on (UTC).")
+@click.option("--since", type=Instant(), help=f"Entries recorded from then on. {AS_INSTANT}")
 @click.option("--through", type=click.IntRange(1), help="Up to this sequence number.")
 @click.pass_context
 def replay(
@@ -127,7 +136,7 @@ def replay(
     """Deliver entries again, marked as a replay; the live position stays where it is."""
     if (after is None) == (since is None):
         raise click.UsageError("say either --after or --since")
-    begin: int | datetime = since.replace(tzinfo=UTC) if since else after or 0
+    begin: int | datetime = since or after or 0
     last = _ordered(ctx, lambda control: control.replay(org_id, name, begin, through))
     click.echo(f"entries up to {last} will be delivered again")
 

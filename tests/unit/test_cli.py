@@ -276,3 +276,38 @@ def test_what_is_not_wanted_of_a_log_is_no_option(command: list[str]) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert "there is no field 'outcom', did you mean outcome?" in result.stderr
     assert result.stderr.endswith("action:user.* -outcom:success\n               ^\n")
+
+
+@pytest.mark.parametrize(
+    ("at", "meant"),
+    [
+        ("2026-11-30T20:00:00Z", "2026-11-30T20:00:00.000Z"),
+        ("2026-11-30T20:00:00.123Z", "2026-11-30T20:00:00.123Z"),
+        ("2026-11-30T21:00:00+01:00", "2026-11-30T20:00:00.000Z"),
+        ("2026-11-30 20:00:00", "2026-11-30T20:00:00.000Z"),
+        ("2026-11-30", "2026-11-30T00:00:00.000Z"),
+    ],
+)
+def test_instant_is_taken_as_it_is_shown(at: str, meant: str) -> None:
+    """An entry's own times, and any other of ISO 8601; without a zone it is UTC."""
+    event = LOGIN | {"time": "2026-11-29T12:00:00Z"}
+    result = run("normalize", "--at", at, "-", stdin=lines_of(event))
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["recorded_at"] == meant
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["validate", "-", "--at"], ["dead-letters", "list", "--since"], ["recover", "--since"]),
+        ["subscriptions", "replay", "acme", "hub", "--since"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_no_instant_is_told_how_to_be_one(command: list[str]) -> None:
+    """Whatever takes one says the same, also where only a zone leads out of the calendar."""
+    for at in ("yesterday", "30.11.2026", "0001-01-01T00:00:00+01:00"):
+        result = run(*command, at)
+        assert result.exit_code == 2
+        assert f"'{at}' is no time in ISO 8601: write 2026-11-30, " in result.stderr
+    assert "in UTC where no zone is given" in " ".join(run(*command[:-1], "--help").stdout.split())
