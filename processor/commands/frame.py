@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from processor.errors import HubAuditError, StartRefused
+from processor.errors import BusOutage, DatabaseOutage, HubAuditError, Outage, StartRefused
 
 if TYPE_CHECKING:
     from processor.settings import Settings
@@ -59,9 +59,28 @@ class Commands(click.Group):
         except StartRefused as refused:
             complain(refused.problems)
             ctx.exit(EXIT_REFUSED)
+        except (DatabaseOutage, BusOutage) as outage:
+            complain([_away(outage, settings_of(ctx))])
+            ctx.exit(EXIT_FAILED)
         except HubAuditError as error:
             complain([str(error)])
             ctx.exit(EXIT_FAILED)
+
+
+def _away(outage: Outage, settings: "Settings") -> str:
+    """Return in one sentence what is away, where it should be, and what to do about it."""
+    from processor.settings.address import address_of
+
+    if outage.__cause__ is None:
+        return str(outage)  # found by us while it answers, with a remedy of its own
+    if isinstance(outage, DatabaseOutage):
+        dsn = settings.postgres.dsn.get_secret_value()
+        place, variable = f"Postgres at {address_of(dsn)}", "HUB_AUDIT_POSTGRES_DSN"
+    else:
+        place = f"Kafka at {settings.kafka.bootstrap_servers}"
+        variable = "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS"
+    said = str(outage) if str(outage).startswith(place) else f"{place} is away: {outage}"
+    return f"{said}; see whether it runs, check {variable}, and ask hub-audit doctor"
 
 
 def settings_of(ctx: click.Context) -> "Settings":

@@ -293,4 +293,6 @@ def test_bus_that_is_away_is_said(settings: Settings) -> None:
     away = settings.kafka.model_copy(update={"bootstrap_servers": f"127.0.0.1:{free_port()}"})
     result = run(settings.model_copy(update={"kafka": away}), "redrive", "--yes")
     assert result.exit_code == 1
-    assert result.stderr.startswith("hub-audit: nothing was redriven (")
+    place = away.bootstrap_servers
+    said = f"hub-audit: Kafka at {place} is away: nothing was redriven ("
+    assert result.stderr.startswith(said)

@@ -95,13 +95,39 @@ def test_process_does_not_start_without_bus_and_database() -> None:
     ]
 
 
-@pytest.mark.parametrize("command", [["migrate"], ["dead-letters", "list"]], ids=" ".join)
-def test_outage_is_a_line_and_exit_code_1(command: list[str]) -> None:
-    """Where the database is away, a command ends with one line, not with a traceback."""
-    result = run(*command, POSTGRES_DSN=f"postgresql://127.0.0.1:{free_port()}/audit")
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["migrate"], ["dead-letters", "list"], ["tokens", "list", "acme"], ["republish"]),
+        *(["subscriptions", "list"], ["maintain", "--once"], ["recover"]),
+    ],
+    ids=" ".join,
+)
+def test_database_that_is_away_is_named(command: list[str]) -> None:
+    """A command ends with one line: what is away, where it should be, and what to do about it."""
+    port = free_port()
+    result = run(*command, POSTGRES_DSN=f"postgresql://hub:s3cret@127.0.0.1:{port}/audit")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        (
+            f"hub-audit: Postgres at 127.0.0.1:{port} is away: ConnectionRefusedError: [Errno 111] "
+            f"Connect call failed ('127.0.0.1', {port}); see whether it runs, check "
+            "HUB_AUDIT_POSTGRES_DSN, and ask hub-audit doctor"
+        )
+    ]
+
+
+@pytest.mark.parametrize("command", [["search", "--org", "acme"], ["topics", "check"]])
+def test_bus_that_is_away_is_named(command: list[str]) -> None:
+    """As the database is, by every command that needs it."""
+    result = run(*command, KAFKA_BOOTSTRAP_SERVERS=(servers := f"127.0.0.1:{free_port()}"))
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
-    assert line.startswith("hub-audit: ConnectionRefusedError: ")
+    assert line.startswith(f"hub-audit: Kafka at {servers} ")
+    assert line.endswith(
+        "; see whether it runs, check HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS, and ask hub-audit doctor"
+    )
+    assert line.count(servers) == 1
 
 
 def test_doctor_reports_in_json_as_well() -> None:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from processor.errors import StartRefused
 from processor.settings import Settings, redacted, variables
+from processor.settings.address import address_of
 
 
 def refused(config: Path | None = None, **env: str) -> list[str]:
@@ -260,3 +261,16 @@ def test_settings_cannot_be_changed() -> None:
     """What was checked at the start stays as it was checked."""
     with pytest.raises(ValueError, match="frozen"):
         load().lanes = 3  # type: ignore[misc]
+
+
+def test_address_has_nothing_of_who_logs_in() -> None:
+    """Hosts with their ports, also where a socket, an IPv6 address or several are meant."""
+    addresses = {
+        "postgresql://hub:s%40cret@db.internal/audit": "db.internal:5432",
+        "postgresql://hub:s3cret@a:6000,b/audit?port=7000": "a:6000,b:7000",
+        "postgresql://hub@[::1]/audit": "[::1]:5432",
+        "postgresql://hub@[::1]:6000/audit": "[::1]:6000",
+        "postgresql:///audit?host=/run/postgresql": "/run/postgresql:5432",
+        "postgresql:///audit?password=s3cret": "localhost:5432",
+    }
+    assert {dsn: address_of(dsn) for dsn in addresses} == addresses
