@@ -16,7 +16,6 @@ from aiokafka import AIOKafkaProducer
 
 from processor.demo.generator import timestamp
 from processor.demo.history import ACME, FOREIGN_ADDRESS, Told, published
-from processor.demo.scene import Scene
 from processor.demo.world import Person
 from schemas.telemetry import TELEMETRY_TOPIC, Verdict
 
@@ -28,7 +27,7 @@ GRANT_SECONDS = 3.0
 PROCESSES = ("zoom", "chrome", "slack", "code", "outlook", "python3")
 
 
-async def attacks(bootstrap_servers: str, scene: Scene, *, seed: int) -> None:
+async def attacks(bootstrap_servers: str, *, seed: int) -> None:
     """Attack acme now and then, and have its endpoints report, until cancelled."""
     async with (
         AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all") as producer,
@@ -41,9 +40,9 @@ async def attacks(bootstrap_servers: str, scene: Scene, *, seed: int) -> None:
             victim = chance.choice(ACME.people[2:])
             story = f"live-{int(time.time())}"
             if number % 3 == 2:  # noqa: PLR2004 - two attacks on an account, then malware
-                await _malware(producer, scene, story, chance.choice(ACME.people[:2]))
+                await _malware(producer, story, chance.choice(ACME.people[:2]))
             else:
-                await _brute_force(producer, scene, story, victim, enters=number % 2 == 1)
+                await _brute_force(producer, story, victim, enters=number % 2 == 1)
             await asyncio.sleep(EVERY_SECONDS)
 
 
@@ -70,11 +69,11 @@ async def _endpoints(producer: AIOKafkaProducer, chance: Random) -> None:
 
 
 async def _brute_force(
-    producer: AIOKafkaProducer, scene: Scene, story: str, victim: Person, *, enters: bool
+    producer: AIOKafkaProducer, story: str, victim: Person, *, enters: bool
 ) -> None:
     stranger = victim._replace(ip=FOREIGN_ADDRESS, user_agent="python-requests/2.32")
     for number, (name, data) in enumerate(_attempts(victim, enters=enters)):
-        await _happen(producer, scene, story, number, Told(_now_ms(), name, stranger, data))
+        await _happen(producer, story, number, Told(_now_ms(), name, stranger, data))
         await asyncio.sleep(ATTEMPT_SECONDS)
 
 
@@ -87,7 +86,7 @@ def _attempts(victim: Person, *, enters: bool) -> Iterator[tuple[str, dict[str, 
         yield "identity.login.succeeded.v1", data
 
 
-async def _malware(producer: AIOKafkaProducer, scene: Scene, story: str, admin: Person) -> None:
+async def _malware(producer: AIOKafkaProducer, story: str, admin: Person) -> None:
     found = report(f"rep-{story}", _now_ms(), admin, "lsass-dump.exe", "malicious")
     await _tell(producer, found | {"title": "Credential theft tool"})
     await asyncio.sleep(GRANT_SECONDS)
@@ -95,15 +94,12 @@ async def _malware(producer: AIOKafkaProducer, scene: Scene, story: str, admin: 
     target = {"type": "user", "id": friend.id, "email": friend.email, "name": friend.name}
     data = {"target": target, "added": ["keys.rotate", "members.remove"], "removed": []}
     told = Told(_now_ms(), "permission.grants.changed.v1", admin, data)
-    await _happen(producer, scene, story, 0, told)
+    await _happen(producer, story, 0, told)
 
 
-async def _happen(
-    producer: AIOKafkaProducer, scene: Scene, story: str, number: int, told: Told
-) -> None:
+async def _happen(producer: AIOKafkaProducer, story: str, number: int, told: Told) -> None:
     each = published(story, number, told)
     await producer.send_and_wait(each.topic, each.value, each.key, headers=list(each.headers))
-    scene.published += 1
 
 
 async def _tell(producer: AIOKafkaProducer, told: dict[str, Any]) -> None:

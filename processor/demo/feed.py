@@ -9,7 +9,6 @@ from aiokafka import AIOKafkaProducer
 
 from processor.demo.generator import Mix, traffic
 from processor.demo.history import ACME, GLOBEX
-from processor.demo.scene import Scene
 from processor.demo.world import organizations
 
 # Often enough to look steady, seldom enough to cost nothing.
@@ -17,7 +16,7 @@ TICK_SECONDS = 0.05
 ORGANIZATIONS = 600
 
 
-async def feed(bootstrap_servers: str, scene: Scene, *, rate: float, seed: int) -> None:
+async def feed(bootstrap_servers: str, *, rate: float, seed: int) -> None:
     """Publish at ``rate`` records a second until cancelled.
 
     The client's default partitioner is murmur2 of the key, as in Java: the one upstream must use.
@@ -27,14 +26,14 @@ async def feed(bootstrap_servers: str, scene: Scene, *, rate: float, seed: int) 
     mix = Mix(organizations=0, known=(*others, ACME, GLOBEX))
     publications = traffic(seed, now_ms(), mix)
     async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all") as producer:
-        begun = time.monotonic()
+        begun, count = time.monotonic(), 0
         while True:
-            due = int((time.monotonic() - begun) * rate) - scene.published
+            due = int((time.monotonic() - begun) * rate) - count
             sent = [
                 await producer.send(each.topic, each.value, each.key, headers=list(each.headers))
                 for each, _ in zip(publications, range(due), strict=False)
             ]
-            scene.published += len(sent)
+            count += len(sent)
             await asyncio.gather(*sent)
             await asyncio.sleep(TICK_SECONDS)
 

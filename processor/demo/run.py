@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
@@ -27,7 +28,7 @@ from processor.demo.scene import Scene
 from processor.demo.screen import Screen
 from processor.demo.seed import seed
 from processor.demo.siem import subscribe_siem
-from processor.demo.watch import LOOK_SECONDS, look, subscribe
+from processor.demo.watch import LOOK_SECONDS, look, outlast, subscribe
 from processor.local.child import Child, Launch, NotStarted, await_ready, tail
 from processor.local.port import bindable, free_port
 from processor.local.postgres import find_binaries
@@ -211,15 +212,15 @@ async def show(console: Console, addresses: Addresses, started: Started, wish: W
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with started.issuer.serving(), asyncio.TaskGroup() as group:
-        feeding = group.create_task(
-            feed(addresses.bootstrap_servers, scene, rate=wish.rate, seed=wish.seed)
-        )
+        bus = addresses.bootstrap_servers
+        fed = partial(feed, bus, rate=wish.rate, seed=wish.seed)
+        feeding = group.create_task(outlast(fed))
         tasks = [
-            group.create_task(subscribe(addresses.bootstrap_servers, scene)),
-            group.create_task(look(addresses.bootstrap_servers, addresses.dsn, scene)),
+            group.create_task(outlast(partial(subscribe, bus, scene))),
+            group.create_task(look(bus, addresses.dsn, scene)),
             group.create_task(present(console, screen)),
         ]
-        attacking = group.create_task(attacks(addresses.bootstrap_servers, scene, seed=wish.seed))
+        attacking = group.create_task(outlast(partial(attacks, bus, seed=wish.seed)))
         await ended(stop, process, wish.seconds)
         feeding.cancel()
         attacking.cancel()

@@ -14,7 +14,7 @@ TAIL = 20
 
 
 class Totals(NamedTuple):
-    """The books of all raw partitions together, as Postgres keeps them."""
+    """The books of all raw partitions together, as Postgres keeps them, or what they grew by."""
 
     passed: int = 0
     entries: int = 0
@@ -24,6 +24,11 @@ class Totals(NamedTuple):
     offset_holes: int = 0
     balanced: bool = True
 
+    def since(self, before: "Totals") -> "Totals":
+        """Return by how much they have grown; they balance where these do."""
+        grown = [now - then for now, then in zip(self[:-1], before[:-1], strict=True)]
+        return Totals._make([*grown, self.balanced])
+
 
 class Scene:
     """Counts, latencies and the newest of everything since the demo began."""
@@ -32,13 +37,26 @@ class Scene:
         """Begin with nothing; ``tailed`` is the canonical topic of which values are shown."""
         self.tailed = tailed
         self.totals = Totals()
-        self.published = 0
         self.lag_records = 0
+        self.away: str | None = None
+        self._before: Totals | None = None
         self.categories: Counter[str] = Counter(dict.fromkeys(CATEGORY_LABELS, 0))
         self.reasons: Counter[str] = Counter()
         self.newest: deque[Entry] = deque(maxlen=NEWEST)
         self.tail: deque[str] = deque(maxlen=TAIL)
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
+
+    @property
+    def published(self) -> int:
+        """How many records had been put on the raw topics when somebody last looked."""
+        return self.totals.passed + self.lag_records
+
+    def looked(self, totals: Totals, lag_records: int) -> None:
+        """Note the books, and how many records wait; what stood in them before is none of ours."""
+        if self._before is None:
+            self._before = totals
+        self.totals, self.lag_records = totals.since(self._before), lag_records
+        self.away = None
 
     def canonical(self, topic: str, value: bytes, entry: Entry, *, seen_at: float) -> None:
         """Note a canonical event that came in at a time (UNIX seconds)."""

@@ -46,6 +46,7 @@ class Screen:
             f"  dead letters {totals.dead_letters}  lag {scene.lag_records}"
             f"  latency p50 {milliseconds(scene.latency_ms(0.5))}"
             f" p95 {milliseconds(scene.latency_ms(0.95))}"
+            + (f"  {scene.away}" if scene.away else "")
         )
 
     def draw(self) -> RenderableType:
@@ -74,6 +75,8 @@ class Screen:
         table.add_column(no_wrap=True)
         table.add_column(justify="right")
         balance = "[green]balance[/]" if totals.balanced else "[bold red]OFF[/]"
+        if scene.away:
+            balance = f"[bold red]{scene.away}[/]"
         for name, value in (
             ("records/s", f"[bold]{self._rate.per_second():,.0f}[/]"),
             ("lag", f"{scene.lag_records:,}"),
@@ -87,7 +90,7 @@ class Screen:
             ("books", balance),
         ):
             table.add_row(name, value)
-        return Panel(table, title="raw -> hub.*")
+        return Panel(table, title="raw -> hub.*, since the start")
 
     def _categories(self) -> RenderableType:
         counts = self._scene.categories

@@ -17,7 +17,6 @@ import httpx
 
 from processor.demo.feed import feed
 from processor.demo.issuer import Issuer
-from processor.demo.scene import Scene
 from processor.local.child import Child, Launch, await_ready
 from processor.local.kafka import Broker
 from processor.local.port import free_port
@@ -105,7 +104,7 @@ def load(run: Run) -> Iterator[None]:
     async def both() -> None:
         """Publish until told to stop, while somebody reads."""
         bootstrap = run.environment["HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS"]
-        publishing = asyncio.create_task(feed(bootstrap, Scene("none"), rate=RATE, seed=1))
+        publishing = asyncio.create_task(feed(bootstrap, rate=RATE, seed=1))
         headers = {"Authorization": f"Bearer {run.issuer.token(OLIVIA)}"}
         url = f"http://{run.targets['serve'][0]}"
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=20) as client:

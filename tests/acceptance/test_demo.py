@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -10,11 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from processor.local.kafka import Broker
 from processor.local.stack import Addresses
 
+COUNTS = ("published", "stored")
 HUB_AUDIT = Path(sys.executable).with_name("hub-audit")
 
 
@@ -37,13 +40,13 @@ def demo(directory: Path, servers: Addresses | None = None) -> Iterator[subproce
             process.kill()
 
 
-def until(process: subprocess.Popen[str], pattern: str) -> None:
-    """Read the output up to the first line that matches; fail with all of it when none does."""
+def until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Return the first line of the output that matches; fail with all of it when none does."""
     lines = []
     for line in process.stdout or ():
         lines.append(line)
         if re.search(pattern, line):
-            return
+            return line
     pytest.fail(f"{pattern} is nowhere in:\n{''.join(lines)}")
 
 
@@ -68,6 +71,49 @@ def test_demo_shows_entries_and_dead_letters_and_ends_all_it_started(
         until(process, "ending what was started")
         assert process.wait() == 0
         assert [listens(port) for port in ports] == [False, False]
+
+
+@contextmanager
+def frozen(dsn: str) -> Iterator[None]:
+    """Freeze a Postgres server, with every backend of its, for the length of a block."""
+    with psycopg.connect(dsn) as connection:
+        status = Path(f"/proc/{connection.info.backend_pid}/status").read_text()
+    server = int(*re.findall(r"^PPid:\s+(\d+)", status, re.MULTILINE))
+    os.kill(server, signal.SIGSTOP)  # first: from now on there are no others
+    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    backends = [int(child) for child in children]
+    for backend in backends:
+        os.kill(backend, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in (*backends, server):
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.timeout(180)
+def test_demo_outlasts_a_database_that_is_away(server_directory: Path) -> None:
+    """It says so for as long as Postgres is frozen, 15 s, and then goes on; figures stay true."""
+    directory = server_directory / "outage"
+    with demo(directory) as process:
+        until(process, r"entries [1-9]")
+        settings = (directory / ".local" / "env").read_text()
+        (dsn,) = re.findall(r"HUB_AUDIT_POSTGRES_DSN=(\S+)", settings)
+        with frozen(*shlex.split(dsn)):
+            began = seconds(until(process, "database away"))
+            while seconds(until(process, "database away")) < began + 15:
+                pass
+        line = until(process, r"lag \d+  latency p50 [\d,]+ ms p95 [\d,]+ ms$")
+        published, stored = (int(*re.findall(rf"{of} (\d+)", line)) for of in COUNTS)
+        assert published >= stored > 0
+        process.send_signal(signal.SIGINT)
+        until(process, "ending what was started")
+        assert process.wait() == 0
+
+
+def seconds(line: str) -> float:
+    """Return when a line of the demo was said, in seconds since it began."""
+    return float(line.split(maxsplit=1)[0])
 
 
 @pytest.mark.timeout(120)

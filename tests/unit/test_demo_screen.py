@@ -1,14 +1,21 @@
 """The demo's view: what a newcomer reads off it."""
 
+import asyncio
 import io
 
 import orjson
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from rich.console import Console
 
 from processor.demo.scene import Scene, Totals
-from processor.demo.screen import Screen
+from processor.demo.screen import Rate, Screen
+from processor.demo.watch import look, outlast
+from processor.local.port import free_port
 from schemas.entry import Entry
+
+BEFORE = Totals(passed=1_000_000, entries=900_000, discards=100_000)
+"""What stood in the books when the demo began, for the second time."""
 
 
 def entry(seq: int, action: str, recorded_at: str) -> Entry:
@@ -36,8 +43,11 @@ def filled() -> Scene:
         value = orjson.dumps(one)
         scene.canonical("hub.auth.login_failed", value, one, seen_at=1_767_607_201.0)
     scene.dead_letter("invalid_json")
-    scene.totals = Totals(passed=9, entries=2, duplicates=3, discards=3, dead_letters=1)
-    scene.lag_records = 1234
+    scene.looked(BEFORE, 0)
+    scene.looked(
+        Totals(passed=1_000_009, entries=900_002, duplicates=3, discards=100_003, dead_letters=1),
+        1234,
+    )
     return scene
 
 
@@ -76,3 +86,42 @@ def test_line_says_the_same_without_a_terminal() -> None:
     line = Screen(Console(), filled(), []).line()
     assert "entries 2  duplicates 3  discards 3  dead letters 1  lag 1234" in line
     assert line.endswith("p50 900 ms p95 900 ms")
+    assert "published 1243  stored 9 (" in line
+
+
+def test_what_stood_in_the_books_before_is_no_rate() -> None:
+    """A second start begins at nothing, as the first did, and shows no million a second."""
+    scene = Scene("x")
+    rate = Rate(lambda: scene.totals.passed)
+    assert rate.per_second() == 0
+    scene.looked(BEFORE, 5)
+    assert (rate.per_second(), scene.totals, scene.published) == (0, Totals(), 5)
+    scene.looked(BEFORE._replace(passed=1_000_004, balanced=False), 1)
+    assert (scene.totals.passed, scene.published, scene.totals.balanced) == (4, 5, False)
+
+
+async def test_server_that_is_away_is_said_and_waited_for() -> None:
+    """Neither the look at the books nor what needs the bus ends by it."""
+    scene, bus, tries = filled(), f"127.0.0.1:{free_port()}", 0
+
+    async def fail() -> None:
+        """Meet an outage, in a group as by itself."""
+        nonlocal tries
+        tries += 1
+        if tries % 2:
+            raise KafkaConnectionError
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.open_connection("127.0.0.1", free_port()))
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(look(bus, f"postgresql://127.0.0.1:{free_port()}/audit", scene)),
+            group.create_task(outlast(fail)),
+        ]
+        while scene.away is None or tries < 3:  # noqa: ASYNC110 - nobody tells of a look
+            await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+    assert Screen(Console(), scene, []).line().endswith("p95 900 ms  database away")
+    scene.looked(BEFORE, 0)
+    assert scene.away is None
