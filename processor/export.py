@@ -56,21 +56,32 @@ class Operator(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What an export wrote: the same that its manifest says."""
+    """What an export wrote: its manifest, which says all that the API's does, and of the file.
+
+    ``bytes`` and ``sha256`` are of what was exported, ``file_bytes`` and ``file_sha256`` of the
+    file: the same unless that is packed. A manifest that is made with its export lacks nothing
+    that was purged since.
+    """
 
     org_id: str
     filter: str
     form: str
+    columns: str
     at: str
     through_seq: int
     rows: int
+    bytes: int
     sha256: str
+    file_bytes: int
+    file_sha256: str
     first_seq: int | None
     last_seq: int | None
+    purged_before: None
+    apostrophes: str | None
 
 
 class Sink:
-    """A file that is packed on its way when its name ends in ``.gz``; summed up unpacked."""
+    """A file that is packed on its way when its name ends in ``.gz``; summed up both ways."""
 
     def __init__(self, path: Path) -> None:
         """Open the file beside the one it becomes."""
@@ -81,8 +92,8 @@ class Sink:
             self._file = _opened_private(self._partial)
         except OSError as error:
             raise ExportError(f"{self._partial}: {error.strerror}") from error
-        self.digest = sha256()
-        self.rows = self.bytes = 0
+        self.digest, self.file_digest = sha256(), sha256()
+        self.rows = self.bytes = self.file_bytes = 0
         self.first_seq: int | None = None
         self.last_seq: int | None = None
 
@@ -94,12 +105,12 @@ class Sink:
         if piece.first_seq is not None and piece.last_seq is not None:
             self.first_seq = min(piece.first_seq, self.first_seq or piece.first_seq)
             self.last_seq = max(piece.last_seq, self.last_seq or piece.last_seq)
-        self._file.write(self._packer.compress(piece.text) if self._packer else piece.text)
+        self._put(self._packer.compress(piece.text) if self._packer else piece.text)
 
     def finish(self) -> None:
         """Give the file its name."""
         if self._packer:
-            self._file.write(self._packer.flush())
+            self._put(self._packer.flush())
         self._file.close()
         self._partial.replace(self._path)
 
@@ -107,6 +118,11 @@ class Sink:
         """Leave nothing that could be taken for an export."""
         self._file.close()
         self._partial.unlink(missing_ok=True)
+
+    def _put(self, packed: bytes) -> None:
+        self.file_digest.update(packed)
+        self.file_bytes += len(packed)
+        self._file.write(packed)
 
 
 def _opened_private(path: Path) -> BufferedWriter:
@@ -150,9 +166,12 @@ async def write(
             sink.discard()
             raise
     sink.finish()
+    kind = "ndjson" if form == "ndjson" else "csv"
     written = Written(
-        org_id, asked.text, form, _rendered(now), head,
-        sink.rows, sink.digest.hexdigest(), sink.first_seq, sink.last_seq,
+        org_id, asked.text, kind, "six" if form == "csv" else "all", _rendered(now), head,
+        sink.rows, sink.bytes, sink.digest.hexdigest(),
+        sink.file_bytes, sink.file_digest.hexdigest(), sink.first_seq, sink.last_seq,
+        purged_before=None, apostrophes=export.RULE if kind == "csv" else None,
     )  # fmt: skip
     manifest = path.with_name(f"{path.name}.manifest.json")
     with _opened_private(manifest) as file:

@@ -40,7 +40,6 @@ MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8; header=present",
     "ndjson": "application/x-ndjson",
 }
-RULE = "take one apostrophe away from the beginning of a cell that begins with one"
 _GZIP_WINDOW = 31
 _GZIP = re.compile(r"(?:^|[,\s])gzip\s*(?:,|$|;\s*q=(?!0(?:\.0*)?\s*(?:,|$)))", re.IGNORECASE)
 
@@ -181,7 +180,7 @@ async def _summed(
             "first_seq": min(firsts, default=None),
             "last_seq": max(lasts, default=None),
             "purged_before": purged_before,
-            "apostrophes": RULE if order.form == "csv" else None,
+            "apostrophes": export.RULE if order.form == "csv" else None,
         },
         option=orjson.OPT_UTC_Z,
     )

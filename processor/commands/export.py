@@ -94,7 +94,9 @@ def command(
         show_json(written._asdict())
         return
     rows = counted(written.rows, "entry", "entries")
-    click.echo(f"{rows} in {output}, sha256 {written.sha256}")
+    click.echo(f"{rows} in {output}, sha256 {written.file_sha256}")
+    if written.file_sha256 != written.sha256:
+        click.echo(f"unpacked: sha256 {written.sha256}")
 
 
 @click.command("search", cls=Asking)

@@ -48,6 +48,8 @@ TRIGGERS = (
     "\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
     "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
 )
+RULE = "take one apostrophe away from the beginning of a cell that begins with one"
+"""How what was stored is read from a cell of CSV, as manifests say it."""
 
 _TIME = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 # What this program alone writes: it begins with no trigger and needs no quotes.

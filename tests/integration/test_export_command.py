@@ -62,7 +62,7 @@ def told(settings: Settings) -> list[tuple[bytes, dict[str, object]]]:
 def test_export_is_a_file_and_what_proves_it_whole(
     settings: Settings, stored: int, tmp_path: Path
 ) -> None:
-    """The packed file has the six columns; the manifest its rows, digest and numbers."""
+    """The packed file has the six columns; the manifest its rows, digests and numbers."""
     path = tmp_path / "log.csv.gz"
     done = run(settings, "export", "--org", "acme", "-o", str(path), "--json", "actor:usr_1")
     assert done.exit_code == 0, done.output
@@ -71,7 +71,15 @@ def test_export_is_a_file_and_what_proves_it_whole(
     assert manifest == json.loads(done.stdout)
     assert text.startswith(b"timestamp,actor email,action,target type,target ID,IP address\r\n")
     assert manifest["rows"] == stored == text.count(b"\r\n") - 1
-    assert manifest["sha256"] == sha256(text).hexdigest()
+    assert (manifest["bytes"], manifest["sha256"]) == (len(text), sha256(text).hexdigest())
+    file = path.read_bytes()
+    assert manifest["file_bytes"] == len(file)
+    assert manifest["file_sha256"] == sha256(file).hexdigest() != manifest["sha256"]
+    assert (manifest["form"], manifest["columns"], manifest["purged_before"]) == (
+        "csv",
+        "six",
+        None,
+    )
     assert (manifest["first_seq"], manifest["last_seq"]) == (1, stored)
     ((kind, event),) = told(settings)
     assert kind == b"audit.exported.v1"
@@ -90,6 +98,20 @@ def test_export_is_for_whoever_made_it_alone(
     result = run(settings, "export", "--org", "acme", "-o", str(file))
     assert result.exit_code == 0, result.output
     assert [oct(each.stat().st_mode & 0o777) for each in (file, manifest)] == ["0o600"] * 2
+
+
+def test_export_says_what_sha256sum_will(settings: Settings, stored: int, tmp_path: Path) -> None:
+    """The digest beside the file's name is the file's; another, where it is packed, says so."""
+    for name, form, columns in (("l.csv.gz", "csv-all", "all"), ("l.ndjson", "ndjson", "all")):
+        path = tmp_path / name
+        done = run(settings, "export", "--org", "acme", "-o", str(path), "--format", form)
+        assert done.exit_code == 0, done.output
+        first, *more = done.stdout.splitlines()
+        digest = sha256(path.read_bytes()).hexdigest()
+        assert first == f"{stored} entries in {path}, sha256 {digest}"
+        manifest = json.loads((tmp_path / f"{name}.manifest.json").read_text())
+        assert more == ([f"unpacked: sha256 {manifest['sha256']}"] if "gz" in name else [])
+        assert (manifest["form"], manifest["columns"]) == (form.partition("-")[0], columns)
 
 
 def test_export_that_fails_leaves_no_file(settings: Settings, tmp_path: Path, stored: int) -> None:
