@@ -12,6 +12,7 @@
     +-- LaneStopped          an operator has to decide; the message says what
     +-- StartRefused         configuration or environment is not fit to start
     +-- SearchTooSlow        a search came nowhere within its budget of time
+    +-- UnknownOrganization  nothing was ever stored of it: mistyped, or too new
 """
 
 
@@ -63,3 +64,12 @@ class StartRefused(HubAuditError):
         """Keep the list of problems, one sentence each."""
         self.problems = problems
         super().__init__("\n".join(problems))
+
+
+class UnknownOrganization(HubAuditError):
+    """An organization of which there never was an entry: its name may be mistyped."""
+
+    def __init__(self, org_id: str, meant: str | None = None) -> None:
+        """Say so, and which one is known that could be meant."""
+        hint = f": did you mean {meant}?" if meant else ""
+        super().__init__(f"the log has never had an entry of {org_id!r}{hint}")

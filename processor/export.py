@@ -17,7 +17,7 @@ from uuid import uuid4  # noqa: TID251 - an act has no identity before it happen
 import orjson
 
 from processor.emit.own_events import OwnEvent, OwnEvents
-from processor.errors import HubAuditError
+from processor.errors import HubAuditError, UnknownOrganization
 from processor.normalize import known_org
 from processor.query import parse, render
 from processor.settings import Settings
@@ -151,6 +151,7 @@ async def write(
     """Export what a query asks for, to a file and its manifest; raises QueryError."""
     query, org_id = parse(asked.text), asked.org_id
     async with Reader.opened(settings) as reader:
+        await _insist_on_known(reader, org_id)
         await _tell(settings, asked, "audit.exported.v1", {"format": form})
         now, head = await reader.now(), await feed.head(reader, org_id)
         extent = Extent(now - timedelta(days=settings.retention_days), head)
@@ -183,6 +184,7 @@ async def find(settings: Settings, asked: Asked, limit: int) -> Found:
     """Return the newest entries that a query asks for; raises QueryError."""
     query = parse(asked.text)
     async with Reader.opened(settings) as reader:
+        await _insist_on_known(reader, asked.org_id)
         await _tell(settings, asked, "audit.viewed.v1", {})
         now = await reader.now()
         return await search.page(
@@ -209,10 +211,20 @@ def line(entry: Any) -> str:
     return visible(shown)
 
 
-async def _tell(settings: Settings, asked: Asked, name: str, data: dict[str, Any]) -> None:
-    """Tell the organization's log of it; raises BusOutage, and ExportError for no organization."""
-    if known_org(asked.org_id) is None:
+async def _insist_on_known(reader: Reader, org_id: str) -> None:
+    """Refuse a mistyped name before anything is told of it: that would be its first entry.
+
+    Raises UnknownOrganization, and ExportError for what can be no organization.
+    """
+    if known_org(org_id) is None:
         raise ExportError("an organization is 1 to 128 characters of A-Z a-z 0-9 _ -")
+    if not await feed.head(reader, org_id):
+        small = org_id.lower()
+        raise UnknownOrganization(org_id, small if await feed.head(reader, small) else None)
+
+
+async def _tell(settings: Settings, asked: Asked, name: str, data: dict[str, Any]) -> None:
+    """Tell the organization's log of it; raises BusOutage."""
     now = datetime.now(UTC)  # noqa: TID251 - when it is done
     shown = render(Query(tuple(map(_hidden, parse(asked.text).terms))))
     told = {"actor": asked.operator.actor, "filter": {"query": shown}, **data}

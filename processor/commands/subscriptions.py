@@ -13,15 +13,17 @@ from processor.commands.frame import (
     Instant,
     as_json,
     ask,
+    complain,
     run,
     settings_of,
     show_json,
     yes,
 )
+from processor.errors import UnknownOrganization
 from schemas.catalogue import FormatName, Outcome
 
 if TYPE_CHECKING:
-    from processor.forward.control import Control
+    from processor.forward.control import Control, Created
     from processor.settings import Settings
     from processor.store.subscriptions import Subscription
 
@@ -87,7 +89,14 @@ def create(ctx: click.Context, /, org_id: str, name: FormatName, **wanted: Any) 
         raise click.UsageError(
             "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
         ) from error
-    made = _ordered(ctx, lambda control: control.create(org_id, name, passing))
+
+    async def order(control: "Control") -> tuple["Created", bool]:
+        """Create it; an organization may be set up before its first entry."""
+        return await control.create(org_id, name, passing), await control.knows(org_id)
+
+    made, known = _ordered(ctx, order)
+    if not known:
+        complain([str(UnknownOrganization(org_id))])
     click.echo(f"entries go to {made.topic} while hub-audit forward runs")
     for warning in made.warnings:
         click.echo(f"warning: {warning}", err=True)

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import click
 
-from processor.commands.frame import as_json, ask, run, settings_of, show_json, yes
-from processor.errors import HubAuditError
+from processor.commands.frame import as_json, ask, complain, run, settings_of, show_json, yes
+from processor.errors import HubAuditError, UnknownOrganization
 
 if TYPE_CHECKING:
     from processor.store.pool import Database
@@ -46,6 +46,7 @@ def create(ctx: click.Context, /, org_id: str, name: str, *, days: int, as_json:
     """Make a token; it is shown only once."""
     from processor.normalize import known_org
     from processor.store import service_tokens
+    from processor.store.subscriptions import last_seq
 
     if known_org(org_id) is None:
         raise TokenError("an organization is 1 to 128 characters of A-Z a-z 0-9 _ -")
@@ -54,11 +55,19 @@ def create(ctx: click.Context, /, org_id: str, name: str, *, days: int, as_json:
             f"a name is 1 to {service_tokens.NAME_CHARACTERS_MAX} printable characters"
         )
     lifetime = timedelta(days=days)
-    made = _ordered(ctx, lambda db: service_tokens.create(db, org_id, name, lifetime))
+
+    async def order(db: "Database") -> tuple["tuple[str, ServiceToken] | None", int]:
+        """Make it; an organization may be set up before its first entry."""
+        made = await service_tokens.create(db, org_id, name, lifetime)
+        return made, await last_seq(db, org_id)
+
+    made, entries = _ordered(ctx, order)
     if made is None:
         raise TokenError(
             f"{org_id} has {service_tokens.IN_FORCE_MAX} valid tokens already: revoke some"
         )
+    if not entries:
+        complain([str(UnknownOrganization(org_id))])
     _show_made(*made, as_json=as_json)
 
 

@@ -152,6 +152,10 @@ class Control:
         commands = commands_of(self._settings, org_id, name)
         return Created(topic, access, commands, unmatched=matched is False)
 
+    async def knows(self, org_id: str) -> bool:
+        """Tell whether there ever was an entry of an organization: one that is new has none."""
+        return await store.last_seq(self._db, org_id) > 0
+
     async def pause(self, org_id: str, name: FormatName) -> None:
         """Deliver nothing until it is resumed; the place is kept for as long as entries are."""
         subscription = await self.existing(org_id, name)

@@ -178,6 +178,12 @@ async def forwarding(db: Database) -> bool:
     return there
 
 
+async def last_seq(db: Database, org_id: str) -> int:
+    """Return the organization's last sequence number, 0 when it never had an entry."""
+    async with db.connection() as connection:
+        return await connection.fetchval(_SQL["last_seq"], org_id) or 0
+
+
 async def matched(reader: Reader, org_id: str, wanted: Filter) -> bool | None:
     """Tell whether an entry of the last MATCHED_DAYS passes a filter; None when that takes long."""
     conditions = wanted.actions, wanted.categories, wanted.outcomes

@@ -130,6 +130,19 @@ def test_export_that_fails_leaves_no_file(settings: Settings, tmp_path: Path, st
     assert stored
 
 
+def test_name_that_never_had_an_entry_is_refused(
+    settings: Settings, stored: int, tmp_path: Path
+) -> None:
+    """A mistyped name is not exported as nothing, nor gets its first entry by being asked for."""
+    never = "hub-audit: the log has never had an entry of "
+    for name, said in (("Acme", "'Acme': did you mean acme?"), ("acne", "'acne'")):
+        for command in (["search"], ["export", "-o", str(tmp_path / "log.csv")]):
+            refused = run(settings, *command, "--org", name)
+            assert (refused.exit_code, refused.output) == (1, f"{never}{said}\n")
+    assert list(tmp_path.iterdir()) == []
+    assert (told(settings), stored) == ([], 5)
+
+
 def test_search_shows_lines_or_entries(settings: Settings, stored: int) -> None:
     """The newest come first; free text is found, and is not told to the log."""
     shown = run(settings, "search", "--org", "acme", "--limit", "2", "PASSWORD")

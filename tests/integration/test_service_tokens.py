@@ -1,14 +1,19 @@
 """Service tokens on a real Postgres: how many there may be, and for how long they are known."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from click.testing import CliRunner
 
+from processor.cli import main
 from processor.store import service_tokens
+from processor.store.load import load
 from processor.store.pool import FORWARDER, Database
 from processor.store.service_tokens import ServiceToken, create, listed, revoke, rotate, use
-from tests.integration.store import opened, query
+from tests.integration.store import an_entry, opened, query
 
 MONTH = timedelta(days=30)
 NOTHING = timedelta()
@@ -82,3 +87,17 @@ async def test_every_token_in_force_is_listed(
     for number in range(4):
         assert await revoke(db, "acme", (await made(db, f"n{number}")).id)
     assert [token.name for token in await listed(db, "acme")] == ["n3", "n2", "lasting"]
+
+
+async def test_token_for_an_organization_without_entries_is_warned_of(postgres_dsn: str) -> None:
+    """It is made all the same: a new one is set up before its first entry."""
+    async with opened(postgres_dsn) as writing:
+        await load(writing, [an_entry("acme", "e1")])
+    env = {"HUB_AUDIT_POSTGRES_DSN": postgres_dsn}
+    said = {}
+    for org_id in ("acme", "Acme"):
+        command = ["tokens", "create", org_id, "pull", "--json"]
+        done = await asyncio.to_thread(CliRunner(env=env).invoke, main, command)
+        assert (done.exit_code, json.loads(done.stdout)["org_id"]) == (0, org_id)
+        said[org_id] = done.stderr
+    assert said == {"acme": "", "Acme": "hub-audit: the log has never had an entry of 'Acme'\n"}

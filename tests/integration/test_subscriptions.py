@@ -54,6 +54,7 @@ def test_subscription_is_created_once_and_shown(settings: Settings) -> None:
     topic = settings.topic("siem.acme.hub")
     assert f"--operation Read --operation Describe --topic {topic}" in made.output
     assert "--operation Read --group siem.acme" in made.output
+    assert "hub-audit: the log has never had an entry of 'acme'\n" in made.stderr
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
     assert len(admin.list_topics(timeout=10).topics[topic].partitions) == 1
     again = ordered(settings, "create", "acme", "hub")
