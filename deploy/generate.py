@@ -88,7 +88,7 @@ def rules() -> str:
 
 
 def settings_page() -> str:
-    """Return the reference of every setting: variable, default, bounds."""
+    """Return the reference of every setting: variable, default, bounds, and what it is."""
     lines = [
         "# Settings",
         "",
@@ -100,11 +100,12 @@ def settings_page() -> str:
     for path, section in _sections(Settings):
         title = ".".join(path) or "Everything"
         lines += ["", f"## {title}", "", str(section.__doc__).splitlines()[0], ""]
-        lines += ["| variable | default | allowed |", "|---|---|---|"]
+        lines += ["| variable | default | allowed | what it is |", "|---|---|---|---|"]
         for name, field in section.model_fields.items():
             if not _is_section(field.annotation):
                 variable = "_".join(("HUB_AUDIT", *path, name)).upper()
-                lines.append(f"| `{variable}` | {_default(field)} | {_allowed(section, name)} |")
+                bounds = f"{_default(field)} | {_allowed(section, name)}"
+                lines.append(f"| `{variable}` | {bounds} | {field.description} |")
     return "\n".join([*lines, ""])
 
 

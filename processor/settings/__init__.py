@@ -46,9 +46,13 @@ class Settings(Section):
     """Everything that can be set."""
 
     environment: Name = "development"
+    """Whose database and transactions these are: one name for each environment."""
     group: Name = "hub-audit"
+    """The workers' consumer group; lanes are shared among those of one."""
     lanes: Annotated[int, Field(ge=1, le=1_024)] = 12
+    """How many partitions every raw topic has."""
     retention_days: Annotated[int, Field(ge=1, le=3_650)] = 90
+    """How many days entries are kept, and canonical topics."""
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
     postgres: Postgres = Postgres()

@@ -38,6 +38,20 @@ def generate() -> ModuleType:
     return module
 
 
+def test_every_setting_says_what_it_is(generate: ModuleType) -> None:
+    """In a sentence of its own; what is counted in something says in what."""
+    page = generate.settings_page()
+    rows = [row.strip("| ").split(" | ") for row in re.findall(r"^\| `HUB_.+", page, re.MULTILINE)]
+    said = {row[0].strip("`"): row[-1] for row in rows}
+    assert said.keys() == variables().keys()
+    assert {name for name, what in said.items() if not what.endswith(".")} == set()
+    assert len(set(said.values())) == len(said)
+    units = {"_MS": "millisecond", "_SECONDS": "second", "_SECONDS_MAX": "second", "_DAYS": "day"}
+    for name, what in said.items():
+        for ending, unit in units.items():
+            assert unit in what.lower() or not name.endswith(ending), name
+
+
 def test_generated_files_are_what_the_code_says(generate: ModuleType) -> None:
     """Topics, users and settings: run `python deploy/generate.py` after a change."""
     for path, text in generate.files().items():
