@@ -80,6 +80,8 @@ def command(
 ) -> None:
     """Export the entries that match QUERY (as in the search box), newest first, without a limit.
 
+    Such as outcome:failure actor:ada@example.com created:7d; without QUERY, all entries.
+
     To leave out a bare word, put it behind a --, as in: -- -old. Without that, -old means -o ld.
     """
     from processor.export import write
@@ -115,6 +117,8 @@ def search(
     ctx: click.Context, /, words: tuple[str, ...], *, org_id: str, limit: int, as_json: bool
 ) -> None:
     """Show the entries that match QUERY (as in the search box), newest first.
+
+    Such as outcome:failure actor:ada@example.com created:7d; without QUERY, all entries.
 
     To leave out a bare word, put it behind a --, as in: -- -old.
     """

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 organization = click.argument("org_id", metavar="ORGANIZATION")
-in_format = click.argument("name", metavar="FORMAT", type=click.Choice(get_args(FormatName)))
+in_format = click.argument(
+    "name", metavar=f"{{{'|'.join(get_args(FormatName))}}}", type=click.Choice(get_args(FormatName))
+)
 
 ACCESS = {
     "set": "the SIEM has access: its ACLs are set",

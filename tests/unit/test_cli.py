@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -338,3 +340,24 @@ def test_what_is_no_instant_is_told_how_to_be_one(command: list[str]) -> None:
         assert result.exit_code == 2
         assert f"'{at}' is no time in ISO 8601: write 2026-11-30, " in result.stderr
     assert "in UTC where no zone is given" in " ".join(run(*command[:-1], "--help").stdout.split())
+
+
+def options_without_help(command: click.Command, path: str = "hub-audit") -> Iterator[str]:
+    """Yield the options, of a command and of all below it, that say nothing of themselves."""
+    yield from (
+        f"{path} {option.name}"
+        for option in command.params
+        if isinstance(option, click.Option) and not option.help
+    )
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            yield from options_without_help(below, f"{path} {name}")
+
+
+def test_help_says_what_may_be_given() -> None:
+    """Every option has a sentence; a format is one of those shown, a query begins as shown."""
+    assert list(options_without_help(main)) == []
+    usage = run("subscriptions", "create", "--help").stdout.split()
+    assert usage[usage.index("ORGANIZATION") + 1] == "{hub|ocsf|ecs|cef}"
+    for command in ("search", "export"):
+        assert "outcome:failure actor:" in run(command, "--help").stdout
