@@ -2,9 +2,10 @@
 
 Two things stop a lane. The database lost commits that were published (an old backup, a failover to
 a standby that lagged): then every head is lifted above what is on the canonical topics, so that no
-number is given twice, and the jump stands in ``seq_gaps``. Or a raw partition ends before the place
-through which it is stored: then its books go on behind the last record of it that is stored, which
-is at its beginning where the topic was created anew. Nothing else is changed.
+number is given twice, and the jump stands in ``seq_gaps``. So they are above what SIEMs were told,
+which may be more than is published, and then no lane stops. Or a raw partition ends before the
+place through which it is stored: then its books go on behind the last record of it that is stored,
+which is at its beginning where the topic was created anew. Nothing else is changed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from processor.errors import StartRefused
 from processor.ingest import backwards, group
 from processor.ingest.consumer import Extent
+from processor.ingest.delivered import ahead, delivered
 from processor.ingest.group import Place
 from processor.ingest.published import Progress, heads
 from processor.settings import Settings
@@ -33,13 +35,15 @@ SLACK_MS = 3_600_000
 class Diagnosis(NamedTuple):
     """Why lanes have stopped, where raw partitions end, and since when lost batches were published.
 
-    That is a time before which none was; None: the database does not know one.
+    That is a time before which none was; None: the database does not know one. ``ahead``: which
+    organizations' SIEMs were told numbers that are not stored, up to which, and what is stored.
     """
 
     lost: list[LostBatches]
     reopened: list[Reopening]
     ends: Mapping[Place, int]
     since_ms: int | None
+    ahead: Mapping[str, tuple[int, int]]
 
 
 async def diagnose(settings: Settings, *, new_cluster: bool = False) -> Diagnosis:
@@ -64,7 +68,10 @@ async def diagnose(settings: Settings, *, new_cluster: bool = False) -> Diagnosi
         if new_cluster or any(_ends_early(book, extents) for book in there):
             reopened = await _reopened(settings, db, there, extents)
         since_ms = _since(lost, await last_stored(db))
-    return Diagnosis(lost, reopened, {at: extent.end for at, extent in extents.items()}, since_ms)
+        told = await delivered(settings)
+        beyond = ahead(told, await survey.heads(db))  # what was told just now is stored just now
+    ends = {at: extent.end for at, extent in extents.items()}
+    return Diagnosis(lost, reopened, ends, since_ms, beyond)
 
 
 def _insist_on_topics(settings: Settings, extents: Mapping[Place, Extent]) -> None:
@@ -113,6 +120,11 @@ def findings(diagnosis: Diagnosis) -> Iterator[str]:
         yield (
             f"lane {lost.lane}: batch {lost.published} is published, {lost.stored} is stored: every"
             " organization's numbers go on behind what is on the canonical topics"
+        )
+    for org_id, (through, last) in diagnosis.ahead.items():
+        yield (
+            f"{org_id}: SIEMs were told numbers up to {through}, {last} is stored: its numbers go"
+            " on behind them"
         )
     for topic, partition, stored_through, at, why in diagnosis.reopened:
         ends = f"ends at {diagnosis.ends[topic, partition]}, stored through {stored_through}"
@@ -167,6 +179,9 @@ async def mend(
         await _insist_on_rows(db, diagnosis)
         if diagnosis.lost:
             published = await heads(settings, since_ms=begin, progress=progress)
+        if diagnosis.lost or diagnosis.ahead:
+            for org_id, through in (await delivered(settings)).items():
+                published[org_id] = max(through, published.get(org_id, 0))
         return await recover(db, diagnosis.lost, published, diagnosis.reopened, margin=margin)
 
 

@@ -37,7 +37,7 @@ def command(
     diagnosis = run(operation.diagnose(settings, new_cluster=new_cluster))
     for finding in operation.findings(diagnosis):
         click.echo(finding)
-    if not (diagnosis.lost or diagnosis.reopened):
+    if not (diagnosis.lost or diagnosis.reopened or diagnosis.ahead):
         click.echo("nothing to recover: no lane has a reason to stop")
         return
     since_ms = None if since is None else milliseconds(since)

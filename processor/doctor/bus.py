@@ -10,9 +10,12 @@ from processor.emit.producer import LaneProducer
 from processor.errors import BusOutage
 from processor.ingest import group
 from processor.ingest.consumer import Committed, Extent
+from processor.ingest.delivered import ahead, delivered
 from processor.ingest.group import Place
 from processor.settings import Settings
+from processor.store import survey
 from processor.store.books import Book
+from processor.store.pool import Database
 
 KAFKA = "kafka"
 NO_LANE = -1
@@ -109,6 +112,20 @@ def of_batches(stored: Mapping[int, int], standing: Standing) -> Iterator[Findin
         yield problem("batches", said, "restore it, or run `hub-audit recover`")
     else:
         yield ok("batches", f"{len(stored)} lanes, none published more than it stored")
+
+
+async def of_delivery(settings: Settings, db: Database) -> list[Finding]:
+    """Compare what SIEMs were told with what is stored: the store may never be behind."""
+    try:
+        told = await delivered(settings)
+    except BusOutage as error:
+        return [problem("delivery", str(error), "see what is said of kafka and topics")]
+    beyond = ahead(told, await survey.heads(db))
+    if beyond:
+        lost = [f"{org}: {through} told, {last} stored" for org, (through, last) in beyond.items()]
+        said = f"the database lost entries that SIEMs were told ({'; '.join(lost)})"
+        return [problem("delivery", said, "restore it, or run `hub-audit recover`")]
+    return [ok("delivery", f"{len(told)} organizations' SIEMs, none told more than is stored")]
 
 
 async def of_clock(settings: Settings) -> list[Finding]:

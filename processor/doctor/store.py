@@ -73,6 +73,7 @@ async def examine(settings: Settings, *, bus_reached: bool) -> list[Finding]:
             return [*findings, standing]
         findings += bus.of_positions(kept, standing)
         findings += bus.of_batches(await survey.batches(db), standing)
+        findings += await bus.of_delivery(settings, db)
         findings += bus.of_defend(await bus.defend(settings))
     return findings
 

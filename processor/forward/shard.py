@@ -31,6 +31,7 @@ from processor.ingest.group import metadata
 from processor.settings import Settings
 from processor.store import subscriptions as store
 from processor.store.pool import Database
+from processor.store.recovery import LOST_COMMITS
 from processor.store.subscriptions import Subscription
 from schemas.subscription import topic_of
 
@@ -43,6 +44,11 @@ TOPICS_SECONDS = 15.0
 MISSING = "topic {topic} does not exist: create it with one partition, or delete the subscription"
 NOT_TAKEN = "the bus refuses its records ({said}): look at the topic's replicas and options"
 UNSURE = "whether its last records arrived is not known yet: {said}"
+LOST = (
+    "the database lost entries that were delivered: up to {through} they were, it goes up to"
+    " {last}: run `hub-audit recover`; should that find nothing any more, resume this and replay"
+    " after {last}"
+)
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.5, 10.0
 
 
@@ -118,7 +124,8 @@ class Shard:
             looked_at = time.time()
             served = await self._served()  # another may have carried out orders we read before
         await self._find_places(served)
-        served = [each for each in served if each.id in self._standing.places]
+        placed = [each for each in served if each.id in self._standing.places]
+        served = [each for each in placed if not await self._lost(each)]
         metrics.forward_lag(self._shard, self._standing.behind(served))
         due = self._standing.due(served)
         for together in self._standing.apart_from_suspects(due):
@@ -205,6 +212,26 @@ class Shard:
                     place = led
             doubted.records.pop(each.id, None)
         return place
+
+    async def _lost(self, each: Subscription) -> bool:
+        """Tell whether the database has lost what was delivered; the subscription fails then.
+
+        Numbers that were delivered would be given again, to entries that are never sent. Should
+        they have been given already, it still fails until somebody has looked at it, or recovering
+        has skipped them.
+        """
+        through = self._standing.places[each.id].live.through
+        known = each.error if (each.error or "").startswith(LOST[: LOST.index("{")]) else None
+        if through <= each.last_seq and known is None:
+            return False
+        # The row may have been read before another forwarder delivered what it does not say.
+        last = await store.last_seq(self._db, each.org_id)
+        if through <= last:
+            gone = await store.gaps(self._db, each.org_id, through, through)
+            if known is None or any(gap.reason == LOST_COMMITS for gap in gone):
+                return False
+        await self._fail(each, known or LOST.format(through=through, last=last))
+        return True
 
     # --- sending ------------------------------------------------------------------------------
 

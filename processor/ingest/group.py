@@ -116,6 +116,16 @@ async def _offsets(
     return await _asked(settings, ask)
 
 
+async def topics_named(settings: Settings, beginning: str) -> list[str]:
+    """Return the topics that we may see whose names begin so."""
+
+    async def ask(admin: AIOKafkaAdminClient) -> list[str]:
+        """List all names."""
+        return sorted(name for name in await admin.list_topics() if name.startswith(beginning))
+
+    return await _asked(settings, ask)
+
+
 async def extents(settings: Settings) -> dict[Place, Extent]:
     """Return where every raw partition there is begins, and where its committed part ends."""
     if not (places := await _there(settings)):

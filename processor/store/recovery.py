@@ -110,29 +110,32 @@ async def recover(
 ) -> Recovered:
     """Let the lanes go on, all of it or nothing; refuse where one has moved since it was looked at.
 
-    ``published``: the highest ``seq`` seen of each organization on the canonical topics; where
-    batches are lost, every organization is lifted by ``margin`` more, for what is not on the topics
-    any more. The records behind the lost batches are read again from where the database stands and
-    get new numbers; the skipped ones are kept in ``seq_gaps``.
+    ``published``: the highest ``seq`` of each organization that anybody was told; where there is
+    any, or batches are lost, every organization is lifted by ``margin`` more, for what is not on
+    the topics any more. The records behind the lost batches are read again from where the database
+    stands and get new numbers; the skipped ones are kept in ``seq_gaps``.
     """
     async with db.transaction() as connection:
         await connection.execute(_SQL["lock_lanes"])
-        heads = await _lift(connection, lost, published, margin) if lost else {}
+        if lost:
+            await _skip(connection, lost)
+        heads = await _lift(connection, published, margin) if lost or published else {}
         for partition in reopened:
             await _reopen(connection, partition)
     return Recovered(sorted(lane for lane, _, _ in lost), heads)
 
 
-async def _lift(
-    connection: asyncpg.Connection,
-    lost: Sequence[LostBatches],
-    published: Mapping[str, int],
-    margin: int,
-) -> dict[str, int]:
-    """Move lanes behind what is published, and the heads above it; return where these stand."""
+async def _skip(connection: asyncpg.Connection, lost: Sequence[LostBatches]) -> None:
+    """Move lanes behind what is published."""
     lanes = await connection.fetch(_SQL["skip_batches"], *zip(*lost, strict=True))
     if moved := {lane for lane, _, _ in lost} - {row["lane"] for row in lanes}:
         raise _moved(f"lanes {', '.join(map(str, sorted(moved)))}")
+
+
+async def _lift(
+    connection: asyncpg.Connection, published: Mapping[str, int], margin: int
+) -> dict[str, int]:
+    """Move heads above what is published; return where those stand that were moved."""
     heads = await connection.fetch(
         _SQL["lift_heads"], list(published), list(published.values()), margin, LOST_COMMITS
     )

@@ -112,6 +112,11 @@ class World:
         while await shard.round():
             pass
 
+    async def until_tried(self, shard: Shard) -> None:
+        """Have a shard try again at once what it has set aside, and do all there is to do."""
+        shard._standing._put_off.clear()
+        await self.rounds(shard)
+
     async def execute(self, sql: str, *given: object) -> None:
         """Change the forwarder's tables by hand."""
         async with self.db.connection() as connection:

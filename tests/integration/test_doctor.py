@@ -121,8 +121,8 @@ async def test_doctor_finds_a_healthy_environment_healthy(settings: Settings) ->
             *("versions", "encryption", "topics", "transactions", "clock of kafka", "postgres"),
             *("migrations", "owner", "days of audit_entries", "days of dead_letters", "books"),
             *("dead letters", "strays", "roles", "clock of postgres", "retention"),
-            *("subscriptions", "lag", "batches", "defend", "issuer's keys", "cursor secret"),
-            "metrics",
+            *("subscriptions", "lag", "batches", "delivery", "defend", "issuer's keys"),
+            *("cursor secret", "metrics"),
         )
     ]
 

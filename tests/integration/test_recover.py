@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -10,13 +11,18 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Producer
 
 from processor.cli import main
+from processor.doctor.bus import of_delivery
 from processor.emit import topics
 from processor.emit.producer import LaneProducer
 from processor.emit.route import canonical, partition_of
+from processor.forward.shard import LOST, Shard
 from processor.ingest import group, published
 from processor.recover import diagnose
 from processor.settings import Settings
+from processor.store import subscriptions as store
+from processor.store.pool import FORWARDER, Database
 from processor.store.recovery import LostBatches
+from tests.integration.forwarding import Subscriber, World, begun
 from tests.integration.ops import cleaned, settings_of
 from tests.integration.store import NOW, StoringLane, an_entry, milliseconds, opened, query
 
@@ -88,6 +94,93 @@ def test_numbers_go_on_behind_what_is_published(settings: Settings) -> None:
     assert gaps == [("acme", "{[3,6)}"), ("lost", "{[1,4)}")]
     assert query(dsn, "SELECT batch FROM lanes") == [(4,)]
     assert run(settings, "--yes").stdout.startswith("nothing to recover")
+
+
+@asynccontextmanager
+async def forwarded(settings: Settings) -> AsyncIterator[tuple[World, Subscriber, Shard, Database]]:
+    """Have a SIEM that was told the two entries there are, and what tells it more."""
+    dsn = settings.postgres.dsn.get_secret_value()
+    async with opened(dsn) as writer, opened(dsn, role=FORWARDER) as forwarder:
+        world = World(settings, writer, forwarder)
+        siem = await world.subscribe()
+        await world.execute("UPDATE subscriptions SET forwarded_through = 0, told_through = 0")
+        async with begun(world) as shard:
+            await world.rounds(shard)
+            yield world, siem, shard, writer
+
+
+def lose_all_but_the_first_batch(settings: Settings, batch: int) -> None:
+    """Set the database back to its first two entries; ``batch`` is then the lane's last one."""
+    dsn = settings.postgres.dsn.get_secret_value()
+    query(dsn, "DELETE FROM audit_entries WHERE seq > 2")
+    query(dsn, "UPDATE org_heads SET last_seq = 2")
+    query(dsn, "UPDATE lanes SET batch = %s", (batch,))
+    query(dsn, "UPDATE subscriptions SET forwarded_through = 2, told_through = 2")
+
+
+async def test_numbers_go_on_behind_what_siems_were_told(settings: Settings) -> None:
+    """Entries that a forwarder read before they were published take no numbers from new ones."""
+    async with forwarded(settings) as (world, siem, shard, writer):
+        lane = await StoringLane.take(writer, LANE)
+        await lane.store(an_entry("acme", "e-3"), an_entry("acme", "e-4"))
+        await publish(settings, {"acme": 4}, batch=2)
+        await lane.store(*[an_entry("acme", f"e-{seq}") for seq in (5, 6, 7)])
+        await world.rounds(shard)
+        lose_all_but_the_first_batch(settings, batch=1)
+        result = await asyncio.to_thread(run, settings, "--yes")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert "acme: SIEMs were told numbers up to 7, 2 is stored" in result.stdout
+        lane = await StoringLane.take(writer, LANE)
+        await lane.store(*[an_entry("acme", f"new-{n}") for n in (1, 2, 3, 4)])
+        await shard.begin()
+        await world.rounds(shard)
+    assert siem.seqs() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    siem.assert_complete(11)
+    gaps = query(settings.postgres.dsn.get_secret_value(), "SELECT seqs::text FROM seq_gaps")
+    assert gaps == [("{[3,8)}",)]
+
+
+async def test_loss_of_what_was_told_before_it_was_published_stops_the_subscription(
+    settings: Settings,
+) -> None:
+    """Where no lane stops since batch numbers agree, nothing is skipped unseen: it is recovered."""
+    async with forwarded(settings) as (world, siem, shard, writer):
+        await publish(settings, {"acme": 2}, batch=1)
+        lane = await StoringLane.take(writer, LANE)
+        await lane.store(an_entry("acme", "e-3"))
+        await world.rounds(shard)
+        lose_all_but_the_first_batch(settings, batch=1)
+        await world.rounds(shard)
+        standing = await world.standing()
+        assert (standing.state, standing.error) == ("failing", LOST.format(through=3, last=2))
+        (found,) = await of_delivery(settings, writer)
+        assert found.said == (
+            "the database lost entries that SIEMs were told (acme: 3 told, 2 stored)"
+        )
+        assert (await asyncio.to_thread(run, settings, "--yes")).exit_code == 0
+        lane = await StoringLane.take(writer, LANE)
+        await lane.store(an_entry("acme", "new-1"))
+        await world.until_tried(shard)
+        assert (await world.standing()).state == "active"
+    assert siem.seqs() == [1, 2, 3, 4]
+
+
+async def test_numbers_that_were_given_twice_are_not_passed_over(settings: Settings) -> None:
+    """A subscription that has failed for it does so until somebody has looked at it."""
+    async with forwarded(settings) as (world, siem, shard, writer):
+        lane = await StoringLane.take(writer, LANE)
+        await lane.store(an_entry("acme", "e-3"))
+        await world.rounds(shard)
+        lose_all_but_the_first_batch(settings, batch=1)
+        await world.rounds(shard)
+        lane = await StoringLane.take(writer, LANE)
+        await lane.store(an_entry("acme", "new-1"), an_entry("acme", "new-2"))
+        await world.until_tried(shard)
+        assert (await world.standing()).error == LOST.format(through=3, last=2)
+        assert siem.seqs() == [1, 2, 3]
+        assert await store.set_paused(world.db, "acme", "hub", paused=False)
+        await world.rounds(shard)
+    assert siem.seqs() == [1, 2, 3, 4]
 
 
 async def test_no_answer_is_believed_at_once_that_says_too_little(

@@ -183,7 +183,7 @@ async def test_what_moved_since_it_was_looked_at_is_not_moved_again(settings: Se
 
 async def test_nothing_is_recovered_while_workers_run(settings: Settings) -> None:
     """A worker could go on from what is being changed: it has to be stopped first."""
-    nothing = Diagnosis([], [], {}, None)
+    nothing = Diagnosis([], [], {}, None, {})
     async with running(settings) as working:
         await until(lambda: working.readiness()[0], "a lane")
         with pytest.raises(StartRefused, match="running workers: 1"):
