@@ -82,9 +82,11 @@ class Standing:
     def apart_from_suspects(self, due: Sequence[Due]) -> Iterator[list[Due]]:
         """Yield what is to be sent together: all that nothing is held against, and each suspect.
 
-        Whoever was tried longest ago comes first: a round may end after any of them.
+        Whoever was tried longest ago comes first: a round may end after any of them. So does, of
+        those that are sent together, who has heard nothing for longest: not all may have room.
         """
         trusted = [each for each in due if each.subscription.id not in self.suspects]
+        trusted.sort(key=lambda each: self._heard[each.subscription.id])
         alone = [each for each in due if each.subscription.id in self.suspects]
         groups = [(self._trusted_at, trusted)] if trusted else []
         groups += [(self.suspects[each.subscription.id], [each]) for each in alone]

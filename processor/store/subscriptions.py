@@ -4,7 +4,8 @@ Positions here follow those that Kafka commits with the messages and never lead 
 starts from the larger of the two.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, get_args
@@ -149,6 +150,25 @@ async def entries_after(db: Database, wanted: Sequence[Wanted], limit: int) -> l
     for row in rows:
         found[row["place"]].append(decode(row))
     return found
+
+
+@asynccontextmanager
+async def reading(
+    db: Database, wanted: Wanted, limit: int
+) -> AsyncIterator[Callable[[int], Awaitable[list[Entry]]]]:
+    """Lend what returns the next so many entries of a range; ``limit`` at most in all.
+
+    One plan and one pass, wherever it is left: to look through all days again costs 10 ms a page.
+    """
+    columns = [[value] for value in wanted]
+    async with db.transaction() as connection:
+        cursor = await connection.cursor(_SQL["entries_after"], [0], *columns, limit)
+
+        async def more(count: int) -> list[Entry]:
+            """Return the next of them, fewer where there are no more."""
+            return [decode(row) for row in await cursor.fetch(count)]
+
+        yield more
 
 
 async def gaps(db: Database, org_id: str, first: int, last: int) -> list[Gap]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -10,7 +11,9 @@ import pytest
 
 from processor.emit import topics
 from processor.emit.own_events import OwnEvents
+from processor.forward import packing
 from processor.forward.control import AlreadySubscribed, Control
+from processor.forward.packing import BYTES_MAX, packed
 from processor.forward.shard import MISSING, NOT_TAKEN, Shard
 from processor.settings import Settings
 from processor.siem import FORMATS
@@ -226,6 +229,53 @@ async def test_many_gaps_are_told_in_several_heartbeats(world: World, shard: Sha
         assert found == list(range(2, 2 * holes + 1, 2))
         assert siem.seqs() == list(range(1, 2 * holes + 2, 2))
         siem.assert_complete(2 * holes + 1)
+
+
+async def test_large_entries_take_no_more_memory_than_small_ones(
+    world: World, shard: Shard
+) -> None:
+    """However many wait, live and again, a round holds a page of them and what it sends."""
+    large = {"extra": {"note": "x" * 15_000}}
+    siem = await world.subscribe()
+    await world.happen(2_000, details=large)
+    await world.rounds(shard)
+    await store.order_replay(world.db, ORG, "hub", 0, None)
+    await world.happen(2_000, details=large)
+    (due,) = shard._standing.due(await store.of_shard(world.db, SHARD))
+    tracemalloc.start()
+    try:
+        (parcel,) = await packed(world.db, [due])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    sent = sum(len(record.value or b"") for record in parcel.records)
+    assert BYTES_MAX / 2 < sent < BYTES_MAX + 20_000
+    assert peak < 10 * BYTES_MAX
+    await world.rounds(shard)
+    siem.assert_complete(4_000)
+    assert siem.seqs() == list(range(1, 4_001))
+    again = [
+        int(each["hub_seq"]) for each in siem.records() if {"hub_replay", "hub_seq"} <= set(each)
+    ]
+    assert again == list(range(1, 2_001))
+
+
+async def test_what_has_no_room_in_a_round_comes_in_the_next(
+    world: World, shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many that have news, those come first that have heard nothing for longest."""
+    monkeypatch.setattr(packing, "BYTES_MAX", 2_000)
+    organizations = [f"org-{number}" for number in range(6)]
+    siems = [await world.subscribe(org_id=each) for each in organizations]
+    for each in organizations:
+        await world.happen(3, org_id=each)
+    served = []
+    while await shard.round():
+        served.append([len(siem.seqs()) for siem in siems])
+    assert 0 in served[0]
+    assert served[-1] == [3] * 6
+    for siem in siems:
+        siem.assert_complete(3)
 
 
 async def test_of_two_creations_one_wins(world: World) -> None:
