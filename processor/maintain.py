@@ -6,7 +6,7 @@ with what an earlier one left unfinished, and ends with what matters least if it
 ::
 
     days ahead -> sweep -> put back what is kept after all -> purge what is too old
-        -> tell the organizations -> seal finished days
+        -> tell the organizations -> forget old findings -> seal finished days
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from processor.errors import BusOutage, Outage, StartRefused
 from processor.health import serve
 from processor.normalize import NORMALIZER
 from processor.settings import Settings
-from processor.store import retention, seal
+from processor.store import findings, retention, seal
 from processor.store.dead_letters import count_dead_letters
 from processor.store.maintenance import Session, alone, maintenance, now
 from processor.store.migrations import pending
@@ -239,7 +239,10 @@ async def _steps(
             if terms.clocks_agree:
                 await _purge(session, table, terms.oldest, done)
         await _announce(settings, session, done)
-        await retention.forget(session, after=timedelta(days=terms.days_kept))
+        kept = timedelta(days=terms.days_kept)
+        await retention.forget(session, after=kept)
+        if terms.clocks_agree:
+            await findings.forget(session, after=kept)
         went_on()
         waiting = await _unsealed(settings, session, terms)
         for sealed, day in enumerate(waiting):

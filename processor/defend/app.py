@@ -50,7 +50,6 @@ PUBLISH_SECONDS, PUBLISHED_AT_ONCE = 1.0, 200
 SEND_SECONDS_MAX = 10.0
 START_SECONDS_MAX, STOP_SECONDS_MAX = 60.0, 15.0
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.5, 10.0
-FORGET_SECONDS = 3_600.0
 LOOK_SECONDS = 0.2
 FAUST_WAITS_SECONDS = 86_400.0
 """How long Faust waits for the offsets it goes on from: until there are others to go on from.
@@ -124,7 +123,6 @@ class Defend:
                 stop.wait(),
                 self._read(),
                 self._publish(),
-                self._forget(),
                 self._watch(),
                 self._see_that_it_moves(),
             )
@@ -277,15 +275,6 @@ class Defend:
         except (FaustError, KafkaError, TimeoutError) as refusal:
             return f"{type(refusal).__name__}: {refusal}"
         return ""
-
-    async def _forget(self) -> None:
-        """Let go, now and then, of what is older than entries are kept."""
-        while True:
-            try:
-                await findings.forget(self._db, self._settings.retention_days)
-            except DatabaseOutage as outage:
-                log.warning("findings_kept", extra={"error": str(outage)})
-            await asyncio.sleep(FORGET_SECONDS)
 
     async def _watch(self) -> None:
         """Note how far behind it is; return when Faust has ended by itself, by what it died of."""

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from processor.store.maintenance import Session
 from processor.store.pool import Database
 from processor.store.reader import Reader, reading
 from schemas.finding import SCHEMA_VERSION, SEVERITIES, Finding, RuleName, Severity
@@ -249,10 +250,9 @@ async def acknowledge(
     return None if row is None else _kept(row)
 
 
-async def forget(db: Database, retention_days: int) -> None:
-    """Forget findings and alerts that are older than entries are kept."""
-    async with db.connection() as connection:
-        await connection.execute(_SQL["forget"], timedelta(days=retention_days))
+async def forget(session: Session, *, after: timedelta) -> None:
+    """Forget findings and alerts that ended so long ago; needs the maintenance role."""
+    await session.execute(_SQL["forget"], after)
 
 
 async def unpublished(connection: Any, limit: int) -> list[Finding]:

@@ -6,21 +6,24 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 
 from processor import maintain
 from processor.errors import DatabaseOutage
 from processor.settings import Settings
-from processor.store import seal
+from processor.store import findings, seal
+from processor.store.findings import Alert
 from processor.store.load import load
 from processor.store.maintenance import Session, alone, maintenance
 from processor.store.partitions import ENTRIES
-from processor.store.pool import Database
+from processor.store.pool import FORWARDER, Database
 from tests.integration.overdue import KEPT, OLD_DAY, TODAY, announcing, overdue
-from tests.integration.store import an_entry, query, settings_at
+from tests.integration.store import an_entry, opened, query, settings_at
 from tests.integration.test_maintain import STORED, invoke
 from tests.integration.test_seal import disk_full, kill
+from tests.integration.test_store_findings import NOW, a_finding
 
 COPIES = "SELECT count(*) FROM pg_class WHERE relname LIKE 'audit_entries%_sealing'"
 
@@ -108,6 +111,22 @@ def clock_of_postgres(dsn: str, years: int) -> Iterator[None]:
     )
     yield
     query(dsn, f"ALTER DATABASE {name} RESET search_path")
+
+
+async def test_findings_stay_as_long_as_entries(settings: Settings, postgres_dsn: str) -> None:
+    """However few days another process has set, none goes before the entries of its day."""
+    young, old, older = (NOW - days * 86_400_000 for days in (40, 91, 200))
+    async with opened(postgres_dsn, role=FORWARDER) as db:
+        for number, last_ms in enumerate((young, old, older)):
+            await findings.keep(db, [a_finding(finding_id=str(UUID(int=number)), last_ms=last_ms)])
+            await findings.keep_alerts(db, [Alert("acme", f"{number}", last_ms, last_ms, {})])
+    left = "SELECT (SELECT count(*) FROM findings), (SELECT count(*) FROM endpoint_alerts)"
+    await maintain.once(settings.model_copy(update={"retention_days": 120}))
+    assert query(postgres_dsn, left) == [(2, 2)]
+    await maintain.once(settings.model_copy(update={"retention_days": 30}))
+    assert query(postgres_dsn, left) == [(2, 2)]
+    await maintain.once(settings, shorten=True)
+    assert query(postgres_dsn, left) == [(1, 1)]
 
 
 async def test_retention_is_shortened_by_an_order_alone(

@@ -259,17 +259,6 @@ async def test_of_an_alert_that_is_sent_twice_the_worse_is_kept(db: Database) ->
     assert kept == [[(bad, BEGIN + 7)] * 6, [(bad, BEGIN + 7)] * 6, [(reports[1], BEGIN + 7)]]
 
 
-async def test_what_is_old_is_forgotten(db: Database, postgres_dsn: str) -> None:
-    """Findings and alerts stay as long as entries."""
-    old = NOW - 91 * 86_400_000
-    other_id = "01a207d9-2100-8b9a-b622-b3704ef923c9"
-    await findings.keep(db, [a_finding(), a_finding(finding_id=other_id, last_ms=old)])
-    await findings.keep_alerts(db, [Alert("acme", "rep-1", old, old, {})])
-    await findings.forget(db, 90)
-    assert query(postgres_dsn, "SELECT finding_id FROM findings") == [(UUID(ID),)]
-    assert query(postgres_dsn, "SELECT count(*) FROM endpoint_alerts") == [(0,)]
-
-
 async def test_workers_at_once_find_all_of_it(db: Database, postgres_dsn: str) -> None:
     """Three detectors take one attack among them, mixed and at once: one whole finding."""
     told = await stored_attack(postgres_dsn, 40)
