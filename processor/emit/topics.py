@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from processor.emit.entrance import refusal
 from processor.errors import BusOutage, StartRefused
@@ -38,6 +44,9 @@ LOOK_SECONDS = 0.1
 CLEANUP, RETENTION, SIZE = "cleanup.policy", "retention.ms", "max.message.bytes"
 TIMESTAMP = "message.timestamp.type"
 MIN_INSYNC = "min.insync.replicas"
+
+DELETION_DISABLED = 73
+"""Kafka's number for ``delete.topic.enable=false``, which the client does not know."""
 
 OUTAGES = (KafkaError, OSError, TimeoutError)
 
@@ -122,10 +131,19 @@ async def create_siem(settings: Settings, name: str) -> bool:
 
 
 async def delete(settings: Settings, name: str) -> None:
-    """Delete a topic with all that is on it; nothing happens when there is none."""
+    """Delete a topic with all that is on it; nothing happens when there is none.
+
+    Raises StartRefused when the bus does not do it.
+    """
     async with connected(settings) as admin:
-        if name in await admin.list_topics():
-            await admin.delete_topics([name])
+        if name not in await admin.list_topics():
+            return
+        answer = await admin.delete_topics([name])
+    for _, code in answer.topic_error_codes:
+        if code not in (0, UnknownTopicOrPartitionError.errno):  # somebody else was faster
+            disabled = "the bus has delete.topic.enable=false"
+            why = disabled if code == DELETION_DISABLED else for_code(code).__name__
+            raise StartRefused([f"topic {name} could not be deleted: {why}"])
 
 
 async def create(settings: Settings, *, raise_partitions: bool = False) -> Created:

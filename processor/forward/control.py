@@ -197,7 +197,7 @@ class Control:
     async def delete(self, org_id: str, name: FormatName) -> None:
         """End a subscription and delete its topic: what was delivered is the subscriber's.
 
-        The row goes last: what was cut off before can be ordered again.
+        The row goes last: what was cut off before, or refused, can be ordered again.
         """
         subscription = await self.existing(org_id, name)
         await self._tell(org_id, name, {"state": subscription.state}, {"state": "deleted"})
@@ -207,7 +207,10 @@ class Control:
         if len(await self.listed(org_id)) == 1:
             shut_out += acls.of_group(org_id)
         await acls.disallow(self._settings, shut_out)
-        await topics.delete(self._settings, topic)
+        try:
+            await topics.delete(self._settings, topic)
+        except StartRefused as error:
+            raise SubscriptionError(f"{error}: the subscription stays, paused") from error
         await store.delete(self._db, subscription.id)
 
     async def listed(self, org_id: str | None = None) -> list[Subscription]:

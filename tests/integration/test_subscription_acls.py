@@ -1,6 +1,7 @@
 """Who may read a SIEM topic, on a bus that asks everybody who they are."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -15,10 +16,10 @@ from confluent_kafka import Consumer
 from confluent_kafka import admin as kafka_admin
 from confluent_kafka.admin import AdminClient
 
-from processor.emit import acls
+from processor.emit import acls, topics
 from processor.emit.own_events import OwnEvents
 from processor.emit.producer import TOPIC_FAULTS
-from processor.forward.control import Control
+from processor.forward.control import Control, SubscriptionError
 from processor.forward.shard import Shard
 from processor.local.kafka import Broker
 from processor.local.port import free_port
@@ -197,6 +198,26 @@ async def test_acls_are_left_to_whom_they_are(guarded: Bus) -> None:
     assert await acls.allow(guarded.settings_as("forwarder"), wanted) == "by_hand"
     assert await acls.disallow(guarded.settings_as("forwarder"), wanted) == "by_hand"
     assert guarded.allowed() == set()
+
+
+async def test_topic_that_may_not_be_deleted_keeps_its_subscription(guarded: Bus) -> None:
+    """What is still there is not said to be gone: the row stays, paused, to be deleted later."""
+    async with guarded.control() as control:
+        made = await control.create("acme", "hub", Filter())
+    allow_forwarder(guarded, [])
+    async with OwnEvents.opened(guarded.settings) as events:
+        mine = guarded.settings_as("forwarder")
+        while made.topic not in await topics.names(mine):  # noqa: ASYNC110 - on the bus
+            await asyncio.sleep(0.05)
+        control = Control(mine, guarded.db, events, {"type": "user", "id": "usr_olivia"})
+        said = f"topic {made.topic} could not be deleted: TopicAuthorizationFailedError"
+        with pytest.raises(SubscriptionError, match=re.escape(said)):
+            await control.delete("acme", "hub")
+    (left,) = await store.listed(guarded.db, "acme")
+    assert left.state == "paused"
+    async with guarded.control() as control:
+        await control.delete("acme", "hub")
+    assert await store.listed(guarded.db, "acme") == []
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["refused at once", "refused later"])

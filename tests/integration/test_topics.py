@@ -1,13 +1,15 @@
 """Creating and checking topics on a real Kafka."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka import admin as kafka_admin
 from confluent_kafka.admin import AdminClient
 
 from processor.emit import topics
-from processor.errors import BusOutage
+from processor.errors import BusOutage, StartRefused
+from processor.local.kafka import Broker
 from processor.local.port import free_port
 from processor.settings import Settings
 from tests.integration import bus
@@ -150,3 +152,19 @@ async def test_no_kafka_is_an_outage() -> None:
     settings = settings_of(f"127.0.0.1:{free_port()}")
     with pytest.raises(BusOutage, match=settings.kafka.bootstrap_servers):
         await topics.check(settings)
+
+
+async def test_bus_that_deletes_no_topics_is_believed(tmp_path: Path) -> None:
+    """A topic that is still there is not deleted, and why stands in the bus's settings."""
+    broker = Broker(tmp_path, heap_mb=256, settings={"delete.topic.enable": "false"})
+    broker.start()
+    try:
+        settings = settings_of(broker.bootstrap_servers)
+        topic = settings.topic("siem.acme.hub")
+        await topics.create_siem(settings, topic)
+        with pytest.raises(StartRefused, match=r"the bus has delete\.topic\.enable=false"):
+            await topics.delete(settings, topic)
+        assert topic in await topics.names(settings)
+        await topics.delete(settings, settings.topic("siem.acme.ecs"))
+    finally:
+        broker.stop()
