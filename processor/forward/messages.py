@@ -62,7 +62,10 @@ def heartbeat(
 ) -> tuple[Outgoing, Chain]:
     """Return a record that says how far everything was heard of, and which numbers do not exist."""
     form = FORMATS[subscription.format]
-    said = Heartbeat(subscription.org_id, chain.through, chain.told, tuple(gaps), at)
+    said = Heartbeat(
+        *(subscription.org_id, chain.through, chain.told, tuple(gaps), at),
+        replayed=replay is not None,
+    )
     headers: list[Header] = [
         ("content-type", form.content_type.encode()),
         ("hub_heartbeat", b"true"),

@@ -20,19 +20,25 @@ class Gap(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """What a heartbeat says; ``at`` is when, as entries write it."""
+    """What a heartbeat says; ``at`` is when, as entries write it, and it may be a replay's."""
 
     org_id: str
     through_seq: int
     previous_seq: int
     gaps: Sequence[Gap]
     at: str
+    replayed: bool = False
 
     @property
     def number(self) -> str:
-        """How far it reaches; of several that reach as far, each has its first gap's number too."""
-        repeats = self.gaps and self.previous_seq == self.through_seq
-        return f"{self.through_seq}-{self.gaps[0].first_seq}" if repeats else f"{self.through_seq}"
+        """How far it reaches, behind a word if it is a replay's.
+
+        One that explains gaps has the first one's number, too: those of the same place that
+        explain others, or find that nothing has happened since, do not take its place.
+        """
+        chain = "replay-" if self.replayed else ""
+        gap = f"-{self.gaps[0].first_seq}" if self.gaps else ""
+        return f"{chain}{self.through_seq}{gap}"
 
     @property
     def identifier(self) -> str:

@@ -48,6 +48,10 @@ so that no parser meets a foreign document, and under an action that no entry ha
 
 On Kafka every record has the same in its headers `hub_through_seq` and `hub_previous_seq`, and a
 heartbeat has `hub_heartbeat`.
+
+Its id (`metadata.uid`, `event.id`, `externalId`) ends in the number up to which it speaks; one that
+explains gaps has the first gap's number behind it, and one of a replay has `replay-` before both.
+Those that only repeat that nothing has happened have one id: stored under it, the newest stays.
 """
 
 

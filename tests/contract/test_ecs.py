@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 
-from processor.forward.messages import sample
+from processor.forward import messages
+from processor.forward.messages import Chain, sample
 from processor.siem.ecs import FIELDS, GAPS_MAX, document, heartbeat
 from processor.siem.heartbeat import Gap
 from processor.store.recovery import LOST_COMMITS
@@ -16,6 +18,7 @@ from schemas.entry import Entry, render
 from tests.contract.siem_examples import HEARTBEAT, entries
 from tests.property.siem_entries import WAYS, entry_of, full
 from tests.property.siem_entries import entries as any_entries
+from tests.unit.test_forward_standing import a_subscription
 
 SIEM = Path(__file__).parents[2] / "deploy" / "siem"
 # The types that ECS expects of an event in a category (its page on event.category).
@@ -161,7 +164,7 @@ def test_heartbeat_is_a_state() -> None:
     made = json.loads(heartbeat(HEARTBEAT))
     assert made["event"]["kind"] == "state"
     assert "category" not in made["event"]
-    assert (made["event"]["id"], made["@timestamp"]) == ("heartbeat-acme-31", HEARTBEAT.at)
+    assert (made["event"]["id"], made["@timestamp"]) == ("heartbeat-acme-31-30", HEARTBEAT.at)
     assert made["labels"]["hub_previous_seq"] == "28"
 
 
@@ -180,7 +183,29 @@ def test_gaps_of_a_heartbeat_are_found() -> None:
 
 
 def test_heartbeats_that_tell_one_number_are_kept_apart() -> None:
-    """What did not fit into one comes in another; neither takes the other's place."""
-    one = HEARTBEAT._replace(through_seq=31, previous_seq=31)
-    kept = {beat.identifier for beat in (one, one._replace(gaps=[Gap(9, 9, "retention")]))}
-    assert kept == {"heartbeat-acme-31-30", "heartbeat-acme-31-9"}
+    """What did not fit into one comes in another; neither takes the other's place.
+
+    Nor does one that says later that nothing has happened, or one of a replay.
+    """
+    one = HEARTBEAT
+    more = one._replace(previous_seq=31, gaps=[Gap(9, 9, "retention")])
+    silent = one._replace(previous_seq=31, gaps=[])
+    beats = (one, more, silent, silent._replace(replayed=True), one._replace(replayed=True))
+    assert [beat.identifier for beat in beats] == [
+        "heartbeat-acme-31-30",
+        "heartbeat-acme-31-9",
+        "heartbeat-acme-31",
+        "heartbeat-acme-replay-31",
+        "heartbeat-acme-replay-31-30",
+    ]
+
+
+def test_heartbeat_of_a_replay_is_kept_apart() -> None:
+    """One that ends where live delivery stands does not take the place of what that said."""
+    each = a_subscription(format="ecs")
+    made = [
+        messages.heartbeat(each, Chain(5, 3), (), HEARTBEAT.at, replay)[0].value
+        for replay in (None, UUID(int=1))
+    ]
+    ids = [json.loads(value or b"")["event"]["id"] for value in made]
+    assert ids == ["heartbeat-org-1-5", "heartbeat-org-1-replay-5"]

@@ -284,7 +284,7 @@ def test_heartbeat_is_a_line_like_others() -> None:
     assert header == ["Hub", "Hub Audit", "1", "hub.heartbeat", "Heartbeat", "0"]
     assert (syslog.msgid, extension["act"]) == ("hub.heartbeat", "hub.heartbeat")
     assert (extension["cn1"], extension["cn2"]) == ("31", "28")
-    assert (extension["externalId"], extension["cs1"]) == ("heartbeat-31", "acme")
+    assert (extension["externalId"], extension["cs1"]) == ("heartbeat-31-30", "acme")
     longest = line_of(HEARTBEAT._replace(org_id="o" * 128, through_seq=2**63 - 1))
     assert len(longest["externalId"]) <= 40
     assert extension["cs4"] == '[{"first_seq":30,"last_seq":30,"reason":"retention"}]'
