@@ -60,8 +60,8 @@ EXTENSION = (
     Extension("cat", 1023, "`category`", lambda r: r.entry["category"]),
     Extension("suser", 1023, "`actor.email`, else `actor.name`", lambda r: _name(r.entry["actor"])),
     Extension("suid", 1023, "`actor.id`", lambda r: r.entry["actor"].get("id")),
-    Extension("duser", 1023, "the user concerned, if any", lambda r: _name(_target(r))),
-    Extension("duid", 1023, "the user concerned, if any", lambda r: _target(r).get("id")),
+    Extension("duser", 1023, "the user concerned, if known", lambda r: _name(_target(r))),
+    Extension("duid", 1023, "the user concerned, if known", lambda r: _target(r).get("id")),
     Extension("dpriv", 1023, "name, else id, of the role that got or lost access", _role),
     Extension("src", 16, "`ip`, of version 4", lambda r: _source(r, v6=False)),
     Extension(

@@ -14,11 +14,13 @@ GAPS_MAX = 60
 
 
 def _user(reading: Reading) -> Party:
-    """Who logs in is the user even where nobody has been recognized yet; else it is the actor."""
-    entry = reading.entry
-    if reading.row.category == "authentication" and reading.account is not None:
-        return reading.account
-    return entry["actor"]
+    """Who logs in is the user even where nobody has been recognized yet; else it is the actor.
+
+    Where an administrator ends a session, nobody tells whose: a rule would take one for the other.
+    """
+    if reading.row.category == "authentication":
+        return reading.account or {}
+    return reading.entry["actor"]
 
 
 def _target(reading: Reading) -> Party:
@@ -95,11 +97,13 @@ FIELDS = (
     of("event.hash", "raw_sha256"),
     of("organization.id", "org_id"),
     of("organization.name", "org_name"),
-    Field("user.id", "of who logs in or out, else of the actor", lambda r: _user(r).get("id")),
-    Field("user.name", "e-mail address, else name, else id", lambda r: _name(_user(r))),
     Field(
-        "user.email", "of who logs in or out, else of the actor", lambda r: _user(r).get("email")
+        "user.id",
+        "of who logs in or out, if that is known; of others the actor's",
+        lambda r: _user(r).get("id"),
     ),
+    Field("user.name", "e-mail address, else name, else id", lambda r: _name(_user(r))),
+    Field("user.email", "of the same", lambda r: _user(r).get("email")),
     Field("user.full_name", "the name", lambda r: _user(r).get("name")),
     Field("user.effective.id", "`actor.on_behalf_of.id`", lambda r: _on_behalf_of(r, "id")),
     Field(

@@ -60,7 +60,7 @@ def _actor(reading: Reading) -> Node | None:
     entry = reading.entry
     actor, session = entry["actor"], entry.get("session_id")
     node: Node = {"user": _user(actor)} if _known(actor) else {}
-    if session:
+    if session and not reading.of_another:
         node["session"] = {"uid": session}
     if not node and (actor["type"] != "anonymous" or _class(reading) == API):
         node["app_name"] = entry["source"]["service"]
@@ -249,7 +249,7 @@ COMMON = (
     ),
     of("metadata.log_name", "category"),
     of("metadata.log_provider", "source.service"),
-    Field("actor", "`actor`, `session_id`", _actor),
+    Field("actor", "`actor`, and `session_id` where it is the actor's", _actor),
     Field("src_endpoint", "`ip`, `ip_port`, else `ip_raw`", _source),
     Field("http_request.user_agent", "`user_agent`", lambda r: r.entry.get("user_agent")),
     of("http_request.uid", "request_id"),
@@ -259,7 +259,11 @@ COMMON = (
 OF_CLASS: Mapping[int, tuple[Field, ...]] = {
     ACCOUNT_CHANGE: (Field("user", "the user concerned", lambda r: _user(r.account or {})),),
     AUTHENTICATION: (
-        Field("user", "who logs in or out", lambda r: _user(r.account or {})),
+        Field(
+            "user",
+            "who logs in or out; Unknown if an administrator ended it",
+            lambda r: _user(r.account or {}),
+        ),
         Field("service", "`source.service`", _service),
         Field("session", "the session that began or ended", _session),
         Field("is_mfa", "`details.extra.mfa`", lambda r: _flag(r, "mfa")),

@@ -11,6 +11,9 @@ from schemas.entry import Entry
 
 Party = Mapping[str, Any]
 
+FORCED = "admin_logout"
+"""Why a session ended that an administrator has ended."""
+
 _OF_NO_ACCOUNT = frozenset({"billing", "audit"})
 _OF_USERS_ALONE = frozenset({"users", "roles", "permissions"})
 
@@ -19,7 +22,8 @@ class Reading(NamedTuple):
     """An entry with what follows from it.
 
     ``account`` is the user that it is about: the target if that is a user, of a product the one who
-    got or lost it, of a session the one whose it was. It is None where no user is concerned.
+    got or lost it, of a session the one whose it was. It is None where no user is concerned, or
+    nobody tells which: who ends another's session is not the one who is logged out.
     """
 
     entry: Entry
@@ -31,6 +35,11 @@ class Reading(NamedTuple):
     def failed(self) -> bool:
         """Tell whether what was tried did not happen."""
         return self.entry["outcome"] == "failure"
+
+    @property
+    def of_another(self) -> bool:
+        """Tell whether somebody else than the actor is logged out."""
+        return self.account is None and self.row.category == "authentication"
 
     @property
     def reason(self) -> str | None:
@@ -64,5 +73,7 @@ def read(entry: Entry) -> Reading:
     kind = holder.get("type", "user")
     account = None if kind == "role" or row.category in _OF_NO_ACCOUNT else holder
     if row.category in _OF_USERS_ALONE and kind != "user":
+        account = None
+    if holder is entry["actor"] and entry["details"].get("reason") == FORCED:
         account = None
     return Reading(entry, row, row.mapping_of(kind), account)

@@ -27,6 +27,7 @@ HEARTBEAT = Heartbeat("acme", 31, 28, [Gap(30, 30, "retention")], "2026-11-23T12
 
 _GRANTS = "permission.grants.changed.v1"
 _USER = {"type": "user", "id": "u-1002", "email": "max.member@acme.example"}
+_ADMIN = {"type": "user", "id": "u-1001", "email": "olivia.owner@acme.example"}
 _ROLE = {"type": "role", "id": "r-12", "name": "Billing Admin"}
 
 # What the raw examples do not show: by name the raw example, and what of its data is different.
@@ -54,6 +55,10 @@ _VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "user.invited.ipv6": (
         "identity.user.invited.v1",
         {"client": {"ip": "2001:db8::7", "user_agent": 'tool=1 "x" \\ ]'}},
+    ),
+    "auth.logout.forced": (
+        "identity.session.ended.v1",
+        {"cause": "admin_logout", "actor": _ADMIN, "session_id": "s-9b1c"},
     ),
 }
 

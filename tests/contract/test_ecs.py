@@ -121,6 +121,15 @@ def test_login_is_of_the_account_that_was_tried() -> None:
     assert "target" not in DOCUMENTS["auth.login_success"]["user"]
 
 
+def test_forced_logout_is_not_the_administrators() -> None:
+    """Whose session it was nobody tells: the administrator is found, but not as who logs out."""
+    made = DOCUMENTS["auth.logout.forced"]
+    assert "user" not in made
+    assert "u-1001" in made["related"]["user"]
+    assert made["event"]["reason"] == "admin_logout"
+    assert DOCUMENTS["auth.logout"]["user"]["id"] == "u-1002"
+
+
 def test_user_concerned_is_the_target() -> None:
     """The one who got a role or access, beside the actor who gave it."""
     for name in ("role.assigned", "product_access.granted", "permission.granted.user"):

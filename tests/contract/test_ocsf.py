@@ -118,6 +118,17 @@ def test_what_is_lossy_is_kept(name: str) -> None:
     assert made["unmapped"] == entry
 
 
+def test_forced_logout_is_not_the_administrators() -> None:
+    """Who is logged out nobody tells; the session is theirs, and not the administrator's."""
+    made = EVENTS["auth.logout.forced"]
+    assert made["user"] == {"name": "Unknown", "type_id": 0, "type": "Unknown"}
+    assert made["actor"] == {"user": made["actor"]["user"]}
+    assert made["actor"]["user"]["uid"] == "u-1001"
+    assert made["session"] == {"uid": "s-9b1c"}
+    assert EVENTS["auth.logout"]["user"]["uid"] == "u-1002"
+    assert EVENTS["auth.logout"]["actor"]["session"] == {"uid": "s-7f3a"}
+
+
 def test_times_are_in_milliseconds() -> None:
     """When it happened is the event's time, when it came on the bus that of logging."""
     made = json.loads(event(entry_of("user.created", "user")))

@@ -16,6 +16,7 @@ from processor.store.recovery import LOST_COMMITS
 from schemas.catalogue import CATALOGUE
 from schemas.entry import Entry
 from tests.contract.siem_examples import HEARTBEAT
+from tests.contract.siem_examples import entries as examples
 from tests.property.siem_entries import WAYS, entries, entry_of, full, texts
 
 # What the CEF dictionary says of the length of each key used, in characters.
@@ -297,3 +298,15 @@ def test_gaps_of_a_heartbeat_are_whole() -> None:
     text = line_of(HEARTBEAT._replace(gaps=gaps))["cs4"]
     assert len(text.encode()) <= 4000
     assert json.loads(text) == [gap._asdict() for gap in gaps]
+
+
+def test_forced_logout_is_not_the_administrators() -> None:
+    """The administrator is who did it; whom it concerns nobody tells."""
+    made = {
+        name: parse_cef(parse_syslog(line(examples()[name]).decode()).text)[1]
+        for name in ("auth.logout", "auth.logout.forced")
+    }
+    forced = made["auth.logout.forced"]
+    assert not {"duser", "duid"} & forced.keys()
+    assert (forced["suid"], forced["cs3"], forced["reason"]) == ("u-1001", "s-9b1c", "admin_logout")
+    assert made["auth.logout"]["duid"] == "u-1002"
