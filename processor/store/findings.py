@@ -256,7 +256,12 @@ async def forget(session: Session, *, after: timedelta) -> None:
 
 
 async def unpublished(connection: Any, limit: int) -> list[Finding]:
-    """Return what the topic lacks, held within a transaction of the caller's."""
+    """Return what the topic lacks; nothing while another transaction than the caller's does so.
+
+    The rows are free to change: nobody waits for the topic but who else would publish.
+    """
+    if not await connection.fetchval(_SQL["publisher"]):
+        return []
     return [_kept(row).finding for row in await connection.fetch(_SQL["unpublished"], limit)]
 
 

@@ -145,8 +145,21 @@ async def test_no_other_organization_sees_a_finding(db: Database, reader: Reader
         assert await connection.fetchval("SELECT count(*) FROM endpoint_alerts") == 0
 
 
+async def test_slow_topic_keeps_nobody_from_a_finding(db: Database) -> None:
+    """What is being published can be acknowledged and grow; that is a version of its own."""
+    await findings.keep(db, [a_finding()])
+    async with db.transaction() as publisher:
+        lent = await findings.unpublished(publisher, 10)
+        await findings.acknowledge(db, "acme", UUID(ID), "Olivia")
+        await findings.keep(db, [a_finding(seqs=[*range(1, 13)])])
+        await findings.published(publisher, lent)
+    async with db.transaction() as publisher:
+        later = await findings.unpublished(publisher, 10)
+    assert [finding["version"] for finding in (*lent, *later)] == [1, 3]
+
+
 async def test_what_is_unpublished_is_lent_once_until_it_is_published(db: Database) -> None:
-    """Two workers share what the topic lacks; what is not marked is lent again."""
+    """One worker publishes at a time; what is not marked is lent again."""
     await findings.keep(db, [a_finding()])
     async with db.transaction() as one, db.transaction() as other:
         lent = await findings.unpublished(one, 10)

@@ -92,13 +92,17 @@ ON CONFLICT (org_id, finding_id) DO UPDATE SET
 WHERE NOT (f.seqs @> excluded.seqs AND f.alerts @> excluded.alerts)
     OR f.severity < excluded.severity;
 
+-- name: publisher
+-- One publishes at a time, until its transaction ends: another would send the same.
+SELECT pg_try_advisory_xact_lock(hashtext('hub_audit.defend.publish'));
+
 -- name: unpublished
--- What the topic lacks, the oldest change first; whoever else looks gets the rest.
+-- What the topic lacks, the oldest change first. No row is locked: a topic may take long, and what
+-- changes meanwhile is another version.
 SELECT /*finding*/ FROM findings AS f
 WHERE f.published_version < f.version
 ORDER BY f.changed_at
-LIMIT $1
-FOR UPDATE SKIP LOCKED;
+LIMIT $1;
 
 -- name: lacking
 -- How many the topic lacks.
