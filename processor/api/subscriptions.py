@@ -11,7 +11,7 @@ from typing import Annotated, Self
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from processor.api.access import SUBSCRIBE, Viewer, require
 from processor.api.entries import SEQ_MAX, Serving
@@ -33,7 +33,7 @@ from schemas.subscription import Filter
 
 router = APIRouter(tags=["subscriptions"])
 
-CREATED, ACCEPTED, NO_CONTENT = 201, 202, 204
+OK, CREATED, ACCEPTED, NO_CONTENT = 200, 201, 202, 204
 MISSING = documented("not_found")
 YEAR_MIN, YEAR_MAX = 1970, 9998
 """Of a time from which on something is wanted: with room for every offset from UTC."""
@@ -123,6 +123,12 @@ class Subscription(BaseModel):
     warnings: list[str] = []
 
 
+class RightsLeft(BaseModel):
+    """What operators of the bus have to run after a deletion: the rights of its reader are left."""
+
+    acl_commands: list[str]
+
+
 class SubscriptionList(BaseModel):
     """An organization's subscriptions, and whether anybody forwards at the moment."""
 
@@ -200,11 +206,23 @@ async def replay(
     )
 
 
-@router.delete("/v1/subscriptions/{format}", status_code=NO_CONTENT, responses=MISSING)
+@router.delete(
+    "/v1/subscriptions/{format}",
+    status_code=NO_CONTENT,
+    responses={
+        OK: {"model": RightsLeft, "description": "Deleted, but for its reader's rights."},
+        **MISSING,
+    },
+)
 async def delete(viewer: Ordering, services: Serving, format: FormatName) -> Response:
-    """End the subscription and delete its topic."""
+    """End the subscription and delete its topic.
+
+    Where Hub Audit may not take its reader's rights back, the answer has what does.
+    """
     async with ordered(services, viewer) as control:
-        await control.delete(viewer.org_id, format)
+        left = await control.delete(viewer.org_id, format)
+    if left:
+        return JSONResponse(RightsLeft(acl_commands=left).model_dump(), OK)
     return Response(status_code=NO_CONTENT)
 
 

@@ -1,6 +1,6 @@
 """The SIEM section of the page: plain forms over the same orders as the API."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
@@ -15,7 +15,7 @@ from processor.api.login import insist_on_origin
 from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.api.subscriptions import ReplayRequest, Subscription, one, ordered, shown
-from processor.forward.control import connection_of
+from processor.forward.control import connection_of, removal_of
 from processor.store import subscriptions as store
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS, FormatName
 from schemas.subscription import Filter
@@ -58,8 +58,15 @@ DONE = {
 
 
 @router.get(SECTION)
-async def overview(request: Request, done: Annotated[str, Query(max_length=20)] = "") -> Response:
-    """Show the organization's subscriptions, or what they are good for."""
+async def overview(
+    request: Request,
+    done: Annotated[str, Query(max_length=20)] = "",
+    left: Annotated[str, Query(max_length=20)] = "",
+) -> Response:
+    """Show the organization's subscriptions, or what they are good for.
+
+    ``left`` is the format of one that was deleted, and whose reader's rights are still there.
+    """
 
     async def answer(viewer: Viewer, services: Services) -> Response:
         """List them."""
@@ -75,6 +82,7 @@ async def overview(request: Request, done: Annotated[str, Query(max_length=20)] 
             more=len(found) < len(get_args(FormatName)),
             kept=view.days(services.settings.retention_days),
             done=DONE.get(done),
+            left=_left(services, viewer, left, {each.format for each in found}),
         )
 
     return await _answered(request, answer)
@@ -181,8 +189,10 @@ async def order(request: Request, format: str, order: Order) -> Response:
         """Do it."""
         name = _known(format)
         async with ordered(services, viewer) as control:
-            await getattr(control, order)(viewer.org_id, name)
-        return _back(SECTION if order == "delete" else f"{SECTION}/{name}", order)
+            left = await getattr(control, order)(viewer.org_id, name)
+        if order == "delete":
+            return _back(SECTION, f"{order}&left={name}" if left else order)
+        return _back(f"{SECTION}/{name}", order)
 
     return await _answered(request, answer)
 
@@ -254,6 +264,17 @@ async def _detail(services: Services, viewer: Viewer, name: FormatName, **more: 
         properties=_properties(found),
         **given,
     )
+
+
+def _left(services: Services, viewer: Viewer, name: str, there: Collection[str]) -> list[str]:
+    """Return what takes the rights of a deleted subscription's reader back."""
+    names: Sequence[FormatName] = get_args(FormatName)
+    return [
+        command
+        for each in names
+        if each == name and each not in there
+        for command in removal_of(services.settings, viewer.org_id, each, last=not there)
+    ]
 
 
 def _row(each: Subscription, now: datetime) -> dict[str, Any]:

@@ -198,13 +198,18 @@ def tail(
 @yes
 @click.pass_context
 def delete(ctx: click.Context, org_id: str, name: FormatName, *, yes: bool) -> None:
-    """End a subscription and delete its topic."""
+    """End a subscription and delete its topic; prints how to revoke access that is left."""
+    from processor.forward.control import NOT_SHUT_OUT
     from schemas.subscription import topic_of
 
     topic = settings_of(ctx).topic(topic_of(org_id, name))
     ask(f"delete the subscription and the topic {topic}?", yes=yes)
-    _ordered(ctx, lambda control: control.delete(org_id, name))
+    left = _ordered(ctx, lambda control: control.delete(org_id, name))
     click.echo("deleted")
+    if left:
+        click.echo(f"warning: {NOT_SHUT_OUT}", err=True)
+    for acl in left:
+        click.echo(f"  {acl}")
 
 
 def _ordered(ctx: click.Context, order: "Callable[[Control], Awaitable[Answer]]") -> Answer:

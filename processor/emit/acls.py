@@ -58,9 +58,19 @@ def of_group(org_id: str) -> list[Acl]:
 
 def commands(settings: Settings, org_id: str, topic: str) -> list[str]:
     """Return what an operator of the bus runs to the same end, with the file of their own login."""
+    return _commands(settings, "--add", org_id, topic)
+
+
+def removal(settings: Settings, org_id: str, topic: str, *, last: bool) -> list[str]:
+    """Return what an operator runs to take them back; of the group after the last topic alone."""
+    made = _commands(settings, "--remove --force", org_id, topic)
+    return made if last else made[:1]
+
+
+def _commands(settings: Settings, deed: str, org_id: str, topic: str) -> list[str]:
     kafka = settings.kafka
     login = "" if kafka.security_protocol == "PLAINTEXT" else f" --command-config {ADMIN_FILE}"
-    begin = f"kafka-acls.sh --bootstrap-server {kafka.bootstrap_servers}{login} --add"
+    begin = f"kafka-acls.sh --bootstrap-server {kafka.bootstrap_servers}{login} {deed}"
     end = "--resource-pattern-type literal"
     principal = f"--allow-principal {principal_of(org_id)}"
     return [

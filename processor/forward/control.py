@@ -31,6 +31,9 @@ MATCHED_NOTHING = (
     f"no entry of the last {store.MATCHED_DAYS} days would have passed this filter: "
     "is it what you want?"
 )
+NOT_SHUT_OUT = (
+    "Hub Audit may not take the reader's ACLs back: have the operators of the bus run the commands"
+)
 NOT_LET_IN = "the bus has to let the SIEM in: have its operators run the commands"
 
 
@@ -93,6 +96,11 @@ def commands_of(settings: Settings, org_id: str, name: FormatName) -> list[str]:
     """Return the commands that let the subscriber read its topic."""
     topic = settings.topic(topic_of(org_id, name))
     return acls.commands(settings, org_id, topic)
+
+
+def removal_of(settings: Settings, org_id: str, name: FormatName, *, last: bool) -> list[str]:
+    """Return the commands that take that back; ``last``: the organization has no other topic."""
+    return acls.removal(settings, org_id, settings.topic(topic_of(org_id, name)), last=last)
 
 
 class Control:
@@ -194,24 +202,27 @@ class Control:
         await self._tell(org_id, name, {}, {"test": True})
         await store.order_test(self._db, org_id, name)
 
-    async def delete(self, org_id: str, name: FormatName) -> None:
+    async def delete(self, org_id: str, name: FormatName) -> list[str]:
         """End a subscription and delete its topic: what was delivered is the subscriber's.
 
-        The row goes last: what was cut off before, or refused, can be ordered again.
+        The row goes last: what was cut off before, or refused, can be ordered again. Returns what
+        operators of the bus have to run where its reader's rights are not ours to take back.
         """
         subscription = await self.existing(org_id, name)
         await self._tell(org_id, name, {"state": subscription.state}, {"state": "deleted"})
         await store.set_paused(self._db, org_id, name, paused=True)
         topic = self._settings.topic(topic_of(org_id, name))
         shut_out = acls.of_topic(org_id, topic)
-        if len(await self.listed(org_id)) == 1:
+        last = len(await self.listed(org_id)) == 1
+        if last:
             shut_out += acls.of_group(org_id)
-        await acls.disallow(self._settings, shut_out)
+        access = await acls.disallow(self._settings, shut_out)
         try:
             await topics.delete(self._settings, topic)
         except StartRefused as error:
             raise SubscriptionError(f"{error}: the subscription stays, paused") from error
         await store.delete(self._db, subscription.id)
+        return removal_of(self._settings, org_id, name, last=last) if access == "by_hand" else []
 
     async def listed(self, org_id: str | None = None) -> list[Subscription]:
         """Return the subscriptions of an organization, or of all."""

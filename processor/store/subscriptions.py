@@ -274,12 +274,6 @@ async def seq_before(db: Database, org_id: str, instant: datetime) -> int:
     return low
 
 
-async def last_seq(db: Database, org_id: str) -> int:
-    """Return the last number that an organization's entries were given."""
-    async with db.connection() as connection:
-        return await connection.fetchval(_SQL["last_seq"], org_id) or 0
-
-
 async def order_test(db: Database, org_id: str, name: str) -> bool:
     """Order a test event; False when there is no such subscription."""
     async with db.connection() as connection:

@@ -1,6 +1,7 @@
 """Who may read a SIEM topic, on a bus that asks everybody who they are."""
 
 import asyncio
+import html
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -9,17 +10,21 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import TopicAuthorizationFailedError
+from click.testing import CliRunner
 from confluent_kafka import Consumer
 from confluent_kafka import admin as kafka_admin
 from confluent_kafka.admin import AdminClient
 
+from processor.cli import main
+from processor.demo.issuer import PEOPLE
 from processor.emit import acls, topics
 from processor.emit.own_events import OwnEvents
 from processor.emit.producer import TOPIC_FAULTS
-from processor.forward.control import Control, SubscriptionError
+from processor.forward.control import NOT_SHUT_OUT, Control, SubscriptionError, commands_of
 from processor.forward.shard import Shard
 from processor.local.kafka import Broker
 from processor.local.port import free_port
@@ -27,8 +32,9 @@ from processor.settings import Settings
 from processor.store import subscriptions as store
 from processor.store.load import load
 from processor.store.pool import FORWARDER, WRITER, Database
+from schemas.catalogue import FormatName
 from schemas.subscription import Filter
-from tests.integration import bus
+from tests.integration import bus, serving
 from tests.integration.ops import settings_of
 from tests.integration.store import an_entry
 
@@ -124,18 +130,8 @@ class Bus:
 
     def allowed(self) -> set[tuple[str, str, str]]:
         """Return every ACL of a SIEM: principal, topic or group, operation."""
-        parts: list[Any] = [
-            kafka_admin.ResourceType.ANY,  # type: ignore[attr-defined] # all of these are
-            None,
-            kafka_admin.ResourcePatternType.ANY,  # type: ignore[attr-defined]
-            None,
-            None,
-            kafka_admin.AclOperation.ANY,  # type: ignore[attr-defined]
-            kafka_admin.AclPermissionType.ANY,  # type: ignore[attr-defined]
-        ]
-        anything = kafka_admin.AclBindingFilter(*parts)  # type: ignore[attr-defined]
         admin = self.admin()  # ends what it was asked when nobody holds it any more
-        there: Any = admin.describe_acls(anything).result(SECONDS_MAX)
+        there: Any = admin.describe_acls(acls_of(None)).result(SECONDS_MAX)
         found = [each for each in there if each.principal.startswith("User:siem-")]
         assert all(each.resource_pattern_type.name == "LITERAL" for each in found)
         return {(each.principal, each.name, each.operation.name) for each in found}
@@ -198,6 +194,45 @@ async def test_acls_are_left_to_whom_they_are(guarded: Bus) -> None:
     assert await acls.allow(guarded.settings_as("forwarder"), wanted) == "by_hand"
     assert await acls.disallow(guarded.settings_as("forwarder"), wanted) == "by_hand"
     assert guarded.allowed() == set()
+
+
+async def test_who_may_not_take_rights_back_is_told_what_does(guarded: Bus) -> None:
+    """On the page and over the API; an operator who may not set ACLs is told by the command."""
+    audit, dsn = guarded.settings.topic("raw.audit"), guarded.settings.postgres.dsn
+    names: tuple[FormatName, ...] = ("hub", "ecs", "cef")
+    async with guarded.control() as control:
+        made = [(await control.create("acme", name, Filter())).topic for name in names]
+    allow_forwarder(guarded, [audit], deleting=True)
+    mine = guarded.settings_as("forwarder")
+    while not {audit, *made} <= await topics.names(mine):  # noqa: ASYNC110 - on the bus
+        await asyncio.sleep(0.05)
+    removal = [
+        [each.replace(" --add ", " --remove --force ") for each in commands_of(mine, "acme", name)]
+        for name in names
+    ]
+    plain = guarded.settings.kafka.bootstrap_servers
+    async with serving.opened(plain, dsn.get_secret_value()) as place:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        serve = place.settings.serve.model_copy(update={"port": port, "public_url": url})
+        update = {"access": place.settings.access, "serve": serve}
+        headers = {"Authorization": f"Bearer {place.issuer.token(PEOPLE[0])}", "Origin": url}
+        async with (
+            serving.served(mine.model_copy(update=update)),
+            httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client,
+        ):
+            answer = await client.delete("/v1/subscriptions/hub")
+            assert (answer.status_code, answer.json()) == (200, {"acl_commands": removal[0][:1]})
+            answer = await client.post("/siem/ecs/delete", follow_redirects=True)
+            assert html.escape(removal[1][0], quote=False) in answer.text
+            assert removal[1][1] not in answer.text
+    runner = CliRunner(env=environment(mine))
+    order = ["subscriptions", "delete", "acme", "cef", "--yes"]
+    done = await asyncio.to_thread(runner.invoke, main, order)
+    assert done.stdout.splitlines() == ["deleted", *(f"  {each}" for each in removal[2])]
+    assert NOT_SHUT_OUT in done.stderr
+    assert len(guarded.allowed()) == 7  # two a topic, and the group's
+    take_back(guarded)
 
 
 async def test_topic_that_may_not_be_deleted_keeps_its_subscription(guarded: Bus) -> None:
@@ -278,8 +313,43 @@ async def shard_of(guarded: Bus, org_id: str) -> int:
     return shard
 
 
-def allow_forwarder(guarded: Bus, writable: list[str]) -> None:
-    """Let the forwarder write some topics, and see all that begin like them."""
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment of a command that is asked who it is."""
+    told = "bootstrap_servers security_protocol sasl_mechanism sasl_username topic_prefix"
+    return {
+        f"HUB_AUDIT_KAFKA_{name.upper()}": str(getattr(settings.kafka, name))
+        for name in told.split()
+    } | {
+        "HUB_AUDIT_KAFKA_SASL_PASSWORD": PASSWORD,
+        "HUB_AUDIT_POSTGRES_DSN": settings.postgres.dsn.get_secret_value(),
+        "HUB_AUDIT_GROUP": settings.group,
+    }
+
+
+def acls_of(principal: str | None) -> Any:
+    """Return what asks for the ACLs of somebody, or of everybody."""
+    parts: list[Any] = [
+        kafka_admin.ResourceType.ANY,  # type: ignore[attr-defined] # all of these are
+        None,
+        kafka_admin.ResourcePatternType.ANY,  # type: ignore[attr-defined]
+        principal,
+        None,
+        kafka_admin.AclOperation.ANY,  # type: ignore[attr-defined]
+        kafka_admin.AclPermissionType.ANY,  # type: ignore[attr-defined]
+    ]
+    return kafka_admin.AclBindingFilter(*parts)  # type: ignore[attr-defined]
+
+
+def take_back(guarded: Bus) -> None:
+    """Leave no ACL of a SIEM, as an operator who runs the commands."""
+    admin = guarded.admin()
+    for gone in admin.delete_acls([acls_of("User:siem-acme")]).values():
+        gone.result(SECONDS_MAX)
+    assert guarded.allowed() == set()
+
+
+def allow_forwarder(guarded: Bus, writable: list[str], *, deleting: bool = False) -> None:
+    """Let the forwarder write some topics, and see, or delete, all that begin like them."""
     kinds, patterns = kafka_admin.ResourceType, kafka_admin.ResourcePatternType  # type: ignore[attr-defined]
     operations = kafka_admin.AclOperation  # type: ignore[attr-defined]
     prefix = guarded.settings.kafka.topic_prefix
@@ -290,6 +360,8 @@ def allow_forwarder(guarded: Bus, writable: list[str]) -> None:
         (kinds.TOPIC, prefix, patterns.PREFIXED, operations.READ),
         *((kinds.TOPIC, name, patterns.LITERAL, operations.WRITE) for name in writable),
     ]
+    if deleting:
+        wanted.append((kinds.TOPIC, prefix, patterns.PREFIXED, operations.DELETE))
     bindings = [
         kafka_admin.AclBinding(  # type: ignore[attr-defined]
             *(kind, name, pattern, "User:forwarder", "*", operation),

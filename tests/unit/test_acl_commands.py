@@ -29,3 +29,11 @@ def test_commands_log_in_where_the_bus_wants_it(protocol: str, login: str) -> No
     env = GIVEN | LOGIN | {"HUB_AUDIT_KAFKA_SECURITY_PROTOCOL": protocol}
     made = acls.commands(Settings.load(env=env), "acme", "siem.acme.ecs")
     assert made == [each.format(login) for each in COMMANDS]
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_rights_are_taken_back_by_the_same(*, last: bool) -> None:
+    """Without a question, and the group's only when there is no other topic."""
+    made = acls.removal(Settings.load(env=GIVEN), "acme", "siem.acme.ecs", last=last)
+    expected = [each.format("").replace("--add", "--remove --force") for each in COMMANDS]
+    assert made == expected[: 2 if last else 1]
