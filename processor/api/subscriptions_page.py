@@ -51,8 +51,8 @@ DONE = {
     f"{store.MATCHED_DAYS} days would have passed its filter. Is that what you want?",
     "pause": "Paused. The position is kept for as long as entries are kept.",
     "resume": "Resumed. Entries that came in the meantime are being delivered.",
-    "test": "A test event is on its way.",
-    "replay": "The replay has begun.",
+    "test": "A test event is ordered{}.",
+    "replay": "The replay is ordered{}.",
     "delete": "The subscription and its topic are deleted.",
 }
 
@@ -252,6 +252,8 @@ async def _detail(services: Services, viewer: Viewer, name: FormatName, **more: 
     running = await store.forwarding(services.control)
     now = await services.reader.now()
     given = {"wrong": None, "done": None, "given": {}} | more
+    if given["done"]:
+        given["done"] = given["done"].format(_when(found, running=running))
     return html.page(
         "siem_one.html",
         viewer,
@@ -313,6 +315,13 @@ def ago(seconds: float) -> str:
             count = int(seconds // size)
             return f"{count} {unit}{'' if count == 1 else 's'} ago"
     return f"{max(0, int(seconds))} s ago"
+
+
+def _when(each: Subscription, *, running: bool) -> str:
+    """Return what an order waits for, in words behind it."""
+    if each.state == "paused":
+        return " (delivered when it is resumed)"
+    return "" if running else " (delivered when a forwarder runs)"
 
 
 def _properties(each: Subscription) -> str:

@@ -148,8 +148,13 @@ def replay(
     if (after is None) == (since is None):
         raise click.UsageError("say either --after or --since")
     begin: int | datetime = since or after or 0
-    last = _ordered(ctx, lambda control: control.replay(org_id, name, begin, through))
-    click.echo(f"entries up to {last} will be delivered again")
+
+    async def order(control: "Control") -> str:
+        """Order it, and say what was."""
+        last = await control.replay(org_id, name, begin, through)
+        return f"entries up to {last} are ordered again" + await _when(control, org_id, name)
+
+    click.echo(_ordered(ctx, order))
 
 
 @command.command()
@@ -158,8 +163,13 @@ def replay(
 @click.pass_context
 def test(ctx: click.Context, org_id: str, name: FormatName) -> None:
     """Deliver a test event."""
-    _ordered(ctx, lambda control: control.test(org_id, name))
-    click.echo("a test event will be delivered")
+
+    async def order(control: "Control") -> str:
+        """Order it, and say what was."""
+        await control.test(org_id, name)
+        return "a test event is ordered" + await _when(control, org_id, name)
+
+    click.echo(_ordered(ctx, order))
 
 
 @command.command()
@@ -223,6 +233,12 @@ def _ordered(ctx: click.Context, order: "Callable[[Control], Awaitable[Answer]]"
             return await order(control)
 
     return run(carry_out())
+
+
+async def _when(control: "Control", org_id: str, name: FormatName) -> str:
+    """Return what an order waits for, in words behind it."""
+    waits_for = await control.waits_for(org_id, name)
+    return f" ({waits_for})" if waits_for else ""
 
 
 def _row(settings: "Settings", each: "Subscription") -> dict[str, Any]:

@@ -202,6 +202,12 @@ class Control:
         await self._tell(org_id, name, {}, {"test": True})
         await store.order_test(self._db, org_id, name)
 
+    async def waits_for(self, org_id: str, name: FormatName) -> str | None:
+        """Return what has to happen before an order is carried out; None while it is."""
+        if (await self.existing(org_id, name)).paused:
+            return "delivered when it is resumed"
+        return None if await store.forwarding(self._db) else "delivered when a forwarder runs"
+
     async def delete(self, org_id: str, name: FormatName) -> list[str]:
         """End a subscription and delete its topic: what was delivered is the subscriber's.
 

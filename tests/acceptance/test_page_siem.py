@@ -118,7 +118,7 @@ def test_keyboard_alone_subscribes_tests_pauses_resumes_and_deletes(at_desk: Rea
     expect(page.get_by_role("status").first).to_contain_text("Subscribed")
     expect(page.get_by_role("heading", level=1)).to_contain_text("OCSF 1.8 active")
     for button, said in (
-        ("Send a test event", "A test event is on its way."),
+        ("Send a test event", "A test event is ordered (delivered when a forwarder runs)."),
         ("Pause", "Paused. The position is kept"),
         ("Resume", "Resumed."),
     ):

@@ -1,5 +1,6 @@
 """Orders for SIEM subscriptions, from the command line to the topic and the log of the log."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 
@@ -10,9 +11,11 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from processor.cli import main
+from processor.demo.issuer import PEOPLE
 from processor.settings import Settings
-from tests.integration import bus
+from tests.integration import bus, serving
 from tests.integration.ops import cleaned, settings_of
+from tests.integration.store import query
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -123,6 +126,45 @@ def test_nothing_is_deleted_without_a_yes(settings: Settings) -> None:
     assert left.exit_code == 1
     assert left.output.startswith(f"delete the subscription and the topic {topic}? [y/N]: n\n")
     assert ordered(settings, "list").output.startswith(f"{topic} ")
+
+
+async def test_orders_say_what_they_wait_for(settings: Settings, postgres_dsn: str) -> None:
+    """Nothing is said to be delivered that a pause, or the lack of a forwarder, holds up."""
+
+    async def said(*order: str) -> str:
+        """Return what a command says."""
+        done = await asyncio.to_thread(ordered, settings, order[0], "acme", "hub", *order[1:])
+        assert done.exit_code == 0, done.output
+        return done.output.rstrip()
+
+    await said("create")
+    query(postgres_dsn, "UPDATE subscriptions SET forwarded_through = 9")
+    assert await said("test") == "a test event is ordered (delivered when a forwarder runs)"
+    query(
+        postgres_dsn, "INSERT INTO forwarders (instance, seen_at) VALUES (gen_random_uuid(), now())"
+    )
+    assert await said("test") == "a test event is ordered"
+    assert await said("replay", "--after", "2") == "entries up to 9 are ordered again"
+    await said("pause")
+    waits = "(delivered when it is resumed)"
+    assert await said("test") == f"a test event is ordered {waits}"
+    assert await said("replay", "--after", "2") == f"entries up to 9 are ordered again {waits}"
+
+
+async def test_page_says_what_orders_wait_for(kafka: str, postgres_dsn: str) -> None:
+    """As the command does; what is shown beside it says the same."""
+    async with serving.opened(kafka, postgres_dsn) as place, place.browser() as client:
+        token = place.issuer.token(PEOPLE[0])
+        client.headers.update({"Authorization": f"Bearer {token}", "Origin": place.url})
+        assert (await client.post("/siem", data={"format": "hub"})).status_code == 303
+        for order, said in (
+            ("test", "A test event is ordered (delivered when a forwarder runs)."),
+            ("pause", "Paused. The position is kept for as long as entries are kept."),
+            ("test", "A test event is ordered (delivered when it is resumed)."),
+            ("delete", "The subscription and its topic are deleted."),
+        ):
+            shown = await client.post(f"/siem/hub/{order}", follow_redirects=True)
+            assert f'role="status">{said}</p>' in shown.text
 
 
 @pytest.mark.parametrize(
