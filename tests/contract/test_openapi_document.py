@@ -35,7 +35,7 @@ ANSWERS = {
     "post /v1/service-tokens/{token_id}/rotate": "201 400 401 403 404 429 503",
     "get /v1/subscriptions": f"200 {GUARDED}",
     "post /v1/subscriptions": "201 400 401 403 408 409 413 429 503",
-    "delete /v1/subscriptions/{format}": "204 400 401 403 404 429 503",
+    "delete /v1/subscriptions/{format}": "200 204 400 401 403 404 429 503",
     "get /v1/subscriptions/{format}": "200 400 401 403 404 429 503",
     "post /v1/subscriptions/{format}/pause": "200 400 401 403 404 429 503",
     "post /v1/subscriptions/{format}/replay": "202 400 401 403 404 408 413 429 503",
@@ -121,7 +121,7 @@ def test_who_may_ask_is_said() -> None:
 def test_schemas_are_named_for_their_readers() -> None:
     """What generated clients call their types."""
     assert set(DOCUMENT["components"]["schemas"]) == {
-        *("Connection", "Filter", "Problem", "ReplayProgress", "ReplayRequest"),
+        *("Connection", "Filter", "Problem", "ReplayProgress", "ReplayRequest", "RightsLeft"),
         *("Subscription", "SubscriptionList", "SubscriptionRequest"),
     }
 
