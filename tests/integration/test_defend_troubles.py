@@ -1,6 +1,7 @@
 """Defend where the bus, or Faust, does not answer: it goes on, or ends and says why."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +21,15 @@ from processor.store import findings
 from processor.store.findings import NewFinding
 from processor.store.pool import FORWARDER, Database
 from schemas.finding import ALERTS_TOLD_MAX, FINDINGS_TOPIC, SEQS_TOLD_MAX
-from tests.integration.defending import ADA, BEGIN, World, a_world, brute_force, until
+from tests.integration.defending import (
+    ADA,
+    BEGIN,
+    World,
+    a_world,
+    brute_force,
+    committed,
+    until,
+)
 from tests.integration.kafka_proxy import Api, Deed, KafkaProxy
 from tests.integration.ops import configure
 from tests.scraped import sample
@@ -55,6 +64,31 @@ async def test_one_that_stands_ends_and_says_so(world: World, tmp_path: Path) ->
                 await running
     finally:
         await db.close()
+
+
+async def test_one_that_reads_complains_of_nothing(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Longer than Faust waits for its stream, while some partitions get records and others none."""
+    quick = world.settings.defend.model_copy(update={"commit_seconds": 0.4})
+    settings = world.settings.model_copy(update={"defend": quick})
+    dsn = settings.postgres.dsn.get_secret_value()
+    db, stop = await Database.open(dsn, role=FORWARDER), asyncio.Event()
+    try:
+        defend = Defend(settings, db, tmp_path)
+        defend._app.conf.stream_processing_timeout = 1.0
+        running = asyncio.create_task(defend.run(stop))
+        for _ in range(8):  # one commit after the other takes longer than that
+            before, news = committed(world), brute_force(world.log, 2)
+            await world.store(news)
+            world.publish(news)
+            await holds(lambda before=before: committed(world) > before, running)  # type: ignore[misc]
+        stop.set()
+        await running
+    finally:
+        await db.close()
+    complaints = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert [each.getMessage() for each in complaints] == []
 
 
 async def test_reads_on_however_long_the_bus_takes_to_say_from_where(
