@@ -43,6 +43,29 @@ def test_token_is_made_shown_once_rotated_and_revoked(reader: Reader, the_site: 
     assert reader.complaints == []
 
 
+def test_tokens_are_readable_on_a_phone(browser: Browser, the_site: Site) -> None:
+    """Each is a few lines with their names, not a column of letters, and can be ended there."""
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    reader = Reader(context, the_site, OLIVIA)
+    page = reader.page
+    reader.open("/tokens")
+    for name in ("phone, kept", "phone, ended"):
+        page.get_by_label("What is it for?").fill(name)
+        page.get_by_role("button", name="Make a token").click()
+        page.wait_for_selector("#secret")
+    page.get_by_role("button", name="Rotate phone, ended").wait_for()
+    row = page.locator("tbody tr", has_text="phone, ended")
+    row.locator("summary").click()
+    row.get_by_role("button", name="Revoke phone").click()
+    expect(row.locator(".state")).to_have_text("revoked")
+    for name in ("phone, kept", "phone, ended"):
+        box = page.locator("tbody tr", has_text=name).bounding_box()
+        assert box is not None
+        assert box["height"] < 250
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    context.close()
+
+
 def test_tokens_are_no_business_of_an_auditor(browser: Browser, the_site: Site) -> None:
     """Who may only read is neither shown the way there nor let in."""
     context = browser.new_context()
