@@ -119,6 +119,7 @@ def test_what_comes_is_shown_in_the_chosen_zone_until_following_ends(
     expect(page.locator(".rows td time")).to_have_text(shown, timeout=10_000)
     page.get_by_role("button", name="Pause").click()
     context.clear_cookies()
+    page.get_by_label("Query", exact=True).fill("somebody is at work here")
     page.get_by_role("button", name="Follow live").click()
     expect(page.locator(".live [role=status]")).to_contain_text("reload the page")
     expect(page.get_by_role("button", name="Follow live")).to_have_attribute(

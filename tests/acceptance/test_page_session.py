@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from processor.demo import issuer
 from tests.acceptance.browser import Reader
-from tests.acceptance.site import OLIVIA, Site
+from tests.acceptance.site import NOW, OLIVIA, Site, stored
+from tests.integration.store import an_entry
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -83,4 +85,43 @@ def test_page_left_open_keeps_what_was_filled_in(browser: Browser, the_site: Sit
     opening.value.get_by_role("link", name="Olivia Owner").click()
     expect(note).to_have_count(0, timeout=10_000)
     expect(rule).to_have_value("brute_force")
+    context.close()
+
+
+def test_following_goes_on_behind_the_session(
+    browser: Browser, the_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who follows the log does so for longer than a token is taken, without a click."""
+    monkeypatch.setattr(issuer, "TOKEN_SECONDS", 5)
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{the_site.url}/log?q=category:audit+created:1h")
+    page.get_by_role("link", name="Olivia Owner").click()
+    with page.expect_request("**/log/live?*"):
+        page.get_by_role("button", name="Follow live").click()
+    for _ in range(2):  # two tokens long
+        page.wait_for_event("request", lambda asked: "/callback?" in asked.url, timeout=20_000)
+    pause = page.get_by_role("button", name="Pause")
+    expect(pause).to_have_attribute("aria-pressed", "true")
+    own = an_entry("acme", "own", at=NOW, category="audit", action="audit.exported")
+    stored(the_site.dsn, [own])
+    expect(page.locator(f"#e-{own['entry_id']}")).to_be_visible(timeout=20_000)
+    context.close()
+
+
+def test_following_waits_for_who_is_at_work(browser: Browser, the_site: Site) -> None:
+    """What is typed meanwhile stays, and following goes on by itself after a login beside it."""
+    context = browser.new_context()
+    page = Reader(context, the_site, OLIVIA).page
+    page.goto(f"{the_site.url}/log?q=created:30d")
+    query = page.get_by_label("Query", exact=True)
+    query.fill(REVOKED)
+    context.clear_cookies()
+    page.get_by_role("button", name="Follow live").click()
+    expect(page.locator(".live [role=status]")).to_contain_text("Following has stopped")
+    beside = context.new_page()
+    beside.goto(f"{the_site.url}/login")
+    beside.get_by_role("link", name="Olivia Owner").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=20_000)
+    expect(query).to_have_value(REVOKED)
     context.close()

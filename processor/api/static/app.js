@@ -60,6 +60,8 @@ document.addEventListener("click", async (event) => {
 
 // What is new comes in at the top. A pause keeps the place: nothing is missed by it.
 const ROWS_MAX = 500;
+const FOLLOWED = "followed";
+const here = location.pathname + location.search;
 for (const live of document.querySelectorAll("[data-live]")) {
   live.hidden = false;
   const [button, said] = [live.querySelector("button"), live.querySelector("[role=status]")];
@@ -86,12 +88,31 @@ for (const live of document.querySelectorAll("[data-live]")) {
     button.setAttribute("aria-pressed", String(source !== null));
     button.textContent = source ? "Pause" : "Follow live";
   };
+  const atWork = () => box.value !== box.defaultValue || document.querySelector(".detail, .menu[open]");
+  const session = async () => (await fetch("/v1/suggest?text=").catch(() => null))?.status;
+  let again = 0;
+  // Behind the session a reload leads by the login, mostly unseen, and following goes on there.
+  const renew = async () => {
+    const status = await session();
+    if (source || status === 403) return;
+    if (status === 200) {
+      said.textContent = "";
+      button.click();
+    } else if (status === 401 && !atWork()) {
+      sessionStorage.setItem(FOLLOWED, JSON.stringify([here, scrollY]));
+      location.reload();
+    } else {
+      clearTimeout(again);
+      again = setTimeout(renew, 4000);
+    }
+  };
   // A connection that broke comes back by itself; one that was refused, as after the session, never.
-  const end = (event) => {
+  const end = async (event) => {
     if (event.target.readyState !== EventSource.CLOSED) return;
     source = null;
     show();
     said.textContent = "Following has stopped: reload the page to go on";
+    if (await session() === 401) renew();
   };
   button.addEventListener("click", () => {
     source?.close();
@@ -100,6 +121,12 @@ for (const live of document.querySelectorAll("[data-live]")) {
     source?.addEventListener("place", goOn);
     show();
   });
+  const [followed, at] = JSON.parse(sessionStorage.getItem(FOLLOWED) ?? "[]");
+  if (followed === here) {
+    sessionStorage.removeItem(FOLLOWED);
+    scrollTo(0, at);
+    button.click();
+  }
 }
 
 // Completions for the query box: the ARIA combobox pattern with a list to choose from.
