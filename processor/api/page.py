@@ -236,7 +236,7 @@ async def _refused(request: Request, viewer: Viewer | None, q: str, error: Excep
     if isinstance(error, QueryError) and viewer is not None:
         return html.page(
             "syntax.html", viewer, status=problems.of(error).kind.status, title="Audit log",
-            error=error, **search_form.shown(asked.Query(), q),
+            error=error, **search_form.again(request.query_params, q, error),
         )  # fmt: skip
     ways = view.narrower(view.bounded(parse(q))) if isinstance(error, SearchTooSlow) else ()
     return await html.refused(request, viewer, error, ways=ways)

@@ -37,6 +37,7 @@ def shown(query: Query, text: str | None = None) -> dict[str, Any]:
         "q": render(query) if text is None else text,
         "was": render(query),
         "filled": fields,
+        "invalid": (),
         # One that the list lacks, as user.*: the form would send none, which takes it away.
         "other_action": None if action in CATALOGUE else action,
         "actions": [
@@ -44,6 +45,40 @@ def shown(query: Query, text: str | None = None) -> dict[str, Any]:
             for category, label in CATEGORY_LABELS.items()
         ],
     }
+
+
+def again(given: Mapping[str, str], text: str, error: QueryError) -> dict[str, Any]:
+    """Return what they show of what cannot be understood: all that was typed, and where it is.
+
+    A form that is sent again asks for what it would have asked for: what was touched still is.
+    """
+    nothing = shown(Query(), text)
+    if "was" not in given:
+        return nothing | {"invalid": ("q",)}
+    fields = {name: given[name] for name in (*WORDS, *DATES) if given.get(name)}
+    action = fields.get(Field.ACTION)
+    return nothing | {
+        "was": given["was"] if _is_query(given["was"]) else "",
+        "filled": fields,
+        "other_action": None if action in CATALOGUE else action,
+        "invalid": _invalid(error, text),
+    }
+
+
+def _invalid(error: QueryError, text: str) -> tuple[str, ...]:
+    """Return what an error is about: the box, or fields of which it shows a condition."""
+    named = error.text.partition(":")[0]
+    if error.text == text or error.column == CHARACTERS_MAX or named not in (*WORDS, Field.CREATED):
+        return ("q",)
+    return DATES if named == Field.CREATED else (named,)
+
+
+def _is_query(text: str) -> bool:
+    try:
+        parse(text)
+    except QueryError:
+        return False
+    return True
 
 
 def filled(query: Query) -> dict[str, str]:

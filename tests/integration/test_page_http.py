@@ -243,6 +243,32 @@ def test_form_that_no_browser_sends_is_answered(served: Site) -> None:
     assert "a time is 2026-11-30" in refused.text
 
 
+def test_mistake_in_the_form_takes_nothing_of_it_away(served: Site) -> None:
+    """What was typed stays, in the box and in open fields, and once put right it is asked for."""
+    was = {"q": "category:roles created:30d", "was": "category:roles created:30d"}
+    typed = {"actor": "ada", "since": "2026-11-30", "until": "2026-11-01", "action": "user.craeted"}
+    with browser(served) as client:
+        dates = client.get("/log", params=was | typed | {"action": ""}).text
+        action = client.get("/log", params=was | typed | {"until": ""}).text
+        box = client.get("/log", params=was | typed | {"q": 'actor:eve "'}).text
+        form = dict(findall(r'name="(\w+)" (?:maxlength="\d+" )?value="([^"]*)"', dates))
+        assert form == was | {"actor": "ada", "target": "", "text": "", "since": "2026-11-30",
+                              "until": "2026-11-01"}  # fmt: skip
+        right = client.get("/log", params=form | {"until": "2026-11-30"})
+    assert right.headers["location"] == ("/log?q=category%3Aroles+created%3A2026-11-30+actor%3Aada")
+    for text, heading, marked in (
+        (dates, "This filter", ["since", "until"]),
+        (action, "This filter", ["action"]),
+        (box, "This query", ["q"]),
+    ):
+        assert '<details class="fields" open>' in text
+        assert f"<h2>{heading} cannot be understood</h2>" in text
+        assert findall(r'name="(\w+)"[^>]*aria-invalid', text) == marked
+        assert 'value="ada"' in text
+    assert "<option selected>user.craeted</option>" in action
+    assert 'value="actor:eve &#34;"' in box
+
+
 def test_query_too_long_to_be_linked_is_refused_at_once(served: Site) -> None:
     """Its next page, its export and its view would be refused, in other words than these."""
     with browser(served) as client:
