@@ -50,9 +50,13 @@ class SelfAudit:
         await self._once(viewer, "audit.viewed.v1", POLL_SECONDS, {"filter": {"ranges": True}})
 
     async def looked_at_findings(self, viewer: Viewer, what: dict[str, str], rows: int) -> None:
-        """Tell of a look at what Defend found; raises BusOutage."""
+        """Tell of a look at what Defend found; raises BusOutage.
+
+        Lists are polled, by programs and by each page that is left open; one finding is looked at.
+        """
         data = {"filter": {"findings": what}, "rows": rows}
-        await self._once(viewer, "audit.viewed.v1", VIEW_SECONDS, data)
+        seconds = VIEW_SECONDS if "id" in what else POLL_SECONDS
+        await self._once(viewer, "audit.viewed.v1", seconds, data)
 
     async def acknowledged(self, viewer: Viewer, finding_id: str, rule: str) -> None:
         """Tell that somebody took note of a finding, every time, before it is noted."""

@@ -1,7 +1,11 @@
 """What the log of reading says of each look: who, from where, and what was read."""
 
+import asyncio
 from typing import Any
 
+import pytest
+
+from processor.api import self_audit
 from processor.demo.issuer import PEOPLE
 from tests.acceptance.site import stored
 from tests.integration.serving import Place
@@ -59,6 +63,27 @@ async def test_same_look_from_elsewhere_is_told_again(place: Place) -> None:
     told = [(data["client"]["ip"], "feed" in data["filter"]) for _, data in place.told()]
     assert told == [(address, feed) for address in addresses[:2] + addresses[3:4]
                     for feed in (False, True)]  # fmt: skip
+
+
+async def test_findings_that_are_polled_are_told_of_once_an_hour(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page of Defend that is left open is no entry a minute; one finding is looked at anew."""
+    monkeypatch.setattr(self_audit, "VIEW_SECONDS", 1)
+    monkeypatch.setattr(self_audit, "POLL_SECONDS", 10**10)
+    one = "/v1/findings/01a207d9-217b-828a-a137-81caa759c1be"
+
+    def told() -> list[dict[str, str]]:
+        """Return which findings were looked at."""
+        return [data["filter"]["findings"] for _, data in place.told()]
+
+    async with asyncio.timeout(30):
+        while told().count({"id": one[-36:]}) < 3:
+            assert await ask(place, one) == 404
+            assert await ask(place, "/v1/findings") == 200
+            assert await ask(place, "/defend", Accept="text/html") == 200
+    assert told().count({}) == 1
+    assert told().count({"period": "7d", "status": "open"}) == 1
 
 
 async def follow(place: Place, path: str, **params: str) -> None:
