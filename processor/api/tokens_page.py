@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5  # noqa: TID251 - a form has no identity before
 
 import orjson
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -20,7 +20,7 @@ from processor.api.login import insist_on_intent, insist_on_origin
 from processor.api.problems import Problem, documented
 from processor.api.services import Services
 from processor.store import service_tokens
-from processor.store.service_tokens import ServiceToken
+from processor.store.service_tokens import AlreadyMade, ServiceToken
 
 log = logging.getLogger(__name__)
 router = APIRouter()
@@ -35,6 +35,9 @@ Keeper = Annotated[Viewer, Depends(require(SUBSCRIBE))]
 Days = Annotated[int, Query(ge=1, le=DAYS_MAX, description="how long it is taken")]
 DaysSent = Annotated[int, Form(ge=1, le=DAYS_MAX)]
 Overlap = Annotated[int, Query(ge=0, le=OVERLAP_HOURS_MAX, description="of the old one")]
+Once = Annotated[UUID | None, Form()]
+"""What a form is known by when it is sent again, as by a page that is loaded again."""
+
 Made = tuple[str, ServiceToken]
 
 
@@ -107,18 +110,30 @@ async def create_here(
     request: Request,
     name: Annotated[str, Form(max_length=service_tokens.NAME_CHARACTERS_MAX)] = "",
     days: DaysSent = DAYS_DEFAULT,
+    form: Once = None,
 ) -> Response:
     """Make a token, and show it this once."""
-    return await _page(request, lambda viewer, services: _made(services, viewer, name, days))
+
+    async def make(viewer: Viewer, services: Services) -> Made:
+        """Do it."""
+        made_as = _by_form(form, viewer, name, str(days))
+        return await _made(services, viewer, name, days, made_as)
+
+    return await _page(request, make)
 
 
 @router.post(SECTION + "/{token_id}/rotate", include_in_schema=False)
-async def rotate_here(request: Request, token_id: UUID, days: DaysSent = DAYS_DEFAULT) -> Response:
+async def rotate_here(
+    request: Request, token_id: UUID, days: DaysSent = DAYS_DEFAULT, form: Once = None
+) -> Response:
     """Make a token in the place of another one, and show it this once."""
-    hours = OVERLAP_HOURS_DEFAULT
-    return await _page(
-        request, lambda viewer, services: _rotated(services, viewer, token_id, days, hours)
-    )
+
+    async def rotate(viewer: Viewer, services: Services) -> Made:
+        """Do it."""
+        hours, made_as = OVERLAP_HOURS_DEFAULT, _by_form(form, viewer, str(token_id))
+        return await _rotated(services, viewer, token_id, days, hours, made_as)
+
+    return await _page(request, rotate)
 
 
 @router.post(SECTION + "/{token_id}/revoke", include_in_schema=False)
@@ -157,7 +172,10 @@ async def _page(
             days_max=DAYS_MAX,
             overlap_hours=OVERLAP_HOURS_DEFAULT,
             url=services.settings.serve.public_url,
+            form=uuid4(),
         )
+    except AlreadyMade:
+        return RedirectResponse(SECTION, SEE_OTHER)
     except (*problems.HANDLED,) as error:
         return await html.refused(request, viewer, error, section=SECTION)
 
@@ -165,12 +183,20 @@ async def _page(
 OK = 200
 
 
-async def _made(services: Services, viewer: Viewer, name: str, days: int) -> Made:
+def _by_form(form: UUID | None, viewer: Viewer, *order: str) -> UUID | None:
+    """Return the id of what a form makes: the same one however often it is sent with this order."""
+    parts = (viewer.org_id, viewer.subject, str(form), *order)
+    return form and uuid5(NAMESPACE_URL, orjson.dumps(parts).decode())
+
+
+async def _made(
+    services: Services, viewer: Viewer, name: str, days: int, made_as: UUID | None = None
+) -> Made:
     name = " ".join(name.split())
     if not service_tokens.is_name(name):
         raise Problem("request_invalid", "a name is made of printable characters, at least one")
     lifetime = timedelta(days=days)
-    made = await service_tokens.create(services.control, viewer.org_id, name, lifetime)
+    made = await service_tokens.create(services.control, viewer.org_id, name, lifetime, made_as)
     if made is None:
         raise Problem(
             "request_invalid",
@@ -181,7 +207,12 @@ async def _made(services: Services, viewer: Viewer, name: str, days: int) -> Mad
 
 
 async def _rotated(
-    services: Services, viewer: Viewer, token_id: UUID, days: int, overlap_hours: int
+    services: Services,
+    viewer: Viewer,
+    token_id: UUID,
+    days: int,
+    overlap_hours: int,
+    made_as: UUID | None = None,
 ) -> Made:
     made = await service_tokens.rotate(
         services.control,
@@ -189,6 +220,7 @@ async def _rotated(
         token_id,
         lifetime=timedelta(days=days),
         overlap=timedelta(hours=overlap_hours),
+        new_id=made_as,
     )
     if made is None:
         raise Problem(

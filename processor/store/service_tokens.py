@@ -6,6 +6,8 @@ from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID
 
+from asyncpg import Record, UniqueViolationError
+
 from processor.store.pool import Database
 from processor.store.sql import statements
 
@@ -27,6 +29,10 @@ FORGOTTEN_AFTER = timedelta(days=90)
 _SQL = statements("service_tokens.sql")
 
 
+class AlreadyMade(Exception):
+    """A token that was to have an id is there, or was; it was shown then."""
+
+
 class ServiceToken(NamedTuple):
     """A token as it is listed: everything but itself."""
 
@@ -40,43 +46,46 @@ class ServiceToken(NamedTuple):
 
 
 async def create(
-    db: Database, org_id: str, name: str, lifetime: timedelta
+    db: Database, org_id: str, name: str, lifetime: timedelta, token_id: UUID | None = None
 ) -> tuple[str, ServiceToken] | None:
-    """Make a token; it is returned here and can never be shown again. None: there are too many."""
-    token = _new()
-    lifetime = min(lifetime, LIFETIME_MAX)
-    async with db.connection() as connection:
-        row = await connection.fetchrow(
-            _SQL["create"],
-            org_id,
-            name,
-            _digest(token),
-            lifetime,
-            IN_FORCE_MAX,
-            FORGOTTEN_AFTER,
-        )
-    return None if row is None else (token, ServiceToken(*row))
+    """Make a token; it is returned here and can never be shown again. None: there are too many.
+
+    Raises AlreadyMade where it is to have an id that there is.
+    """
+    token, lifetime = _new(), min(lifetime, LIFETIME_MAX)
+    bounds = IN_FORCE_MAX, FORGOTTEN_AFTER
+    return await _made(
+        db, "create", token, org_id, name, _digest(token), lifetime, *bounds, token_id
+    )
 
 
 async def rotate(
-    db: Database, org_id: str, token_id: UUID, *, lifetime: timedelta, overlap: timedelta
+    db: Database,
+    org_id: str,
+    token_id: UUID,
+    *,
+    lifetime: timedelta,
+    overlap: timedelta,
+    new_id: UUID | None = None,
 ) -> tuple[str, ServiceToken] | None:
     """Make a token in the place of one that ends after the overlap.
 
     None: there is none, or with both there are too many; without an overlap there never are.
+    Raises AlreadyMade where it is to have an id that there is; the other one stays as it is.
     """
-    token = _new()
-    async with db.connection() as connection:
-        row = await connection.fetchrow(
-            _SQL["rotate"],
-            org_id,
-            token_id,
-            _digest(token),
-            min(lifetime, LIFETIME_MAX),
-            overlap,
-            IN_FORCE_MAX,
-            FORGOTTEN_AFTER,
-        )
+    token, lifetime = _new(), min(lifetime, LIFETIME_MAX)
+    given = org_id, token_id, _digest(token), lifetime, overlap, IN_FORCE_MAX, FORGOTTEN_AFTER
+    return await _made(db, "rotate", token, *given, new_id)
+
+
+async def _made(
+    db: Database, statement: str, token: str, *given: object
+) -> tuple[str, ServiceToken] | None:
+    try:
+        async with db.connection() as connection:
+            row: Record | None = await connection.fetchrow(_SQL[statement], *given)
+    except UniqueViolationError as error:
+        raise AlreadyMade from error
     return None if row is None else (token, ServiceToken(*row))
 
 

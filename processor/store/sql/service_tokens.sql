@@ -6,8 +6,8 @@ WITH forgotten AS (
     DELETE FROM service_tokens
     WHERE org_id = $1 AND least(expires_at, revoked_at) < now() - $6::interval
 )
-INSERT INTO service_tokens (org_id, name, sha256, expires_at)
-SELECT $1, $2, $3, now() + $4::interval
+INSERT INTO service_tokens (id, org_id, name, sha256, expires_at)
+SELECT coalesce($7::uuid, gen_random_uuid()), $1, $2, $3, now() + $4::interval
 WHERE (
     SELECT count(*) FROM service_tokens
     WHERE org_id = $1 AND revoked_at IS NULL AND expires_at > now()
@@ -55,6 +55,6 @@ WITH forgotten AS (
     ) < $6
     RETURNING org_id, name
 )
-INSERT INTO service_tokens (org_id, name, sha256, expires_at)
-SELECT org_id, name, $3, now() + $4::interval FROM replaced
+INSERT INTO service_tokens (id, org_id, name, sha256, expires_at)
+SELECT coalesce($8::uuid, gen_random_uuid()), org_id, name, $3, now() + $4::interval FROM replaced
 RETURNING id, org_id, name, created_at, expires_at, revoked_at, last_used_at;
