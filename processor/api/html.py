@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -33,6 +34,14 @@ _pages = Environment(
     lstrip_blocks=True,
 )
 _pages.filters["visible"] = visible
+
+
+def breakable(text: str) -> Markup:
+    """Return a text that a narrow column breaks before the sign of an address, not inside of it."""
+    return Markup("<wbr>@").join(map(escape, text.split("@")))
+
+
+_pages.filters["breakable"] = breakable
 
 
 class Section(NamedTuple):

@@ -189,6 +189,47 @@ def test_period_that_is_over_is_not_followed(reader: Reader) -> None:
     assert reader.page.get_by_role("button", name="Follow live").count() == 0
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_address_is_broken_before_its_sign_alone(
+    browser: Browser, the_site: Site, width: int
+) -> None:
+    """What is before and behind it is each on one line, and nobody has to scroll sideways."""
+    first, second = "fatima.jensen.maria.030@acme.example", "guest.jensen.a39318bf@acme.example"
+    bulk = {"category": "permissions", "action": "permission.bulk_updated"}
+    who = {"type": "user", "id": "usr_f", "email": first}
+    behalf = {"id": "usr_b", "email": "beatriz.moreau.008@acme.example"}
+    stored(
+        the_site.dsn,
+        [
+            an_entry(
+                "wide", "e1", at=NOW, actor=who, target={"type": "user", "email": second}, **bulk
+            ),
+            an_entry("wide", "e2", at=NOW, actor=who | {"on_behalf_of": behalf}),
+        ],
+    )
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    page = Reader(context, the_site, LENA._replace(org_id="wide")).page
+    page.goto(f"{the_site.url}/log?q=created:24h")
+    lines = page.locator(".rows").evaluate(
+        """rows => {
+            const walk = document.createTreeWalker(rows, NodeFilter.SHOW_TEXT), found = [];
+            while (walk.nextNode()) {
+                const range = document.createRange();
+                range.selectNodeContents(walk.currentNode);
+                if (/acme\\.example|jensen|guest|moreau/.test(walk.currentNode.data))
+                    found.push([walk.currentNode.data, range.getClientRects().length]);
+            }
+            return found;
+        }"""
+    )
+    assert lines
+    assert [line for line in lines if line[1] != 1] == []
+    expect(page.locator(".rows")).to_contain_text(first)
+    for part in ("document.documentElement", "document.querySelector('.scroll')"):
+        assert page.evaluate(f"{part}.scrollWidth <= {part}.clientWidth")
+    context.close()
+
+
 def test_no_text_turns_the_page_around(reader: Reader) -> None:
     """Characters that are not seen, or reverse what follows, are shown as what they are."""
     page = reader.page

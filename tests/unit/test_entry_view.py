@@ -22,7 +22,7 @@ def test_on_whose_behalf_somebody_acted_is_shown() -> None:
     """The row says for whom; the entry's fields do, and lead to all that was done for them."""
     found = entry(actor=SUPPORT)
     text = html.fragment("row.html", row=view.row(Query(), found))
-    assert "<td>sup-7<small>for bea@acme.example</small></td>" in text
+    assert "<td>sup-7<small>for bea<wbr>@acme.example</small></td>" in text
     facts = {fact.name: fact for fact in entry_view.facts(Query(), found)}
     for name, value in (("On behalf of", "bea@acme.example"), ("On behalf of ID", "usr_9")):
         assert facts[name].value == value
@@ -53,7 +53,7 @@ def test_to_whom_product_access_was_granted_is_shown() -> None:
         details={"grantee": grantee, "new": {"level": "editor"}},
     )
     text = html.fragment("row.html", row=view.row(Query(), found))
-    assert "<td>CRM<small>for bea@acme.example</small><small>product</small></td>" in text
+    assert "<td>CRM<small>for bea<wbr>@acme.example</small><small>product</small></td>" in text
     names = ("Grantee type", "Grantee ID", "Grantee", "Grantee name")
     assert [values(found)[name] for name in names] == list(grantee.values())
 
