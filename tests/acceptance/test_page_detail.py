@@ -136,7 +136,7 @@ def test_each_time_is_shown_by_the_clock_of_its_own_season(
     reader = Reader(context, the_site, OLIVIA)
     page = reader.page
     reader.open("/log?q=created:30d")
-    times = page.locator("td time")
+    times = page.locator(".rows td time")
     for number, month in enumerate(("01", "07")):
         times.nth(number).evaluate(f"time => time.dateTime = '2026-{month}-15T12:00:00.000Z'")
     page.get_by_role("button", name="UTC", exact=True).click()

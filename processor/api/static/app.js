@@ -1,32 +1,44 @@
 // Conveniences; the page does everything that matters without them.
 document.documentElement.classList.add("scripted");
 
-// Times in the reader's own zone, with the offset in sight.
+// Times in the reader's own zone, with the offset in sight; the choice is kept for every page.
 // A row of the other half of the year has another offset, and says so.
-let local = false;
+const ZONE = "zone";
+const AN_INSTANT = /\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?Z?/g;
+let local = localStorage.getItem(ZONE) === "local";
 const two = (number) => String(Math.floor(Math.abs(number))).padStart(2, "0");
 const ahead = (at) => -at.getTimezoneOffset();
 const named = (minutes) => `UTC${minutes < 0 ? "−" : "+"}${two(minutes / 60)}:${two(minutes % 60)}`;
+// As long as the text that it stands for; the head of a column may say what the usual offset is.
+const moved = (text, at, headed) => {
+  const minutes = ahead(at);
+  const shown = new Date(at.getTime() + minutes * 60000).toISOString().replace("T", " ");
+  const cut = shown.slice(0, text.replace("Z", "").length);
+  return headed && minutes === ahead(new Date()) ? cut : `${cut} ${named(minutes)}`;
+};
 const inZone = (part) => {
-  const usual = ahead(new Date());
-  for (const time of part.querySelectorAll("td time[datetime]")) {
-    const at = new Date(time.dateTime);
-    const minutes = local ? ahead(at) : 0;
-    const moved = new Date(at.getTime() + minutes * 60000);
-    const shown = moved.toISOString().replace("T", " ").replace("Z", "");
-    time.textContent = local && minutes !== usual ? `${shown} ${named(minutes)}` : shown;
+  for (const time of part.querySelectorAll("time[datetime], .chart title")) {
+    time.dataset.utc ??= time.textContent;
+    const headed = !time.closest(".detail") && time.closest("table")?.querySelector(".zone");
+    const at = (text) => new Date((time.dateTime ?? text).replace(" ", "T"));
+    const text = time.dataset.utc;
+    time.textContent = local ? text.replace(AN_INSTANT, (each) => moved(each, at(each), headed)) : text;
   }
+};
+const showZone = () => {
+  const name = local ? named(ahead(new Date())) : "UTC";
+  for (const zone of document.querySelectorAll(".zone, [data-zone]")) zone.textContent = name;
+  for (const button of document.querySelectorAll("[data-zone]")) button.setAttribute("aria-pressed", String(local));
+  inZone(document);
 };
 for (const button of document.querySelectorAll("[data-zone]")) {
   button.addEventListener("click", () => {
-    local = button.getAttribute("aria-pressed") !== "true";
-    button.setAttribute("aria-pressed", String(local));
-    const name = local ? named(ahead(new Date())) : "UTC";
-    button.textContent = name;
-    for (const zone of document.querySelectorAll(".zone")) zone.textContent = name;
-    inZone(document);
+    local = !local;
+    localStorage.setItem(ZONE, local ? "local" : "UTC");
+    showZone();
   });
 }
+if (local) showZone();
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
@@ -55,6 +67,7 @@ document.addEventListener("click", async (event) => {
   below.className = "detail";
   below.insertCell().append(detail);
   below.cells[0].colSpan = row.cells.length;
+  inZone(below);
   row.after(below);
 });
 
@@ -231,5 +244,6 @@ if (fresh.length) {
       const now = page.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
       if (now && !part.contains(document.activeElement)) part.replaceChildren(...now.childNodes);
     }
+    if (local) inZone(main);
   }, 4000);
 }

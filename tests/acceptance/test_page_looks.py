@@ -1,0 +1,58 @@
+"""The page as it looks elsewhere than on a usual screen: another zone, paper, other colours."""
+
+import re
+
+import psycopg
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.acceptance.browser import Reader
+from tests.acceptance.site import OLIVIA, Site
+from tests.integration.test_process import until
+
+pytestmark = pytest.mark.timeout(120)
+
+RAW = ("identity", "billing", "permission", "audit", "redrive")
+
+
+def test_zone_is_kept_and_reaches_every_time(browser: Browser, the_site: Site) -> None:
+    """Whoever chose a zone has it on the next page, over and below the table as well as in it."""
+    context = browser.new_context(timezone_id="Asia/Kolkata")
+    reader = Reader(context, the_site, OLIVIA)
+    page = reader.page
+    with psycopg.connect(the_site.dsn, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO source_offsets (topic, partition, first_offset, stored_through,"
+            " caught_up_at) SELECT %s || unnest(%s::text[]), 0, 0, 0, now()",
+            [the_site.prefix, [f"raw.{each}" for each in RAW]],
+        )
+    complete = page.locator(".complete time")
+    until(
+        lambda: reader.open("/log?q=created:30d") == 200 and complete.count() > 0, "it is complete"
+    )
+    expect(complete).to_have_text(re.compile(r"^\S+ [\d:]+Z$"))
+    page.get_by_role("button", name="UTC").click()
+    reader.open("/log?q=action:user.updated created:30d")
+    zone = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ UTC\+05:30$")
+    expect(page.get_by_role("button", name="UTC+05:30")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("th .zone")).to_have_text("UTC+05:30")
+    expect(complete).to_have_text(zone)
+    for time in page.locator("figcaption time, .chart td time").all():
+        expect(time).to_have_text(zone)
+    expect(page.locator(".chart title").first).to_have_text(
+        re.compile(r"^1 entr\w+ from .* UTC\+05:30 to .* UTC\+05:30$")
+    )
+    page.locator(".rows [data-detail]").click()
+    happened = page.locator(".detail .facts time").first
+    expect(happened).to_have_text(zone)
+    expect(page.locator(".rows > tr > td time").first).to_have_text(
+        str(happened.text_content()).removesuffix(" UTC+05:30")
+    )
+    expect(page.locator(".detail .raw")).to_contain_text('.000Z"')
+    reader.open(str(page.locator("[data-detail]").get_attribute("href")))
+    expect(page.locator(".complete time")).to_have_text(zone)
+    reader.open("/log")
+    page.get_by_role("button", name="UTC+05:30").click()
+    expect(complete).to_have_text(re.compile(r"^\S+ [\d:]+Z$"))
+    assert reader.complaints == []
+    context.close()
