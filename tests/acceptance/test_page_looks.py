@@ -56,3 +56,19 @@ def test_zone_is_kept_and_reaches_every_time(browser: Browser, the_site: Site) -
     expect(complete).to_have_text(re.compile(r"^\S+ [\d:]+Z$"))
     assert reader.complaints == []
     context.close()
+
+
+def test_print_has_what_is_to_be_read_alone(reader: Reader) -> None:
+    """Nothing on paper that one would click on, and the whole JSON of an entry."""
+    page = reader.page
+    page.emulate_media(media="print")
+    to_click = "nav a, button, .button, input, select, .facets a, .chips a, .facts dd a"
+    for path in ("/log?q=action:user.updated created:30d", "/defend", "/siem", "/tokens"):
+        reader.open(path)
+        assert page.locator(to_click).locator("visible=true").count() == 0, path
+    reader.open("/log?q=action:user.updated created:30d")
+    expect(page.locator(".chips code").first).to_be_visible()
+    reader.open(str(page.locator(".rows [data-detail]").get_attribute("href")))
+    assert page.locator(to_click).locator("visible=true").count() == 0
+    cut = "each => [each.scrollHeight > each.clientHeight, each.scrollWidth > each.clientWidth]"
+    assert page.locator(".raw").evaluate(cut) == [False, False]
