@@ -72,3 +72,21 @@ def test_print_has_what_is_to_be_read_alone(reader: Reader) -> None:
     assert page.locator(to_click).locator("visible=true").count() == 0
     cut = "each => [each.scrollHeight > each.clientHeight, each.scrollWidth > each.clientWidth]"
     assert page.locator(".raw").evaluate(cut) == [False, False]
+
+
+def test_current_section_is_told_apart_in_the_systems_colours(
+    browser: Browser, the_site: Site
+) -> None:
+    """With high contrast, too, one section and one period look unlike the others."""
+    context = browser.new_context(forced_colors="active")
+    reader = Reader(context, the_site, OLIVIA)
+    reader.open("/log?q=created:7d")
+    look = """links => links.map(link => {
+        const {borderBottomColor, outlineStyle} = getComputedStyle(link);
+        return [borderBottomColor, outlineStyle, link.hasAttribute("aria-current")].join();
+    })"""
+    for links in (".top nav a", ".presets a"):
+        looks = [each.rpartition(",") for each in reader.page.locator(links).evaluate_all(look)]
+        (current,) = {look for look, _, is_current in looks if is_current == "true"}
+        assert current not in {look for look, _, is_current in looks if is_current == "false"}
+    context.close()
