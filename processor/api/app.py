@@ -144,7 +144,9 @@ async def _answered(request: Request, call_next: Next) -> Response:
     except problems.HANDLED as error:
         answer = problems.response(problems.of(error))
     missing = request.scope.get("route") is None and answer.status_code == HTTPStatus.NOT_FOUND
-    return _finished(request, html.missing() if missing and _is_for_people(request) else answer)
+    if missing and _is_for_people(request):
+        answer = await html.missing(request)
+    return _finished(request, answer)
 
 
 def _finished(request: Request, answer: Response) -> Response:

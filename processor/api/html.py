@@ -71,11 +71,11 @@ def page(
     return HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})
 
 
-def missing() -> Response:
+async def missing(request: Request) -> Response:
     """Return the page of an address at which there is nothing, for whoever typed it."""
     problem = Problem("not_found", "There is no such page.")
     return page(
-        "problem.html", None, status=problem.kind.status, title=problem.kind.title,
+        "problem.html", await _known(request), status=problem.kind.status, title=problem.kind.title,
         problem=problem, ways=(), again=False, onward=TO_LOG,
     )  # fmt: skip
 
@@ -98,9 +98,9 @@ async def refused(
     nobody = problem.code in ("token_missing", "token_invalid")
     if nobody and _is_led_to_login(request):
         return _led_to_login(request, problem)
-    if viewer is None and problem.code == "permission_missing":
-        viewer = await identified(request)
-    forbidden = problem.code == "permission_missing"
+    if viewer is None and (not nobody or request.url.path in LOGIN_PATHS):
+        viewer = await _known(request)
+    forbidden = problem.code == "permission_missing" and viewer is not None
     answer = page(
         "forbidden.html" if forbidden else "problem.html",
         viewer,
@@ -114,6 +114,14 @@ async def refused(
     )
     answer.headers.update(problem.headers)
     return answer
+
+
+async def _known(request: Request) -> Viewer | None:
+    """Return who is logged in, if that can be said now."""
+    try:
+        return await identified(request)
+    except (Problem, Outage):
+        return None
 
 
 def _sections(viewer: Viewer | None) -> Iterator[Section]:

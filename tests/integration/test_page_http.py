@@ -269,6 +269,24 @@ def test_mistake_in_the_form_takes_nothing_of_it_away(served: Site) -> None:
     assert 'value="actor:eve &#34;"' in box
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/nowhere", 404), ("/callback?state=x", 401), ("/views", 405), ("/log/abc", 400)],
+)
+def test_who_is_logged_in_is_so_where_something_goes_wrong(
+    served: Site, path: str, status: int
+) -> None:
+    """The head of the page has their name and the way to all sections; a stranger's has neither."""
+    with browser(served) as client:
+        answer = client.get(path)
+        client.cookies.clear()
+        strange = client.get(path)
+    assert [answer.status_code, strange.status_code] == [status] * 2
+    for part in ("Olivia Owner", "Log out", "Service tokens"):
+        assert part in answer.text
+        assert part not in strange.text
+
+
 def test_query_too_long_to_be_linked_is_refused_at_once(served: Site) -> None:
     """Its next page, its export and its view would be refused, in other words than these."""
     with browser(served) as client:
