@@ -21,6 +21,7 @@ from processor.errors import Outage, SearchTooSlow
 HERE = Path(__file__).parent
 STATIC = StaticFiles(directory=HERE / "static")
 
+TO_BE_SENT = "There is nothing to be seen at this address: a form is sent to it."
 TO_LOG = Link("Go to the log", "/log")
 TO_LOGIN = Link("Log in", "/login")
 LOGIN_PATHS = {"/login": None, CALLBACK: TO_LOGIN}
@@ -95,6 +96,8 @@ async def refused(
 ) -> Response:
     """Show what went wrong, in the page's own words and with the right status, and ways out."""
     problem = problems.of(error)
+    if problem.code == "method_not_allowed":
+        problem = Problem(problem.code, TO_BE_SENT, headers=problem.headers)
     nobody = problem.code in ("token_missing", "token_invalid")
     if nobody and _is_led_to_login(request):
         return _led_to_login(request, problem)

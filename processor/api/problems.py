@@ -184,7 +184,11 @@ def _invalid(error: RequestValidationError) -> Problem:
     if first["type"] == "string_too_long":
         most = first["ctx"]["max_length"]
         return Problem("request_invalid", f"{first['loc'][-1]}: {most:,} characters at most")
+    if first["type"] == "uuid_parsing":
+        return Problem("request_invalid", "an id is a UUID: 01a207d9-217b-828a-a137-81caa759c1be")
     place = ".".join(str(part) for part in first["loc"])
+    for whole in ("path.", "query."):
+        place = place.removeprefix(whole)
     return Problem("request_invalid", f"{place}: {first['msg']}")
 
 

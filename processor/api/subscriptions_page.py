@@ -56,6 +56,8 @@ DONE = {
     "delete": "The subscription and its topic are deleted.",
 }
 
+BEGINS_ONCE = "Fill in one of the two: After entry, or recorded since."
+
 
 @router.get(SECTION)
 async def overview(
@@ -171,7 +173,7 @@ async def replay(
         """Do it, or say what is wrong with it."""
         name = _known(format)
         try:
-            again = ReplayRequest.model_validate(asked)
+            again = _again(asked)
             async with ordered(services, viewer) as control:
                 await control.replay(viewer.org_id, name, again.begin, again.through_seq)
         except (ValidationError, Problem) as error:
@@ -336,6 +338,13 @@ def _properties(each: Subscription) -> str:
     if connection.security_protocol != "PLAINTEXT":
         lines.insert(1, f"security.protocol={connection.security_protocol}")
     return "\n".join(lines)
+
+
+def _again(asked: Mapping[str, str]) -> ReplayRequest:
+    """Return what the form asks for; raises Problem or ValidationError."""
+    if ("after_seq" in asked) == ("since" in asked):
+        raise Problem("request_invalid", BEGINS_ONCE)
+    return ReplayRequest.model_validate(asked)
 
 
 def _known(text: str) -> FormatName:

@@ -13,6 +13,9 @@ from schemas.query import Field, Network, Numbers, Query, Term, Value, Word
 OUTCOMES = ("success", "failure")
 SEQ_MAX = 2**63 - 1
 LIKENESS = 0.6
+FEW = 10
+"""So many are told one by one."""
+
 MAPPED_BITS = 96
 """So many bits stand before the IPv4 address in an IPv4-mapped one."""
 
@@ -32,7 +35,8 @@ def _term(raw: RawTerm, text: str) -> Term:
     if field is None:
         column = raw.column + raw.negated
         hint = _alike(raw.qualifier, _FIELDS)
-        reason = f"there is no field {raw.qualifier!r}{hint}; to search for this text, quote it"
+        otherwise = " To search for" if hint else "; to search for"
+        reason = f"there is no field {raw.qualifier!r}{hint}{otherwise} this text, quote it"
         raise QueryError(reason, column, text)
     read = _READERS[field]
     values: list[Value] = []
@@ -85,7 +89,8 @@ def _whole(raw: Raw, takes: str) -> str:
 
 def _insist(word: str, known: Collection[str], what: str) -> None:
     if word not in known:
-        raise ValueError(f"there is no {what} {word!r}{_alike(word, known)}")
+        few = f", only {', '.join(known)}" if len(known) <= FEW else ""
+        raise ValueError(f"there is no {what} {word!r}{_alike(word, known) or few}")
 
 
 def _alike(word: str, known: Collection[str]) -> str:

@@ -10,8 +10,9 @@ from playwright.sync_api import Browser, expect
 
 from processor.demo.issuer import Person
 from tests.acceptance.browser import Reader
-from tests.acceptance.site import AUDREY, Site
+from tests.acceptance.site import AUDREY, Site, stored
 from tests.acceptance.test_subscriptions import Client, somebody
+from tests.integration.store import an_entry
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -161,11 +162,18 @@ def test_page_works_without_scripts(browser: Browser, the_site: Site, owner: Per
     expect(page.get_by_label("ACL commands")).to_contain_text(
         f"--group siem.{owner.org_id} --resource-pattern-type literal"
     )
+    page.get_by_role("button", name="Replay").click()
+    expect(page.get_by_role("alert")).to_contain_text(
+        "one of the two: After entry, or recorded since"
+    )
     page.get_by_label("After entry").fill("0")
     page.get_by_role("button", name="Replay").click()
     expect(page.get_by_role("alert")).to_contain_text("nothing after 0 has been delivered")
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("paused")
+    stored(the_site.dsn, [an_entry(owner.org_id, "one")])
+    page.get_by_role("link", name="Delete…").click()
+    expect(page.locator("main")).to_contain_text("the 1 waiting entry will not be delivered")
     context.close()
 
 

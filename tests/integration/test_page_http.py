@@ -287,6 +287,19 @@ def test_who_is_logged_in_is_so_where_something_goes_wrong(
         assert part not in strange.text
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/log/abc", "<p>an id is a UUID: 01a207d9-"),
+        ("/views", "<p>There is nothing to be seen at this address: a form is sent to it.</p>"),
+    ],
+)
+def test_what_goes_wrong_on_a_page_is_said_to_people(served: Site, path: str, said: str) -> None:
+    """In their words, not in those of the API or of its frame."""
+    with browser(served) as client:
+        assert said in client.get(path).text
+
+
 def test_query_too_long_to_be_linked_is_refused_at_once(served: Site) -> None:
     """Its next page, its export and its view would be refused, in other words than these."""
     with browser(served) as client:

@@ -191,6 +191,10 @@ def test_text_means(text: str, term: Term) -> None:
     [
         ("actoin:user.created", 0, "there is no field 'actoin', did you mean action?"),
         ("a -actoin:x", 3, "there is no field 'actoin'"),
+        ("acter:a", 0, "there is no field 'acter', did you mean actor? To search for this text, q"),
+        ("http://x", 0, "there is no field 'http'; to search for this text, quote it"),
+        ("outcome:bad", 8, "there is no outcome 'bad', only success, failure"),
+        ("category:bad", 9, "there is no category 'bad', only authentication, users,"),
         ("action:user.craeted", 7, "there is no action 'user.craeted', did you mean user.created?"),
         ("action:bought*", 7, "no action begins with 'bought'"),
         ("outcome:fail*", 8, "outcome: takes whole words, not prefixes"),
