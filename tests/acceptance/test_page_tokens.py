@@ -66,6 +66,25 @@ def test_tokens_are_readable_on_a_phone(browser: Browser, the_site: Site) -> Non
     context.close()
 
 
+def test_tokens_stand_in_line(reader: Reader) -> None:
+    """There is room between what the page says and its boxes, and one line between two rows."""
+    page = reader.page
+    reader.open("/tokens")
+    gap = """below => below.getBoundingClientRect().top
+        - below.previousElementSibling.getBoundingClientRect().bottom"""
+    assert page.locator(".make").evaluate(gap) >= 12
+    page.get_by_label("What is it for?").fill("in line")
+    page.get_by_role("button", name="Make a token").click()
+    assert page.locator(".once").evaluate(gap) >= 12
+    assert page.locator(".make").evaluate(gap) >= 12
+    row = page.locator("tbody tr", has_text="in line")
+    tops = row.locator("td").evaluate_all("all => all.map(td => td.getBoundingClientRect().top)")
+    heights = row.locator("td").evaluate_all("all => all.map(td => td.offsetHeight)")
+    assert [len(set(tops)), len(set(heights))] == [1, 1]
+    row.locator("summary").click()
+    assert page.locator(".scroll").evaluate("each => getComputedStyle(each).overflow") == "visible"
+
+
 def test_tokens_are_no_business_of_an_auditor(browser: Browser, the_site: Site) -> None:
     """Who may only read is neither shown the way there nor let in."""
     context = browser.new_context()
