@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from processor.api import own_view
 from processor.query import render, with_term, without
 from processor.store.conditions import Span, span
 from processor.store.facets import COUNT_MAX, Bar, Count
@@ -254,6 +255,7 @@ def row(query: Query, entry: Entry) -> dict[str, Any]:
         "target": visible(target.get("name") or target.get("email") or target.get("id") or ""),
         "grantee": visible(grantee.get("email") or grantee.get("name") or grantee.get("id") or ""),
         "address": visible(entry.get("ip") or entry.get("ip_raw") or ""),
+        "about": visible(own_view.about(entry)),
     }
 
 

@@ -3,6 +3,8 @@
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from processor.api import entry_view, html, view
 from processor.query import parse
 from schemas.entry import Entry
@@ -118,6 +120,48 @@ SHOWN = {
     "Sequence number": "42",
     "Entry ID": "01a207d9-217b-828a-a137-81caa759c1be",
 }
+
+
+SUBSCRIBED, VIEWED = "audit.subscription_changed", "audit.viewed"
+
+
+@pytest.mark.parametrize(
+    ("action", "details", "said"),
+    [
+        (SUBSCRIBED, {"new": {"state": "active", "filter": {}}}, "created"),
+        (SUBSCRIBED, {"old": {"state": "active"}, "new": {"state": "paused"}}, "paused"),
+        (SUBSCRIBED, {"old": {"state": "paused"}, "new": {"state": "active"}}, "resumed"),
+        (SUBSCRIBED, {"old": {"state": "active"}, "new": {"state": "deleted"}}, "deleted"),
+        (SUBSCRIBED, {"new": {"test": True}}, "test event"),
+        (SUBSCRIBED, {"new": {"replay": {"after_seq": 4}}}, "replay after entry 4"),
+        (SUBSCRIBED, {"new": {"replay": {"after_seq": 4, "through_seq": 9}}},
+         "replay after entry 4 up to 9"),
+        (SUBSCRIBED, {}, ""),
+        (VIEWED, {"extra": {"filter": {"query": "ada <b> created:7d"}, "rows": 3}},
+         "ada &lt;b&gt; created:7d"),
+        (VIEWED, {"extra": {"filter": {"query": ""}, "rows": 3}}, "every entry"),
+        (VIEWED, {"extra": {"filter": {"query": "created:7d", "tail": True}, "after_seq": 2}},
+         "followed live: created:7d after entry 2"),
+        (VIEWED, {"extra": {"filter": {"feed": True}, "after_seq": 0}}, "feed after entry 0"),
+        (VIEWED, {"extra": {"filter": {"ranges": True}}}, "numbers of entries"),
+        (VIEWED, {"extra": {"filter": {"findings": {"status": "open"}}}}, "findings status:open"),
+        (VIEWED, {"extra": {"filter": {"category": "billing"}}}, ""),
+        (VIEWED, {"extra": {"filter": "as others say it"}}, ""),
+        (VIEWED, {}, ""),
+        ("audit.exported", {"extra": {"filter": {"query": "created:7d"}, "format": "csv"}},
+         "created:7d as csv"),
+        ("audit.denied", {"extra": {"asked": "/siem"}}, "/siem"),
+        ("audit.exported", {"extra": {"filter": {"query": "x" * 900}}}, "x" * 199 + "…"),
+    ],
+)  # fmt: skip
+def test_row_of_the_log_of_the_log_says_what_was_done(
+    action: str, details: dict[str, Any], said: str
+) -> None:
+    """Orders of a subscription, and looks at the log, are told apart without opening them."""
+    found = entry(category="audit", action=action, target={"type": "audit_log"}, details=details)
+    text = html.fragment("row.html", row=view.row(Query(), found))
+    about = f'<small class="about">{said}</small>' if said else ""
+    assert f"<td>{about}<small>audit_log</small></td>" in text
 
 
 def test_every_field_of_an_entry_is_shown() -> None:
