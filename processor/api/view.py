@@ -31,12 +31,16 @@ FACET_LABELS = {
 }
 
 # Control characters, those by which the direction of writing is turned around, and those that take
-# no room: two names that differ by one of them alone must not look the same. Joiners have a meaning
-# between the parts of an emoji and in Persian; such a name is read with a mark in it all the same,
-# and what is stored, searched for and exported stays as it is.
+# no room: two names that differ by one of them alone must not look the same. A joiner is seen by
+# what it does behind an Arabic letter, a virama or a part of an emoji, and nowhere else.
+_JOINING = (
+    "\u0620-\u06ff\u0750-\u077f\u094d\u09cd\u0a4d\u0acd\u0b4d\u0bcd\u0c4d\u0ccd\u0d4d\u0dca"
+    "\u1039\u17d2\ufe0f\U0001f000-\U0001faff"
+)
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
+    f"|(?<![{_JOINING}])[\u200c\u200d]"
 )
 
 

@@ -132,7 +132,13 @@ def test_what_cannot_be_seen_is_shown_to_be_there(unseen: str) -> None:
     assert view.visible(f"ad{unseen}min") == "ad\N{REPLACEMENT CHARACTER}min"
 
 
-@pytest.mark.parametrize("name", ["Zoë Müller", "東京", "محمد", "a\tb\nc", "👍🏽", "नीरज"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Zoë Müller", "東京", "محمد", "a\tb\nc", "👍🏽", "नीरज"),
+        *("می\u200cنویسد", "राजलक्\u200dष्मी", "👩\u200d💻", "❤️\u200d🔥"),
+    ],
+)
 def test_names_are_shown_as_they_are(name: str) -> None:
     """In every script, with marks that belong to a letter, and over several lines."""
     assert view.visible(name) == name
