@@ -102,7 +102,7 @@ def test_refusals_are_problems_and_no_broken_files(served: Site) -> None:
     assert (wrong.status_code, wrong.json()["column"]) == (400, 8)
     assert [each.status_code for each in (old, never, unborn)] == [400] * 3
     assert "export again" in old.json()["detail"]
-    assert "no export yet" in unborn.json()["detail"]
+    assert "in the future" in unborn.json()["detail"]
 
 
 def test_file_can_be_checked_after_its_oldest_days_are_purged(
