@@ -133,7 +133,7 @@ async def test_findings_turn_no_text_around(served: Site) -> None:
         await findings.keep(db, [hostile])
         await findings.acknowledge(db, ORG, UUID(int=33), name)
     with browser(served) as client:
-        for path in ("/defend?status=all", f"/defend/{UUID(int=33)}"):
+        for path in ("/defend?status=all&rule=impossible_travel", f"/defend/{UUID(int=33)}"):
             text = unescape(client.get(path).text)
             assert text.count(shown) == 3, path
             assert name not in text, path
