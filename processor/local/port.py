@@ -9,15 +9,21 @@ import socket
 FIRST, LAST = 20_000, 32_000
 TRIES = 200
 
+_given: set[int] = set()
+"""What this process was given already: a server may take two before it listens on either."""
+
 
 def free_port() -> int:
-    """Return a port of the loopback address that nothing listens on."""
+    """Return a port of the loopback address that nothing listens on, another one each time."""
     chance = random.SystemRandom()
     for _ in range(TRIES):
         port = chance.randint(FIRST, LAST)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if probe.connect_ex(("127.0.0.1", port)) != 0 and bindable(port):
+                _given.add(port)
                 return port
     raise OSError(f"no free port between {FIRST} and {LAST}")
 

@@ -76,8 +76,9 @@ class Stored(NamedTuple):
 async def write(db: Database, batch: Batch) -> Stored:
     """Store a batch, and number its entries.
 
-    Raises Fenced when the lane has another owner, DatabaseOutage when the database is away or the
-    outcome is not known: taking the lane over again settles it.
+    Raises Fenced when the lane has another owner or stands elsewhere than its owner knows,
+    DatabaseOutage when the database is away or the outcome is not known: taking the lane over again
+    settles it.
     """
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
@@ -135,7 +136,8 @@ async def _finish(
         _SQL["finish_batch"], batch.lane, dump(unemitted), *_books(batch, outcome, dead_letters)
     )
     if advanced != len(batch.advances):
-        raise RuntimeError(f"lane {batch.lane} cannot advance to {dict(batch.advances)}")
+        # A failover that lost commits may have lost where the lane stands, but not who has it.
+        raise Fenced(f"lane {batch.lane} cannot advance to {dict(batch.advances)}")
 
 
 def _books(

@@ -24,7 +24,7 @@ def test_no_seed_loses_or_repeats_anything(played: tuple[int, str]) -> None:
     assert code == 0, said
 
 
-@pytest.mark.parametrize("seed", [1643, 2136, 3413, 3959, 4205])
+@pytest.mark.parametrize("seed", [646, 2136, 3413, 3959, 4205])
 def test_late_offsets_of_an_earlier_batch(seed: int) -> None:
     """A late copy of a batch's offsets does not put an old number before the next owner.
 
