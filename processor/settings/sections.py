@@ -177,7 +177,7 @@ class Defend(Section):
     stand_seconds_max: Annotated[float, Field(ge=1, le=600)] = 30.0
     """Ends the process when nothing moved for so many seconds and records wait."""
     signals_max: Annotated[int, Field(ge=10_000, le=100_000_000)] = 1_000_000
-    """How many signals are held in memory at most."""
+    """How many signals are held in memory at most; a million take 1 GB."""
 
 
 class Maintain(Section):

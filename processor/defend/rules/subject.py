@@ -36,7 +36,7 @@ class Subject:
         """Begin with none."""
         self._rule = rule
         self._slices: dict[Slice, set[Signal]] = {}
-        self._tried: dict[Slice, set[Pair]] = {}
+        self._tried: dict[Slice, set[Pair]] | None = None  # few are flooded, and many there are
         self.size = self.triggers = 0
 
     def add(self, signal: Signal) -> None:
@@ -63,7 +63,7 @@ class Subject:
         for at in self._slices:
             self._cut(at)
         signals = sorted(chain.from_iterable(self._slices.values()))
-        tried = tuple(self._tried.values())
+        tried = tuple((self._tried or {}).values())
         span = Span(hour_ms, hour_ms + HOUR_MS, self._rule.window_ms, tried)
         return self._rule.judge(signals, span)
 
@@ -80,6 +80,7 @@ class Subject:
         self.size -= len(gone)
         self.triggers -= sum(map(self._rule.trigger, gone))
         if at[0] == "auth.login_failed":
+            self._tried = self._tried or {}
             before = self._tried.get(at, set())
             tried = before.union(map(pair_of, gone))
             self._tried[at] = set(sorted(tried)[:TRIED_MAX]) if len(tried) > TRIED_MAX else tried
