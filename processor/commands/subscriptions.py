@@ -14,6 +14,7 @@ from processor.commands.frame import (
     as_json,
     ask,
     complain,
+    milliseconds,
     run,
     settings_of,
     show_json,
@@ -52,6 +53,8 @@ def command() -> None:
 @click.pass_context
 def listed(ctx: click.Context, org_id: str | None, *, as_json: bool) -> None:
     """List subscriptions with their state, position and lag."""
+    from processor.normalize.instant import render
+
     found = _ordered(ctx, lambda control: control.listed(org_id))
     settings = settings_of(ctx)
     rows = [_row(settings, each) for each in found]
@@ -59,9 +62,11 @@ def listed(ctx: click.Context, org_id: str | None, *, as_json: bool) -> None:
         show_json(rows)
         return
     for row in rows:
+        at = row["delivered_at"]
+        last = render(milliseconds(at)) if at else "never"
         click.echo(
             f"{row['topic']:<32} {row['state']:<8} through {row['through_seq']:>8} "
-            f"lag {row['lag_entries']:>6}  last delivered {row['delivered_at'] or 'never'}"
+            f"lag {row['lag_entries']:>6}  last delivered {last}"
             + (f"  {row['error']}" if row["error"] else "")
         )
     if not rows:

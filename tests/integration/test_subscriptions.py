@@ -138,7 +138,12 @@ async def test_orders_say_what_they_wait_for(settings: Settings, postgres_dsn: s
         return done.output.rstrip()
 
     await said("create")
-    query(postgres_dsn, "UPDATE subscriptions SET forwarded_through = 9")
+    query(
+        postgres_dsn,
+        "UPDATE subscriptions SET forwarded_through = 9, delivered_at = '2026-11-30 12:00:00.25Z'",
+    )
+    listed = await asyncio.to_thread(ordered, settings, "list")
+    assert listed.output.endswith("last delivered 2026-11-30T12:00:00.250Z\n")
     assert await said("test") == "a test event is ordered (delivered when a forwarder runs)"
     query(
         postgres_dsn, "INSERT INTO forwarders (instance, seen_at) VALUES (gen_random_uuid(), now())"
