@@ -28,7 +28,7 @@ __all__ = [
     "take_over",
 ]
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _SQL = statements("lanes.sql")
 _PROBES_ONLY = statements("writer.sql")["probes_only"]
@@ -105,7 +105,7 @@ async def take_over(db: Database, lane: int) -> LaneState:
     try:
         return await _take_over(db, lane, patience_seconds=PREDECESSOR_TIMEOUT_SECONDS)
     except _LaneHeldError:
-        logger.warning("lane_held", extra={"lane": lane})
+        log.warning("lane_held", extra={"lane": lane})
     try:
         return await _take_over_by_force(db, lane)
     except _LaneHeldError as error:
@@ -160,7 +160,7 @@ async def _end_blockers(db: Database, waiting: asyncio.Future[int]) -> None:
     async with db.login_connection() as connection:
         while True:
             for blocker in await connection.fetch(_SQL["end_blockers"], pid):
-                logger.warning(
+                log.warning(
                     "lane_predecessor_ended",
                     extra={"backend": blocker["pid"], "ended": blocker["ended"]},
                 )

@@ -23,7 +23,7 @@ from schemas.rejection import DeadLetter
 
 __all__ = ["Advance", "Batch", "Candidate", "Stored", "encoded", "write"]
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _SQL = statements("writer.sql")
 
@@ -85,7 +85,7 @@ async def write(db: Database, batch: Batch) -> Stored:
             async with db.transaction() as connection:
                 return await _write(connection, batch)
         except _NEXT_TIME as error:
-            logger.warning("batch_retried", extra={"lane": batch.lane, "sqlstate": error.sqlstate})
+            log.warning("batch_retried", extra={"lane": batch.lane, "sqlstate": error.sqlstate})
             await asyncio.sleep(RETRY_SECONDS * attempt)
         except DaysMissingError as missing:
             for day in missing.days:

@@ -5,7 +5,7 @@ from typing import Any, NotRequired
 from pydantic import TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from schemas.raw.shared import CONTRACT, Common, Contracts, Objekt, Text
+from schemas.raw.shared import CONTRACT, Common, Contracts, JsonObject, Text
 
 
 @with_config(CONTRACT)
@@ -42,8 +42,8 @@ class SubscriptionChanged(Common):
     """A SIEM subscription was created, changed or deleted."""
 
     subscription: Identified
-    before: NotRequired[Objekt | None]
-    after: NotRequired[Objekt | None]
+    before: NotRequired[JsonObject | None]
+    after: NotRequired[JsonObject | None]
 
 
 @with_config(CONTRACT)

@@ -5,7 +5,7 @@ from typing import Literal, NotRequired
 from pydantic import TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from schemas.raw.shared import CONTRACT, Common, Contracts, Objekt, Reference, Text
+from schemas.raw.shared import CONTRACT, Common, Contracts, JsonObject, Reference, Text
 
 
 @with_config(CONTRACT)
@@ -60,8 +60,8 @@ class UserUpdated(Common):
     """A user was changed; before and after are complete."""
 
     user: Reference
-    before: Objekt
-    after: Objekt
+    before: JsonObject
+    after: JsonObject
 
 
 @with_config(CONTRACT)

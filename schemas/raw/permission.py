@@ -9,8 +9,8 @@ from schemas.raw.shared import (
     CONTRACT,
     Common,
     Contracts,
+    JsonObject,
     Named,
-    Objekt,
     Principal,
     Reference,
     Text,
@@ -39,8 +39,8 @@ class RoleUpdated(Common):
     """A role was changed; before and after are complete."""
 
     role: Named
-    before: Objekt
-    after: Objekt
+    before: JsonObject
+    after: JsonObject
 
 
 @with_config(CONTRACT)

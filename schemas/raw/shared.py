@@ -11,7 +11,7 @@ CONTRACT = ConfigDict(extra="allow", strict=True, hide_input_in_errors=True)
 Text: TypeAlias = str | None
 """An optional text: null and absent are the same."""
 
-Objekt: TypeAlias = dict[str, Any]
+JsonObject: TypeAlias = dict[str, Any]
 
 Texts: TypeAlias = Annotated[list[str], Field(fail_fast=True)]
 """A list of texts; one that is none is enough to reject it."""
