@@ -14,6 +14,7 @@ from processor.defend.rules import (
     of_entry,
     subject,
 )
+from processor.defend.rules.hours import counts_in
 from processor.defend.rules.signals import ALERT
 from processor.defend.rules.subject import SIGNALS_KEPT_MAX
 from schemas.finding import HOUR_MS, RULE_TEXTS
@@ -343,6 +344,15 @@ def test_hours_that_are_missing_are_named_once_begun_no_more() -> None:
     assert [*hours.missing(ORG, near)] == [(ORG, NOON - HOUR)]
     assert [*hours_of(NOON + 31 * MINUTE, WINDOW_MS_MAX)] == [NOON, NOON + HOUR]
     assert [*hours_of(NOON + 15 * MINUTE, 10 * MINUTE)] == [NOON]
+
+
+@pytest.mark.parametrize("window_ms", [10 * MINUTE, 30 * MINUTE])
+def test_an_instant_counts_in_its_hours_alone(window_ms: int) -> None:
+    """Asked for one hour, the answer is that of all of them: at every edge, and beside it."""
+    for minutes in range(-70, 131, 10):
+        for at_ms in (NOON + minutes * MINUTE + step for step in (-1, 0, 1)):
+            counted = NOON in hours_of(at_ms, window_ms)
+            assert counts_in(NOON, at_ms, window_ms) == counted, minutes
 
 
 def test_what_is_told_a_day_late_is_no_signal() -> None:

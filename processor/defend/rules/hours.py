@@ -125,8 +125,7 @@ class Hours:
         for signal in signals:
             for number in RULES_OF.get(signal.action, ()):
                 rule = RULES[number]
-                into_ms = signal.at_ms - hour_ms
-                if hour.takes(number) and -rule.window_ms <= into_ms < HOUR_MS + rule.window_ms:
+                if hour.takes(number) and counts_in(hour_ms, signal.at_ms, rule.window_ms):
                     name = rule.subject(signal)
                     if name:
                         hour.add(number, name, signal)
@@ -207,6 +206,11 @@ def hours_of(at_ms: int, window_ms: int) -> tuple[int, ...]:
     if into >= HOUR_MS - window_ms:
         return own, own + HOUR_MS
     return (own,)
+
+
+def counts_in(hour_ms: int, at_ms: int, window_ms: int) -> bool:
+    """Tell whether an instant counts in an hour: whether that is among its ``hours_of``."""
+    return -window_ms <= at_ms - hour_ms < HOUR_MS + window_ms
 
 
 def _found(key: Key, verdict: Verdict) -> Found:
