@@ -15,7 +15,7 @@ from processor.api.login import insist_on_origin
 from processor.api.problems import Problem
 from processor.api.services import Services
 from processor.api.subscriptions import ReplayRequest, Subscription, one, ordered, shown
-from processor.forward.control import connection_of, removal_of
+from processor.forward.control import connection_of, removal_of, waits_for
 from processor.store import subscriptions as store
 from schemas.catalogue import CATALOGUE, CATEGORY_LABELS, FormatName
 from schemas.subscription import Filter
@@ -255,7 +255,9 @@ async def _detail(services: Services, viewer: Viewer, name: FormatName, **more: 
     now = await services.reader.now()
     given = {"wrong": None, "done": None, "given": {}} | more
     if given["done"]:
-        given["done"] = given["done"].format(_when(found, running=running))
+        given["done"] = given["done"].format(
+            waits_for(paused=found.state == "paused", running=running)
+        )
     return html.page(
         "siem_one.html",
         viewer,
@@ -317,13 +319,6 @@ def ago(seconds: float) -> str:
             count = int(seconds // size)
             return f"{count} {unit}{'' if count == 1 else 's'} ago"
     return f"{max(0, int(seconds))} s ago"
-
-
-def _when(each: Subscription, *, running: bool) -> str:
-    """Return what an order waits for, in words behind it."""
-    if each.state == "paused":
-        return " (delivered when it is resumed)"
-    return "" if running else " (delivered when a forwarder runs)"
 
 
 def _properties(each: Subscription) -> str:

@@ -157,7 +157,7 @@ def replay(
     async def order(control: "Control") -> str:
         """Order it, and say what was."""
         last = await control.replay(org_id, name, begin, through)
-        return f"entries up to {last} are ordered again" + await _when(control, org_id, name)
+        return f"entries up to {last} are ordered again" + await control.waits_for(org_id, name)
 
     click.echo(_ordered(ctx, order))
 
@@ -172,7 +172,7 @@ def test(ctx: click.Context, org_id: str, name: FormatName) -> None:
     async def order(control: "Control") -> str:
         """Order it, and say what was."""
         await control.test(org_id, name)
-        return "a test event is ordered" + await _when(control, org_id, name)
+        return "a test event is ordered" + await control.waits_for(org_id, name)
 
     click.echo(_ordered(ctx, order))
 
@@ -238,12 +238,6 @@ def _ordered(ctx: click.Context, order: "Callable[[Control], Awaitable[Answer]]"
             return await order(control)
 
     return run(carry_out())
-
-
-async def _when(control: "Control", org_id: str, name: FormatName) -> str:
-    """Return what an order waits for, in words behind it."""
-    waits_for = await control.waits_for(org_id, name)
-    return f" ({waits_for})" if waits_for else ""
 
 
 def _row(settings: "Settings", each: "Subscription") -> dict[str, Any]:

@@ -103,6 +103,16 @@ def removal_of(settings: Settings, org_id: str, name: FormatName, *, last: bool)
     return acls.removal(settings, org_id, settings.topic(topic_of(org_id, name)), last=last)
 
 
+def waits_for(*, paused: bool, running: bool) -> str:
+    """Return what has to happen before an order is carried out, to stand behind it; mostly empty.
+
+    ``running`` is whether a forwarder is.
+    """
+    if paused:
+        return " (delivered when it is resumed)"
+    return "" if running else " (delivered when a forwarder runs)"
+
+
 class Control:
     """Carries out the orders of one person or program, who is named in the log."""
 
@@ -202,11 +212,10 @@ class Control:
         await self._tell(org_id, name, {}, {"test": True})
         await store.order_test(self._db, org_id, name)
 
-    async def waits_for(self, org_id: str, name: FormatName) -> str | None:
-        """Return what has to happen before an order is carried out; None while it is."""
-        if (await self.existing(org_id, name)).paused:
-            return "delivered when it is resumed"
-        return None if await store.forwarding(self._db) else "delivered when a forwarder runs"
+    async def waits_for(self, org_id: str, name: FormatName) -> str:
+        """Return what has to happen before an order is carried out, as ``waits_for`` does."""
+        paused = (await self.existing(org_id, name)).paused
+        return waits_for(paused=paused, running=await store.forwarding(self._db))
 
     async def delete(self, org_id: str, name: FormatName) -> list[str]:
         """End a subscription and delete its topic: what was delivered is the subscriber's.
