@@ -35,6 +35,17 @@ def settings_of(bootstrap: str, dsn: str = "postgresql://127.0.0.1:1/none", **en
     return Settings.load(env={f"HUB_AUDIT_{name}": value for name, value in (given | env).items()})
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the environment of a command that works on the same bus and store."""
+    return {
+        "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "HUB_AUDIT_KAFKA_TOPIC_PREFIX": settings.kafka.topic_prefix,
+        "HUB_AUDIT_POSTGRES_DSN": settings.postgres.dsn.get_secret_value(),
+        "HUB_AUDIT_GROUP": settings.group,
+        "HUB_AUDIT_LANES": "3",
+    }
+
+
 def topics_of(settings: Settings) -> list[str]:
     """Return the topics that begin with the settings' prefix."""
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})

@@ -15,7 +15,7 @@ from processor.cli import main
 from processor.settings import Settings
 from processor.store.load import load
 from tests.integration import bus
-from tests.integration.ops import cleaned, settings_of
+from tests.integration.ops import cleaned, environment_of, settings_of
 from tests.integration.store import NOW, an_entry, opened
 
 pytestmark = pytest.mark.timeout(90)
@@ -40,14 +40,7 @@ async def stored(postgres_dsn: str) -> int:
 
 def run(settings: Settings, *arguments: str) -> Result:
     """Run ``hub-audit`` in that environment."""
-    env = {
-        "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-        "HUB_AUDIT_KAFKA_TOPIC_PREFIX": settings.kafka.topic_prefix,
-        "HUB_AUDIT_POSTGRES_DSN": settings.postgres.dsn.get_secret_value(),
-        "HUB_AUDIT_GROUP": settings.group,
-        "HUB_AUDIT_LANES": "3",
-    }
-    return CliRunner(env=env).invoke(main, arguments)
+    return CliRunner(env=environment_of(settings)).invoke(main, arguments)
 
 
 def told(settings: Settings) -> list[tuple[bytes, dict[str, object]]]:

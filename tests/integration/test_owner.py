@@ -21,7 +21,7 @@ from processor.local.port import free_port
 from processor.settings import Settings
 from processor.store.books import ours
 from processor.store.pool import FORWARDER, MAINTENANCE, READER, WRITER
-from tests.integration.ops import cleaned, settings_of
+from tests.integration.ops import cleaned, environment_of, settings_of
 from tests.integration.store import StoringLane, an_entry, opened, query, settings_at
 
 REFUSED = "the database belongs to environment elsewhere, group others"
@@ -103,14 +103,7 @@ def foreign_dsn(postgres_dsn: str) -> str:
 
 def invoke(settings: Settings, command: str) -> Result:
     """Run a command in the environment of the settings."""
-    env = {
-        "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-        "HUB_AUDIT_KAFKA_TOPIC_PREFIX": settings.kafka.topic_prefix,
-        "HUB_AUDIT_POSTGRES_DSN": settings.postgres.dsn.get_secret_value(),
-        "HUB_AUDIT_GROUP": settings.group,
-        "HUB_AUDIT_LANES": "3",
-    }
-    return CliRunner(env=env).invoke(main, command.split())
+    return CliRunner(env=environment_of(settings)).invoke(main, command.split())
 
 
 @pytest.mark.parametrize("process", PROCESSES)

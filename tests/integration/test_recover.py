@@ -23,7 +23,7 @@ from processor.store import subscriptions as store
 from processor.store.pool import FORWARDER, Database
 from processor.store.recovery import LostBatches
 from tests.integration.forwarding import Subscriber, World, begun
-from tests.integration.ops import cleaned, settings_of
+from tests.integration.ops import cleaned, environment_of, settings_of
 from tests.integration.store import NOW, StoringLane, an_entry, milliseconds, opened, query
 
 LANE = partition_of("acme", 3)
@@ -59,20 +59,9 @@ async def publish(settings: Settings, last: dict[str, int], batch: int) -> None:
     await producer.abandon()
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment of a command."""
-    return {
-        "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-        "HUB_AUDIT_KAFKA_TOPIC_PREFIX": settings.kafka.topic_prefix,
-        "HUB_AUDIT_POSTGRES_DSN": settings.postgres.dsn.get_secret_value(),
-        "HUB_AUDIT_GROUP": settings.group,
-        "HUB_AUDIT_LANES": "3",
-    }
-
-
 def run(settings: Settings, *arguments: str) -> Result:
     """Run the command in the environment of the settings."""
-    return CliRunner(env=environment(settings)).invoke(main, ["recover", *arguments])
+    return CliRunner(env=environment_of(settings)).invoke(main, ["recover", *arguments])
 
 
 def test_numbers_go_on_behind_what_is_published(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from processor.store.dead_letters import write_dead_letters
 from schemas.record import RawRecord
 from schemas.rejection import DeadLetter, Reason, Rejection, Stage
 from tests.integration import bus
-from tests.integration.ops import cleaned, configure, settings_of
+from tests.integration.ops import cleaned, configure, environment_of, settings_of
 from tests.integration.store import NOW, milliseconds, opened, query
 
 RECORDED_MS = milliseconds(NOW)
@@ -70,13 +70,9 @@ async def store(settings: Settings, dead_letters: list[DeadLetter]) -> None:
 
 def run(settings: Settings, *arguments: str, stdin: str | None = None) -> Result:
     """Run a command in the environment of the settings."""
-    env = {
-        "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-        "HUB_AUDIT_KAFKA_TOPIC_PREFIX": settings.kafka.topic_prefix,
-        "HUB_AUDIT_POSTGRES_DSN": settings.postgres.dsn.get_secret_value(),
-        "HUB_AUDIT_LANES": "3",
-    }
-    return CliRunner(env=env).invoke(main, ["dead-letters", *arguments], input=stdin)
+    return CliRunner(env=environment_of(settings)).invoke(
+        main, ["dead-letters", *arguments], input=stdin
+    )
 
 
 def on_redrive(settings: Settings) -> list[tuple[object, ...]]:

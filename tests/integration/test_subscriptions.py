@@ -14,7 +14,7 @@ from processor.cli import main
 from processor.demo.issuer import PEOPLE
 from processor.settings import Settings
 from tests.integration import bus, serving
-from tests.integration.ops import cleaned, settings_of
+from tests.integration.ops import cleaned, environment_of, settings_of
 from tests.integration.store import query
 
 pytestmark = pytest.mark.timeout(90)
@@ -31,14 +31,9 @@ def settings(kafka: str, postgres_dsn: str) -> Iterator[Settings]:
 
 def ordered(settings: Settings, *arguments: str, stdin: str | None = None) -> Result:
     """Run ``hub-audit subscriptions`` in that environment."""
-    env = {
-        "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-        "HUB_AUDIT_KAFKA_TOPIC_PREFIX": settings.kafka.topic_prefix,
-        "HUB_AUDIT_POSTGRES_DSN": settings.postgres.dsn.get_secret_value(),
-        "HUB_AUDIT_GROUP": settings.group,
-        "HUB_AUDIT_LANES": "3",
-    }
-    return CliRunner(env=env).invoke(main, ["subscriptions", *arguments], input=stdin)
+    return CliRunner(env=environment_of(settings)).invoke(
+        main, ["subscriptions", *arguments], input=stdin
+    )
 
 
 def told(settings: Settings) -> list[dict[str, object]]:
