@@ -180,7 +180,7 @@ STORE: tuple[tuple[Callable[[StoreBench], Awaitable[Answer]], Answer], ...] = (
     (two_lanes_one_organization, list(range(1, 19))),
     (
         books_of_a_partition,
-        (["RuntimeError", "RuntimeError", "RuntimeError", "Fenced", "Fenced"], 1, True),
+        (["RuntimeError", "RuntimeError", "Fenced", "Fenced", "Fenced"], 1, True),
     ),
     (a_frozen_owner_is_ended, (2, "DatabaseOutage")),
     (days, ([1, 2], ["older_than_retention"])),
