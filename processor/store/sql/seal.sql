@@ -174,7 +174,7 @@ WHERE s.day = $1 AND NOT EXISTS (
 );
 
 -- name: probes_only
--- Find the late ones by index probes alone.
+-- Find rows by index probes alone.
 SELECT
     set_config('enable_hashjoin', 'off', true),
     set_config('enable_mergejoin', 'off', true),
