@@ -41,6 +41,10 @@ class Span(NamedTuple):
         """Whether something happened within the hour."""
         return self.begin_ms <= signal.at_ms < self.end_ms
 
+    def knows(self, pair: Pair) -> bool:
+        """Whether it is among what was tried."""
+        return any(pair in some for some in self.tried)
+
 
 class Verdict(NamedTuple):
     """How bad it is, and what it rests on."""
@@ -206,12 +210,13 @@ def _with_success(
     if not failures:
         return None
     since, until = failures[0].at_ms, failures[-1].at_ms + span.window_ms
-    tried = (*span.tried, {(each.account, each.address) for each in failures})
+    tried = {pair_of(each) for each in failures}
+    # Few accounts are flooded: what else was tried is looked at last, and where there is any.
     entered = [
         each
         for each in _of(signals, "auth.login_success")
         if since < each.at_ms <= until
-        and (suspect(each) or any(pair_of(each) in some for some in tried))
+        and (pair_of(each) in tried or suspect(each) or (span.tried and span.knows(pair_of(each))))
     ]
     return Verdict("critical" if entered else "high", sorted([*failures, *entered]))
 
