@@ -1,5 +1,6 @@
-"""Our packages as the image has them: what every record passes is compiled by mypyc."""
+"""A worker as the image has it: what every record passes is compiled by mypyc; large pages."""
 
+import re
 import shutil
 from functools import cache
 from importlib.metadata import version
@@ -17,6 +18,12 @@ def packages() -> Path | None:
         return None
     shutil.rmtree(BUILD, ignore_errors=True)
     return wheel.unpacked(wheel.build(BUILD, compiled=True))
+
+
+def allocator() -> dict[str, str]:
+    """Return what the image tells glibc's allocator; every contender is told the same."""
+    told = re.search(r"\bGLIBC_TUNABLES=(\S+)", (wheel.ROOT / "deploy" / "Dockerfile").read_text())
+    return {"GLIBC_TUNABLES": told[1]} if told else {}
 
 
 def described() -> str:

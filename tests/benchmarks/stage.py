@@ -24,6 +24,7 @@ from processor.local.port import free_port
 from processor.settings import Settings
 from processor.store.migrations import migrate
 from schemas.catalogue import CANONICAL_TOPICS, OWN_TOPICS
+from tests.benchmarks.compiled import allocator
 from tests.benchmarks.compiled import packages as compiled_packages
 from tests.benchmarks.events import RawEvent
 from tests.benchmarks.servers import Servers, resident_mb
@@ -68,7 +69,9 @@ class Bus:
     def environment(self, group: str, dsn: str) -> dict[str, str]:
         """Return the environment of a process that works on this bus."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("HUB_AUDIT_")}
-        return inherited | {
+        return {
+            **inherited,
+            **allocator(),
             "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": self.servers.bootstrap_servers,
             "HUB_AUDIT_KAFKA_TOPIC_PREFIX": self.prefix,
             "HUB_AUDIT_POSTGRES_DSN": dsn,
