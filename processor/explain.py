@@ -15,11 +15,11 @@ from processor.normalize import Limits, normalize
 from processor.settings import Settings
 from schemas.catalogue import DEAD_LETTER_TOPIC
 from schemas.entry import Entry, render
+from schemas.raw import FAMILIES
 from schemas.raw.envelope import Origin
 from schemas.record import RawRecord
 from schemas.rejection import Discard, Rejection
 
-FAMILIES = ("identity", "permission", "billing", "audit")
 FILE_BYTES_MAX = 256 * 1024 * 1024
 """Held in memory; a file for a test in CI has some kilobytes."""
 
@@ -109,8 +109,8 @@ def _judge(place: int, record: RawRecord, settings: Settings, limits: Limits) ->
 
 def _limits(settings: Settings, now_ms: int) -> Limits:
     retention_ms = settings.retention_days * DAY_MS
-    topics = {settings.topic(getattr(settings.topics, family)): family for family in FAMILIES}
-    return Limits(retention_ms, (now_ms - retention_ms) // DAY_MS * DAY_MS, topics)
+    oldest_day_ms = (now_ms - retention_ms) // DAY_MS * DAY_MS
+    return Limits(retention_ms, oldest_day_ms, settings.families)
 
 
 def _values(content: bytes) -> Iterator[tuple[int, bytes]]:

@@ -20,7 +20,6 @@ from processor.store.resolve import Candidate
 from schemas.record import Record
 from schemas.rejection import DeadLetter, Discard, Rejection
 
-FAMILIES = ("identity", "permission", "billing", "audit")
 ANY_AGE_MS = 10_000 * 365 * 86_400_000
 
 
@@ -55,8 +54,7 @@ def _ends(settings: Settings, records: Sequence[Record]) -> tuple[list[Candidate
     However old they are: what is stored of a day that is gone by now has no row.
     """
     redrive = settings.topic(settings.topics.redrive)
-    families = {settings.topic(getattr(settings.topics, family)): family for family in FAMILIES}
-    limits = Limits(ANY_AGE_MS, 0, families)
+    limits = Limits(ANY_AGE_MS, 0, settings.families)
     candidates, rejected = [], set()
     for record in records:
         event = decode(record, redrive)

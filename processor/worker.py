@@ -206,16 +206,10 @@ def _cancelled(task: asyncio.Task[None]) -> RuntimeError:
 async def limits_of(settings: Settings, db: Database) -> Limits:
     """Return what normalizing needs from outside, and see to it that the days it allows exist."""
     await ensure_window(db, settings.retention_days)
-    topics = settings.topics
     return Limits(
         retention_ms=settings.retention_days * 86_400_000,
         oldest_day_ms=_begin_ms(await oldest_day(db)),
-        families={
-            settings.topic(topics.identity): "identity",
-            settings.topic(topics.permission): "permission",
-            settings.topic(topics.billing): "billing",
-            settings.topic(topics.audit): "audit",
-        },
+        families=settings.families,
     )
 
 

@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+ORIGINAL, REDRIVEN = "x-original-", "x-redriven-"
+"""How headers on the redrive topic begin: of the record that one stands for, and of the dead letter
+it was sent from. Behind them stand ``topic``, ``partition``, ``offset``, and of the first
+``timestamp``."""
+
 
 class Record(Protocol):
     """What every step reads of a Kafka record.

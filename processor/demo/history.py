@@ -15,6 +15,7 @@ from processor.demo.world import Organization, Person, person
 from processor.ingest.decode import decode
 from processor.normalize import Limits, normalize
 from schemas.entry import Entry
+from schemas.raw import FAMILIES
 from schemas.record import RawRecord
 from schemas.rejection import Discard, Rejection
 
@@ -29,7 +30,6 @@ WEEKEND = 0.15
 MORNING_HOUR, EVENING_HOUR, NOON_HOUR = 6, 20, 11
 MONDAY_TO_FRIDAY = 5
 FOREIGN_ADDRESS, SPRAYING_ADDRESS = "203.0.113.66", "198.51.100.77"
-FAMILIES = ("identity", "permission", "billing", "audit")
 
 _BY_TYPE = {kind.type: kind for kind in KINDS}
 

@@ -15,10 +15,8 @@ from processor.emit.route import Header
 from processor.emit.topics import OUTAGES
 from processor.errors import BusOutage
 from processor.settings import Settings
-from schemas.record import Record
+from schemas.record import ORIGINAL, REDRIVEN, Record
 
-ORIGINAL = "x-original-"
-REDRIVEN = "x-redriven-"
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 """What a broker says of a record that came compressed and is larger than the topic takes."""
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from processor.ingest.document import Cleaner, Flawed, has_bad_character, parse
 from schemas.raw.envelope import Event, Origin
-from schemas.record import Record
+from schemas.record import ORIGINAL, REDRIVEN, Record
 from schemas.rejection import Reason, Rejection, Stage
 
 VALUE_BYTES_MAX = 256 * 1024
@@ -271,7 +271,7 @@ def _trace(given: Any) -> str | None:
 
 def original(headers: _Headers) -> Origin | Rejection:
     """Return the coordinates of the record that a redriven one stands for."""
-    place = _place(headers, "x-original-", _ORIGINAL_NUMBERS)
+    place = _place(headers, ORIGINAL, _ORIGINAL_NUMBERS)
     return place if isinstance(place, Rejection) else Origin(*place)
 
 
@@ -280,7 +280,7 @@ def redriven(headers: _Headers) -> Iterator[tuple[str, int, int]]:
 
     The first of an event and the last, which differ after an event was rejected more than once.
     """
-    for prefix in ("x-original-", "x-redriven-"):
+    for prefix in (ORIGINAL, REDRIVEN):
         place = _place(headers, prefix, _LETTER_NUMBERS)
         if not isinstance(place, Rejection):
             yield place[0], place[1], place[2]

@@ -32,6 +32,7 @@ from processor.settings.sections import (
     Topics,
     Tracing,
 )
+from schemas.raw import FAMILIES
 
 __all__ = ["Access", "Http", "Settings", "Tracing", "redacted", "variables"]
 
@@ -83,6 +84,11 @@ class Settings(Section):
         names = self.topics
         raw = (names.identity, names.billing, names.permission, names.audit, names.redrive)
         return tuple(self.topic(name) for name in raw)
+
+    @property
+    def families(self) -> dict[str, str]:
+        """Which family of events comes by which topic, as that is named on Kafka."""
+        return {self.topic(getattr(self.topics, family)): family for family in FAMILIES}
 
     @classmethod
     def load(cls, *, config: Path | None = None, env: Mapping[str, str] | None = None) -> Self:

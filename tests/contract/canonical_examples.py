@@ -11,6 +11,7 @@ from processor.emit.route import canonical, partition_of
 from processor.ingest.decode import decode
 from processor.normalize import Limits, normalize
 from schemas.generate import ROOT
+from schemas.raw import FAMILIES
 from schemas.raw.envelope import Event
 from schemas.record import RawRecord
 from schemas.rejection import Discard, Rejection
@@ -19,7 +20,6 @@ RAW = sorted((ROOT / "examples" / "raw").glob("*.json"))
 CANONICAL = ROOT / "examples" / "canonical"
 RECORDED_MS = 1_795_435_200_000  # 2026-11-23T12:00:00Z, two hours after the first example
 LANES = 12
-FAMILIES = ("identity", "permission", "billing", "audit")
 LIMITS = Limits(
     retention_ms=90 * 86_400_000,
     oldest_day_ms=0,
