@@ -17,6 +17,7 @@ from schemas.entry import SCHEMA_ID, SCHEMA_VERSION, Entry
 from schemas.finding import SCHEMA_ID as FINDING_ID
 from schemas.finding import Finding
 from schemas.raw import audit, billing, identity, permission
+from schemas.raw.envelope import ORG_ID
 from schemas.reference import reference
 from schemas.telemetry import SCHEMA_ID as TELEMETRY_ID
 from schemas.telemetry import TELEMETRY
@@ -27,7 +28,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 
 _MOMENT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
-_ORG_ID = "^[A-Za-z0-9_-]{1,128}$"
+_ORG_ID = f"^{ORG_ID}$"
 
 # What the entry's Python types do not say.
 _ENTRY_BOUNDS: dict[str, Schema] = {

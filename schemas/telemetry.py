@@ -9,6 +9,8 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field, TypeAdapter, with_config
 from typing_extensions import TypedDict  # pydantic wants it before Python 3.12
 
+from schemas.raw.envelope import ORG_ID
+
 TELEMETRY_TOPIC = "defend.endpoint_telemetry"
 SCHEMA_ID = "urn:hub:defend:telemetry:1"
 
@@ -51,7 +53,7 @@ class Telemetry(TypedDict):
 
     id: Text
     time: Annotated[str, Field(max_length=64, description="RFC 3339; UTC without a zone.")]
-    orgid: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,128}$")]
+    orgid: Annotated[str, Field(pattern=f"^{ORG_ID}$")]
     host: Host
     user: NotRequired[User | None]
     process: Process

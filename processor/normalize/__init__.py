@@ -14,7 +14,7 @@ from processor.normalize.draft import Data, Draft
 from processor.normalize.event_types import NAMES, TYPES, VERSION, EventType
 from processor.normalize.instant import DAY_MS, LATEST_MS, Instant
 from schemas.entry import Entry
-from schemas.raw.envelope import Event
+from schemas.raw.envelope import ORG_ID, Event
 from schemas.rejection import Discard, Reason, Rejection, Rule, Stage
 
 __all__ = ["NORMALIZER", "Limits", "known_org", "normalize"]
@@ -22,7 +22,7 @@ __all__ = ["NORMALIZER", "Limits", "known_org", "normalize"]
 FUTURE_MS_MAX = DAY_MS
 NOT_AUDITED = Discard(Rule.NOT_AUDITED)
 
-_ORG_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+_ORG_ID = re.compile(ORG_ID)
 _NAMED_ACTORS = ("user", "service", "support")
 _VERSION_SUFFIX = re.compile(r"\.v\d+\Z", re.ASCII)
 

@@ -4,6 +4,9 @@ from typing import Any, NamedTuple
 
 from schemas.record import Record
 
+ORG_ID = "[A-Za-z0-9_-]{1,128}"
+"""What an organization may be called, as a regular expression for the whole of it."""
+
 
 class Origin(NamedTuple):
     """Where and when an event first came in: its record's coordinates, unless it is redriven."""
