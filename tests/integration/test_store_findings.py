@@ -27,13 +27,15 @@ from schemas.finding import HOUR_MS
 from schemas.record import RawRecord
 from schemas.rejection import Rejection
 from tests.integration.postgres_proxy import PostgresProxy
-from tests.integration.store import opened, query, settings_at
+from tests.integration.store import opened, query, settings_at, until
 from tests.unit.defend_signals import MINUTE, SECOND, Log
 from tests.unit.normalized import LIMITS
 
 NOW = int(datetime.now(UTC).timestamp() * 1000)
 BEGIN = NOW - NOW % 3_600_000 - 50 * MINUTE
 NOT_IN_TRAFFIC = {"audit.exported", "audit.subscription_changed"}  # are of our own making
+WAITS = """SELECT count(*) > 0 FROM pg_stat_activity
+           WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 ID = "01a207d9-217b-828a-a137-81caa759c1be"
 
 
@@ -172,6 +174,26 @@ async def test_what_is_unpublished_is_lent_once_until_it_is_published(db: Databa
         await findings.published(one, lent)
     async with db.transaction() as one:
         assert await findings.unpublished(one, 10) == []
+    assert await findings.lacking(db) == 0
+
+
+async def test_publishing_and_keeping_wait_for_each_other_in_one_order(
+    db: Database, postgres_dsn: str
+) -> None:
+    """Who publishes holds no finding while it waits for one that comes before it in the order."""
+    ids = sorted((ID, str(UUID(int=UUID(ID).int + 1))))
+    await findings.keep(db, [a_finding(finding_id=each) for each in ids])
+    await findings.keep(db, [a_finding(finding_id=ids[0], seqs=[*range(20)])])  # now behind
+    locked = "SELECT 1 FROM findings WHERE finding_id = $1 FOR UPDATE NOWAIT"
+    async with db.transaction() as keeping, db.transaction() as publisher:
+        lent = sorted(await findings.unpublished(publisher, 10), key=lambda f: f["finding_id"])
+        await keeping.execute(locked, UUID(ids[0]))
+        publishing = asyncio.create_task(findings.published(publisher, lent[::-1]))
+        await until(postgres_dsn, WAITS)
+        await keeping.execute(locked, UUID(ids[1]))  # the next that is kept, as deadlocks had it
+        await keeping.execute("COMMIT")
+        await keeping.execute("BEGIN")
+        await publishing
     assert await findings.lacking(db) == 0
 
 

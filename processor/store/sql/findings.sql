@@ -109,10 +109,17 @@ LIMIT $1;
 SELECT count(*) FROM findings AS f WHERE f.published_version < f.version;
 
 -- name: published
--- The topic has these versions.
-UPDATE findings AS f SET published_version = greatest(f.published_version, p.version)
-FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS p (org_id, finding_id, version)
-WHERE f.org_id = p.org_id AND f.finding_id = p.finding_id;
+-- The topic has these versions. Their rows are locked in the order in which they are kept: another
+-- worker may be at that.
+WITH noted AS MATERIALIZED (
+    SELECT f.org_id, f.finding_id, p.version
+    FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS p (org_id, finding_id, version)
+    JOIN findings AS f ON f.org_id = p.org_id AND f.finding_id = p.finding_id
+    ORDER BY f.org_id, f.finding_id
+    FOR UPDATE OF f
+)
+UPDATE findings AS f SET published_version = greatest(f.published_version, n.version)
+FROM noted AS n WHERE f.org_id = n.org_id AND f.finding_id = n.finding_id;
 
 -- name: forget
 -- What is older than entries are kept goes.
