@@ -46,6 +46,8 @@ def test_readme_has_the_faults_that_were_survived() -> None:
     assert f"in {run['recovery']['p95']} s (p95, {run['recovery']['max']} s at most)" in said
     defend = run["subscribers"]["Defend"]
     assert f"Defend in {defend['p95']} s ({defend['max']} s at most)" in said
+    ended = len(run["crashes"])
+    assert (f"ended one of them {ended} times" in said) == bool(ended)
 
 
 def test_readme_has_the_soak_that_was_run() -> None:

@@ -6,7 +6,7 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -59,6 +59,7 @@ def figures(run: "Run", verdict: Verdict, found: dict[str, str]) -> dict[str, An
         "judge_memory_mib": run.memory_mib,
         "restarted": run.restarted,
         "subscribers_restarted": run.subscribers_restarted,
+        "crashes": run.crashes,
         "subscribers": {
             crew: summary([seconds for each in kinds.values() for seconds in each])
             for crew, kinds in run.subscribers.items()
@@ -129,6 +130,13 @@ def leave(figures: dict[str, Any], text: str, directory: Path, name: str) -> Non
     (directory / f"{name}.md").write_text(text)
 
 
+def crashed(said: Mapping[str, Any]) -> list[str]:
+    """Return the line on processes that ended by a bug; none of a run that did not look for it."""
+    if "crashes" not in said:
+        return []
+    return [f"Processes that ended by a bug, which would be ours: {len(said['crashes'])}."]
+
+
 def page(said: dict[str, Any]) -> str:
     """Return the report in Markdown."""
     recovery = said["recovery"]
@@ -150,6 +158,7 @@ def page(said: dict[str, Any]) -> str:
         "The subscribers under the same faults recovered so:",
         "; ".join(f"{crew} {_spread(each)}" for crew, each in said["subscribers"].items()) + ".",
         f"Of them ended by themselves and were started again: {said['subscribers_restarted']}.",
+        *crashed(said),
         "From a record's append time to its canonical event, faults included, in seconds:",
         ", ".join(f"{name} {number}" for name, number in said["latency"].items()) + ".",
         "Of the workers, and of the one that lived longest:",

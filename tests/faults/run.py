@@ -128,6 +128,7 @@ class Run:
     vitals: dict[str, float] = field(default_factory=dict)
     latency: dict[str, float] = field(default_factory=dict)
     misses: list[str] = field(default_factory=list)
+    crashes: list[str] = field(default_factory=list)
 
     def play(self, here: Field) -> Verdict:
         """Feed the load, strike meanwhile, wait for the end, and judge."""
@@ -232,6 +233,7 @@ class Play(Protocol):
     lanes: int
     seed: int
     crew: int
+    crashes: list[str]
 
     @property
     def listen(self) -> Callable[[str, list[Place]], Listener]:
@@ -270,9 +272,16 @@ def on_servers(run: Play) -> tuple[Verdict, dict[str, str]]:
             unless_clean.callback(keep_logs, directory)
             found = report.versions(server.dsn())
             verdict = on_field(run, broker, server, server.dsn(), directory)
-            if verdict.clean:
+            run.crashes = crashes(directory)
+            if verdict.clean and not run.crashes:
                 unless_clean.pop_all()
     return verdict, found
+
+
+def crashes(directory: Path) -> list[str]:
+    """Return the logs of processes that ended by a bug, once for each time; no outage is one."""
+    logs = sorted(directory.glob("*.log"))
+    return [log.name for log in logs for _ in range(log.read_bytes().count(b'"event": "crashed"'))]
 
 
 def main() -> int:
@@ -291,7 +300,7 @@ def main() -> int:
     text = report.page(figures)
     report.leave(figures, text, given.results, "RESULTS")
     sys.stdout.write(f"{text}\n{verdict}\n")
-    return 0 if verdict.clean else 1
+    return 0 if verdict.clean and not run.crashes else 1
 
 
 if __name__ == "__main__":

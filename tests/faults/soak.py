@@ -135,6 +135,7 @@ class Soak:
     restarted: int = 0
     spared_ended: int = 0
     misses: list[str] = field(default_factory=list)
+    crashes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     judging_seconds: float = 0.0
     memory_mib: dict[str, int] = field(default_factory=dict)
@@ -348,7 +349,7 @@ def main() -> int:
     text = soak_report.page(figures)
     report.leave(figures, text, given.results, "SOAK")
     sys.stdout.write(f"{text}\n{verdict}\n")
-    return 0 if verdict.clean else 1
+    return 0 if verdict.clean and not run.crashes else 1
 
 
 if __name__ == "__main__":

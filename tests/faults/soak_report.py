@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.blows import BLOWS
-from tests.faults.report import circumstances, judged, summary
+from tests.faults.report import circumstances, crashed, judged, summary
 from tests.faults.soak_watch import Late, trends
 from tests.faults.verdict import Verdict
 
@@ -44,6 +44,7 @@ def figures(run: "Soak", verdict: Verdict) -> dict[str, Any]:
         "quiet": _thirds(run),
         "minutes": [_minute(each) for each in run.done],
         "misses": run.misses,
+        "crashes": run.crashes,
         "totals": dict(verdict.totals),
         "wrong": {name: n for name, n in verdict.figures().items() if _judged(name)},
         "clean": verdict.clean,
@@ -103,6 +104,7 @@ def page(said: dict[str, Any]) -> str:
         ", ".join(f"{n} MiB {name}" for name, n in said["memory_mib"].items()) + ".",
         f"Workers that ended by themselves and were started again: {said['restarted']},",
         f"and of the spared one: {said['spared_ended']}.",
+        *crashed(said),
         "",
         *_held(said),
         *_life(said),

@@ -1,11 +1,14 @@
 """The oracle finds nothing in a right world, and every one of the planted bugs."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.faults import plants_subscribers, undisturbed
 from tests.faults.ideal import ideal_world
 from tests.faults.oracle import judge
 from tests.faults.plants import PLANTS, Plant, copy_of
+from tests.faults.run import crashes
 from tests.faults.verdict import COUNTERS
 from tests.faults.world import World
 
@@ -55,3 +58,13 @@ def test_a_planted_bug_is_caught(world: World, plant: Plant, counter: str) -> No
 def test_every_counter_has_a_planted_bug() -> None:
     """No counter is there that could not speak."""
     assert COUNTERS.keys() == {counter for _, counter in ALL_PLANTS}
+
+
+def test_a_process_that_ended_by_a_bug_is_told(tmp_path: Path) -> None:
+    """Each time its log says so, and not when it ended by an outage, which is no bug."""
+    crash = '{"at": "2026-11-23T08:00:00.000+00:00", "level": "error", "event": "crashed"}\n'
+    outage = crash.replace("crashed", "ended")
+    (tmp_path / "defend-0.log").write_text(outage + crash)
+    (tmp_path / "defend-1.log").write_text(crash + outage + crash)
+    (tmp_path / "worker-0.log").write_text(outage)
+    assert crashes(tmp_path) == ["defend-0.log", "defend-1.log", "defend-1.log"]

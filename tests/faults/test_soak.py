@@ -18,7 +18,7 @@ from tests.faults.ideal import ideal_world
 from tests.faults.judge_stream import Judge
 from tests.faults.load import BATCH
 from tests.faults.plants import PLANTS, Plant, copy_of
-from tests.faults.run import on_field
+from tests.faults.run import crashes, on_field
 from tests.faults.soak import Soak
 from tests.faults.soak_watch import Late
 from tests.faults.source import Sum
@@ -118,6 +118,7 @@ def test_a_short_soak(proxied: Broker, postgres_server: Server, tmp_path: Path) 
         run.kinds, run.minute_seconds = ("backends ended", "bus cut"), 6.0
         verdict = on_field(run, proxied, postgres_server, dsn, tmp_path)
     assert verdict.clean, verdict
+    assert crashes(tmp_path) == []
     assert verdict.totals["raw"] == run.sent + 20 + run.backlog
     assert sum(len(each.struck) + len(each.quiet) for each in run.done) > 0
     page = soak_report.page({**soak_report.figures(run, verdict), "versions": {}})

@@ -11,7 +11,7 @@ from processor.store.migrations import migrate
 from tests.conftest import database, dsn_of
 from tests.faults.blows import BLOWS
 from tests.faults.field import RECOVERY_SECONDS_MAX
-from tests.faults.run import Run, drawn, on_field
+from tests.faults.run import Run, crashes, drawn, on_field
 
 KINDS = (
     "kill -9 of a worker",
@@ -37,6 +37,7 @@ def test_a_small_storm(proxied: Broker, postgres_server: Server, tmp_path: Path)
         run = Run(events=8_000, faults=len(KINDS), workers=2, lanes=4, seed=9, kinds=KINDS)
         verdict = on_field(run, proxied, postgres_server, dsn, tmp_path)
     assert verdict.clean, verdict
+    assert crashes(tmp_path) == []
     assert set(run.recoveries) == set(KINDS)
     given_up = [kind for kind, each in run.recoveries.items() if max(each) >= RECOVERY_SECONDS_MAX]
     assert given_up == [], run.recoveries
