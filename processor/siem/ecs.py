@@ -16,7 +16,7 @@ GAPS_MAX = 60
 def _user(reading: Reading) -> Party:
     """Who logs in is the user even where nobody has been recognized yet; else it is the actor.
 
-    Where an administrator ends a session, nobody tells whose: a rule would take one for the other.
+    Where somebody ends another's session, nobody tells whose: a rule would take one for the other.
     """
     if reading.row.category == "authentication":
         return reading.account or {}

@@ -29,6 +29,12 @@ _PRODUCT = {"name": "Hub Audit", "vendor_name": "Hub"}
 _EMAIL = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~.]+@[A-Za-z0-9-]+\.[A-Za-z0-9.-]+", re.ASCII)
 
 _TOKEN = re.compile(r"[a-z][a-z_]*")
+_LOGOFFS = frozenset({"auth.logout", "auth.session_expired"})
+_FAILURES = {
+    "unknown_account": "USER_DOES_NOT_EXIST",
+    "locked": "ACCOUNT_LOCKED_OUT",
+    "disabled": "ACCOUNT_DISABLED",
+}
 
 Node = dict[str, Any]
 
@@ -95,23 +101,27 @@ def _type_name(reading: Reading) -> str:
 
 
 def _status_detail(reading: Reading) -> str | None:
-    """Return why, in OCSF's own words where it has them."""
-    if reading.row.name == "auth.logout" and reading.reason != "admin_logout":
-        return "LOGOFF_USER_INITIATED"
-    if reading.row.name in {"auth.logout", "auth.session_expired"}:
-        return "LOGOFF_OTHER"
-    reason = reading.reason
-    if reason and reading.row.category == "authentication" and _TOKEN.fullmatch(reason):
-        return reason.upper()
-    return reason
+    """Return why, of logins and logouts in OCSF's own words where it has them."""
+    row, reason = reading.row, reading.reason
+    if row.category != "authentication":
+        return reason
+    if row.name in _LOGOFFS:
+        if not reading.failed:
+            by_user = row.name == "auth.logout" and not reading.of_another
+            return "LOGOFF_USER_INITIATED" if by_user else "LOGOFF_OTHER"
+        # What else is told is why the session was to end.
+        reason = reading.entry.get("outcome_reason")
+    if reason in _FAILURES:
+        return _FAILURES[reason]
+    return reason.upper() if reason and _TOKEN.fullmatch(reason) else reason
 
 
 def _session(reading: Reading) -> Node | None:
     entry = reading.entry
     target = entry["target"]
     uid = target.get("id") if target["type"] == "session" else entry.get("session_id")
-    reason = reading.reason if reading.row.name == "auth.session_expired" else None
-    told = {"uid": uid, "expiration_reason": reason}
+    expired = reading.row.name == "auth.session_expired"
+    told = {"uid": uid, "expiration_reason": entry["details"].get("reason") if expired else None}
     return {key: value for key, value in told.items() if value} or None
 
 
@@ -232,7 +242,11 @@ COMMON = (
     ),
     Field("status_id", "`outcome`: 1 or 2", lambda r: _STATUS[r.entry["outcome"]][0]),
     Field("status", "the schema's caption", lambda r: _STATUS[r.entry["outcome"]][1]),
-    Field("status_detail", "`outcome_reason`, else `details.reason`", _status_detail),
+    Field(
+        "status_detail",
+        "`outcome_reason`, else `details.reason`; of a login or logout OCSF's word for it, if any",
+        _status_detail,
+    ),
     Field("message", "the action in words", lambda r: r.row.label),
     always("metadata.version", VERSION),
     Field("metadata.product", "Hub Audit, of Hub", lambda _: _PRODUCT),
@@ -261,7 +275,7 @@ OF_CLASS: Mapping[int, tuple[Field, ...]] = {
     AUTHENTICATION: (
         Field(
             "user",
-            "who logs in or out; Unknown if an administrator ended it",
+            "who logs in or out; Unknown if somebody else ended it",
             lambda r: _user(r.account or {}),
         ),
         Field("service", "`source.service`", _service),

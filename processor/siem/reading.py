@@ -11,8 +11,8 @@ from schemas.entry import Entry
 
 Party = Mapping[str, Any]
 
-FORCED = "admin_logout"
-"""Why a session ended that an administrator has ended."""
+_ENDED_BY_ANOTHER = frozenset({"admin_logout", "revoked"})
+"""Why a session ended that somebody took away from whose it was."""
 
 _OF_NO_ACCOUNT = frozenset({"billing", "audit"})
 _OF_USERS_ALONE = frozenset({"users", "roles", "permissions"})
@@ -22,8 +22,9 @@ class Reading(NamedTuple):
     """An entry with what follows from it.
 
     ``account`` is the user that it is about: the target if that is a user, of a product the one who
-    got or lost it, of a session the one whose it was. It is None where no user is concerned, or
-    nobody tells which: who ends another's session is not the one who is logged out.
+    got or lost it, of a session the user who ended it or let it run out. It is None where no user
+    is concerned, or nobody tells which: who ends another's session, be it an administrator, support
+    or a service, is not the one who is logged out.
     """
 
     entry: Entry
@@ -74,6 +75,12 @@ def read(entry: Entry) -> Reading:
     account = None if kind == "role" or row.category in _OF_NO_ACCOUNT else holder
     if row.category in _OF_USERS_ALONE and kind != "user":
         account = None
-    if holder is entry["actor"] and entry["details"].get("reason") == FORCED:
+    if holder is entry["actor"] and not _ended_own_session(entry):
         account = None
     return Reading(entry, row, row.mapping_of(kind), account)
+
+
+def _ended_own_session(entry: Entry) -> bool:
+    """Tell whether the actor of a session's end is the one whose session it was."""
+    reason = entry["details"].get("reason")
+    return entry["actor"]["type"] == "user" and reason not in _ENDED_BY_ANOTHER

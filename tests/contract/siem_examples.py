@@ -60,6 +60,10 @@ _VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         "identity.session.ended.v1",
         {"cause": "admin_logout", "actor": _ADMIN, "session_id": "s-9b1c"},
     ),
+    "auth.session_expired.revoked": (
+        "identity.session.ended.v1",
+        {"cause": "revoked", "actor": _ADMIN, "session_id": "s-9b1d"},
+    ),
 }
 
 

@@ -121,13 +121,18 @@ def test_login_is_of_the_account_that_was_tried() -> None:
     assert "target" not in DOCUMENTS["auth.login_success"]["user"]
 
 
-def test_forced_logout_is_not_the_administrators() -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("auth.logout.forced", "admin_logout"), ("auth.session_expired.revoked", "revoked")],
+)
+def test_session_that_is_taken_away_is_not_the_administrators(name: str, reason: str) -> None:
     """Whose session it was nobody tells: the administrator is found, but not as who logs out."""
-    made = DOCUMENTS["auth.logout.forced"]
+    made = DOCUMENTS[name]
     assert "user" not in made
     assert "u-1001" in made["related"]["user"]
-    assert made["event"]["reason"] == "admin_logout"
+    assert made["event"]["reason"] == reason
     assert DOCUMENTS["auth.logout"]["user"]["id"] == "u-1002"
+    assert DOCUMENTS["auth.session_expired"]["user"]["id"] == "u-1002"
 
 
 def test_user_concerned_is_the_target() -> None:

@@ -118,13 +118,23 @@ def test_what_is_lossy_is_kept(name: str) -> None:
     assert made["unmapped"] == entry
 
 
-def test_forced_logout_is_not_the_administrators() -> None:
+@pytest.mark.parametrize(
+    ("name", "session"),
+    [
+        ("auth.logout.forced", {"uid": "s-9b1c"}),
+        ("auth.session_expired.revoked", {"uid": "s-9b1d", "expiration_reason": "revoked"}),
+    ],
+)
+def test_session_that_is_taken_away_is_not_the_administrators(
+    name: str, session: dict[str, str]
+) -> None:
     """Who is logged out nobody tells; the session is theirs, and not the administrator's."""
-    made = EVENTS["auth.logout.forced"]
+    made = EVENTS[name]
     assert made["user"] == {"name": "Unknown", "type_id": 0, "type": "Unknown"}
     assert made["actor"] == {"user": made["actor"]["user"]}
     assert made["actor"]["user"]["uid"] == "u-1001"
-    assert made["session"] == {"uid": "s-9b1c"}
+    assert made["session"] == session
+    assert made["status_detail"] == "LOGOFF_OTHER"
     assert EVENTS["auth.logout"]["user"]["uid"] == "u-1002"
     assert EVENTS["auth.logout"]["actor"]["session"] == {"uid": "s-7f3a"}
 
@@ -202,6 +212,32 @@ def test_failed_login_is_of_the_account_that_was_tried() -> None:
     assert EVENTS["auth.logout"]["status_detail"] == "LOGOFF_USER_INITIATED"
     assert EVENTS["auth.session_expired"]["status_detail"] == "LOGOFF_OTHER"
     assert EVENTS["auth.session_expired"]["session"]["expiration_reason"] == "idle_timeout"
+
+
+@pytest.mark.parametrize(
+    ("reason", "word"),
+    [
+        ("unknown_account", "USER_DOES_NOT_EXIST"),
+        ("locked", "ACCOUNT_LOCKED_OUT"),
+        ("disabled", "ACCOUNT_DISABLED"),
+        ("mfa_failed", "MFA_FAILED"),
+        ("Locked since Monday", "Locked since Monday"),
+    ],
+)
+def test_failed_login_says_why_in_the_words_of_ocsf(reason: str, word: str) -> None:
+    """Rules on its words find them; what it has no word for is kept."""
+    lost = entry_of("auth.login_failed", "user", outcome="failure", outcome_reason=reason)
+    assert json.loads(event(lost))["status_detail"] == word
+
+
+@pytest.mark.parametrize(
+    ("told", "word"), [({"outcome_reason": "backend_down"}, "BACKEND_DOWN"), ({}, None)]
+)
+def test_failed_logout_is_no_logoff(told: dict[str, str], word: str | None) -> None:
+    """Nobody was logged off: it says why not, if that is told, and not why it was tried."""
+    details = {"reason": "logout"}
+    lost = entry_of("auth.logout", "session", outcome="failure", details=details, **told)
+    assert json.loads(event(lost)).get("status_detail") == word
 
 
 def test_nothing_came_of_a_failed_attempt() -> None:
