@@ -161,6 +161,16 @@ def test_template_of_elasticsearch_has_the_types_of_ecs() -> None:
     assert typed(properties, "@timestamp") == typed(properties, "event.created") == "date"
 
 
+def test_template_of_elasticsearch_makes_no_date_of_a_text() -> None:
+    """A first reason or name that looks like one would make a field that refuses all others."""
+    template = json.loads((SIEM / "elasticsearch-template.json").read_text())
+    mappings = template["template"]["mappings"]
+    assert mappings["date_detection"] is False
+    fluent = yaml.safe_load((SIEM / "fluent-bit" / "fluent-bit.yaml").read_text())
+    (output,) = fluent["pipeline"]["outputs"]
+    assert typed(mappings["properties"], output["time_key"]) == "date"
+
+
 @pytest.mark.parametrize("index", ["hub-audit", topic_of("acme", "ecs")])
 def test_template_of_elasticsearch_is_for_every_index(index: str) -> None:
     """For the one that most configurations write to, and Kafka Connect's, named as the topic."""
