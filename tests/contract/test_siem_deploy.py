@@ -106,6 +106,14 @@ def test_vector_keeps_the_numbers_that_prove_completeness() -> None:
     assert removed == added | {"kafka_headers"}
 
 
+def test_vector_sends_again_what_elasticsearch_had_no_room_for() -> None:
+    """An answer to a bulk is a success however little of it was taken; ids make a repeat safe."""
+    sink = yaml.safe_load((SIEM / "vector" / "vector.yaml").read_text())["sinks"]["elasticsearch"]
+    assert sink["request_retry_partial"] is True
+    assert sink["id_key"] == "hub_document_id"
+    assert sink["bulk"]["action"] == "index"
+
+
 def test_what_is_committed_before_it_is_stored_lies_on_disk() -> None:
     """Fluent Bit and Logstash commit what they have taken: in memory a crash would lose it."""
     fluent = yaml.safe_load((SIEM / "fluent-bit" / "fluent-bit.yaml").read_text())
