@@ -50,10 +50,7 @@ def _users_named(reading: Reading) -> list[str] | None:
 
 def _changed(reading: Reading, key: str) -> str | None:
     """Return what of a user is different now: after a failed attempt, nothing."""
-    if reading.row.name != "user.updated" or reading.failed:
-        return None
-    held = reading.detail("new", key)
-    return held if isinstance(held, str) else None
+    return None if reading.row.name != "user.updated" or reading.failed else _new(reading, key)
 
 
 def _roles(reading: Reading) -> list[str] | None:
@@ -62,9 +59,14 @@ def _roles(reading: Reading) -> list[str] | None:
     return reading.names("new", "roles") or None
 
 
-def _state(reading: Reading) -> str | None:
-    held = reading.detail("new", "state")
+def _new(reading: Reading, key: str) -> str | None:
+    held = reading.detail("new", key)
     return held if isinstance(held, str) else None
+
+
+def _role_given(reading: Reading) -> str | None:
+    """Return the role that is given or taken, or that a user has now."""
+    return reading.detail("role", "name") or _new(reading, "role")
 
 
 def _on_behalf_of(reading: Reading, key: str) -> str | None:
@@ -144,8 +146,9 @@ FIELDS = (
     of("labels.hub_target_type", "target.type"),
     of("labels.hub_target_id", "target.id"),
     of("labels.hub_target_name", "target.name"),
-    Field("labels.hub_role", "`details.role.name`", lambda r: r.detail("role", "name")),
-    Field("labels.hub_state", "`details.new.state`", _state),
+    Field("labels.hub_role", "`details.role.name`, else `details.new.role`", _role_given),
+    Field("labels.hub_grantee_id", "`details.grantee.id`", lambda r: r.detail("grantee", "id")),
+    Field("labels.hub_state", "`details.new.state`", lambda r: _new(r, "state")),
     of("labels.hub_session_id", "session_id"),
     of("labels.hub_correlation_id", "correlation_id"),
     Field("labels.hub_old", "`details.old` as JSON text", lambda r: r.text("old")),

@@ -87,9 +87,32 @@ def gone(count: int, minutes: float, *, actors: int = 1, **changed: Any) -> list
 
 GRANTED, REVOKED = "product_access.granted", "product_access.revoked"
 OTHER = {"details": {"grantee": {"type": "user", "id": "u-7"}}}
+GRANTED_ROLE = "product_access.granted.role"
+THE_ROLE, OTHER_ROLE = (
+    {"details": {"grantee": {"type": "role", "id": each}}} for each in ("r-12", "r-13")
+)
+
+
+def became(role: str, **changed: Any) -> Mapping[str, Any]:
+    """Return what is different of a user who has this role now."""
+    return {"details": {"old": {"role": "member"}, "new": {"role": role}}} | changed
+
 
 # By rule: stories that it has to find, and stories that look like them and that it must not find.
 STORIES: dict[str, tuple[list[list[Step]], list[list[Step]]]] = {
+    "admin_role_granted": (
+        [
+            [("user.created", 0, became("Owner"))],
+            [("user.invited", 0, became("admin"))],
+            [("user.updated", 0, became("org_admin"))],
+        ],
+        [
+            [("user.created", 0, became("member")), ("user.updated", 1, became("viewer"))],
+            [("user.created", 0, became("admin", outcome="failure"))],
+            [("user.removed", 0, {"details": {"old": {"role": "admin"}}})],
+            [("user.updated", 0, {"details": {"new": {"title": "Administrator"}}})],
+        ],
+    ),
     "login_brute_force": (
         [logins(10, 1), logins(12, 0.1, accounts=12), logins(30, 0.4, ips=2)],
         [
@@ -111,11 +134,13 @@ STORIES: dict[str, tuple[list[list[Step]], list[list[Step]]]] = {
         [
             [(GRANTED, 0, {}), (REVOKED, 45, {})],
             [(REVOKED, 0, {}), (GRANTED, 5, {}), (REVOKED, 9, {})],
+            [(GRANTED_ROLE, 0, {}), (REVOKED, 45, THE_ROLE)],
         ],
         [
             [(GRANTED, 0, {}), (REVOKED, 75, {})],
             [(REVOKED, 0, {}), (GRANTED, 5, {})],
             [(GRANTED, 0, {}), (REVOKED, 5, OTHER)],
+            [(GRANTED_ROLE, 0, {}), (REVOKED, 5, OTHER_ROLE), (REVOKED, 6, {})],
             [(GRANTED, 0, {}), (REVOKED, 5, {"outcome": "failure"})],
         ],
     ),
@@ -198,9 +223,11 @@ def mentioned(text: str, name: FormatName) -> set[str]:
     """Return the columns that a rule asks for; of events without them a table has them too."""
     fields: set[str] = set()
     for rule in yaml.safe_load_all(text):
-        for field, value in rule.get("detection", {}).get("selection", {}).items():
-            path, _, modifier = field.partition("|")
-            fields |= {path, value} if modifier == "fieldref" else {path}
+        detection = rule.get("detection", {})
+        for selection in (each for name, each in detection.items() if name != "condition"):
+            for field, value in selection.items():
+                path, _, modifier = field.partition("|")
+                fields |= {path, value} if modifier == "fieldref" else {path}
         correlation = rule.get("correlation", {})
         fields |= set(correlation.get("group-by", ()))
         if field := correlation.get("condition", {}).get("field"):
@@ -297,6 +324,15 @@ def test_ids_are_unique() -> None:
 def test_pipelines_are_those_of_the_formats() -> None:
     """One for each format but Hub's own, whose fields the rules use, and CEF, which has none."""
     assert {path.stem for path in PIPELINES.glob("*.yml")} == set(TIME) - {"hub"}
+
+
+def test_sequence_of_the_guide_groups_as_its_rule_does() -> None:
+    """What is written by hand, since no target converts it, asks for the fields of the pipeline."""
+    *_, rule = yaml.safe_load_all((SIGMA / "access_granted_then_revoked.yml").read_text())
+    steps = yaml.safe_load((PIPELINES / "ecs.yml").read_text())["transformations"]
+    mapping = {k: v for step in steps for k, v in step.get("mapping", {}).items()}
+    grouped = [mapping[field] for field in rule["correlation"]["group-by"]]
+    assert f"sequence by {', '.join(grouped)} with" in (SIEM / "README.md").read_text()
 
 
 def test_queries_of_elasticsearch_are_of_the_indices_that_have_the_template() -> None:
