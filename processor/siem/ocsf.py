@@ -192,10 +192,10 @@ def _observables(reading: Reading) -> list[Node] | None:
         found.append(
             _observable("actor.user.email_addr", _EMAIL_OBSERVABLE, "Email Address", email)
         )
-    account = reading.account or {}
-    email = account.get("email")
-    if _class(reading) in _OF_A_USER and email and _EMAIL.fullmatch(email):
-        found.append(_observable("user.email_addr", _EMAIL_OBSERVABLE, "Email Address", email))
+    email = (reading.account or {}).get("email")
+    where = "entity.user" if reading.mapping.ocsf.entity == "User" else "user"
+    if (_class(reading) in _OF_A_USER or where != "user") and email and _EMAIL.fullmatch(email):
+        found.append(_observable(f"{where}.email_addr", _EMAIL_OBSERVABLE, "Email Address", email))
     return found or None
 
 

@@ -83,6 +83,15 @@ def test_example_obeys_the_schema(name: str) -> None:
     assert_observables(EVENTS[name])
 
 
+@pytest.mark.parametrize(
+    ("name", "path"), [("user.updated", "entity.user"), ("user.created", "user")]
+)
+def test_address_of_the_user_concerned_is_an_observable(name: str, path: str) -> None:
+    """Of whichever class the event is."""
+    told = {each["name"]: each["value"] for each in EVENTS[name]["observables"]}
+    assert told[f"{path}.email_addr"] == "max.member@acme.example"
+
+
 @pytest.mark.parametrize("outcome", ["success", "failure"])
 @pytest.mark.parametrize(("action", "target"), WAYS)
 def test_barest_and_fullest_obey_the_schema(action: str, target: str, outcome: str) -> None:
