@@ -164,6 +164,8 @@ def _entity(reading: Reading, side: str) -> Node:
     data: Any = entry["details"].get(side)
     if resources := _resources(reading):
         data = {"resources": resources} | (data or {})
+    elif reading.row.category == "permissions":
+        data = _permissions(reading)
     told = {
         "name": name or (None if party.get("id") else kind),
         "uid": party.get("id"),
@@ -175,9 +177,18 @@ def _entity(reading: Reading, side: str) -> Node:
     return {key: value for key, value in told.items() if value is not None}
 
 
+def _permissions(reading: Reading) -> Node | None:
+    """Return what a role lost and got: differences, neither of which is all that it had or has."""
+    lost, got = (reading.names(side, "permissions") for side in ("old", "new"))
+    told = {"permissions_removed": lost, "permissions_added": got}
+    return {key: value for key, value in told.items() if value} or None
+
+
 def _entity_result(reading: Reading) -> Node | None:
-    """Return the thing as it is now; nothing is what a failed attempt made of it."""
+    """Return the thing as it is now: not after a failed attempt, nor where a difference is told."""
     if reading.failed or not reading.entry["details"].get("new"):
+        return None
+    if reading.row.category == "permissions":
         return None
     return _entity(reading, "new")
 
@@ -285,10 +296,15 @@ OF_CLASS: Mapping[int, tuple[Field, ...]] = {
     ENTITY: (
         Field(
             "entity",
-            "`target`, `details.old`; or the role with the product",
+            "`target`, `details.old`; or the role with the product, or with the permissions that"
+            " it lost and got as `permissions_removed` and `permissions_added`",
             lambda r: _entity(r, "old"),
         ),
-        Field("entity_result", "`target`, `details.new`", _entity_result),
+        Field(
+            "entity_result",
+            "`target`, `details.new`; of permissions none, they are told as differences",
+            _entity_result,
+        ),
     ),
     ACCESS: (
         Field("user", "who got or lost it", lambda r: _user(r.account or {})),

@@ -179,7 +179,6 @@ def test_access_says_who_and_what(name: str, user: str, privileges: list[str]) -
         ("user.updated", "User", 2, True),
         ("role.created", "Role", 99, True),
         ("role.deleted", "Role", 99, False),
-        ("permission.granted", "Role", 99, True),
         ("product_access.granted.role", "Role", 99, True),
         ("billing.plan_changed", "Subscription", 99, True),
         ("billing.payment_method_updated", "Payment Method", 99, True),
@@ -197,6 +196,25 @@ def test_entity_says_what_it_is(name: str, entity: str, type_id: int, *, result:
     assert made["entity"].get("data", {}) == told | details.get("old", {})
     if result:
         assert made["entity_result"]["data"] == told | details["new"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("permission.granted", {"permissions_added": ["invoice.download"]}),
+        ("permission.revoked.role", {"permissions_removed": ["invoice.download"]}),
+        (
+            "permission.bulk_updated.role",
+            {"permissions_removed": ["plan.change"], "permissions_added": ["invoice.download"]},
+        ),
+    ],
+)
+def test_permissions_of_a_role_are_differences(name: str, data: dict[str, list[str]]) -> None:
+    """What a role got or lost is not all that it has: nothing claims to be its state."""
+    made = EVENTS[name]
+    assert (made["class_uid"], made["entity"]["uid"]) == (3004, "r-12")
+    assert made["entity"]["data"] == data
+    assert "entity_result" not in made
 
 
 def test_role_that_gets_access_is_the_entity() -> None:
