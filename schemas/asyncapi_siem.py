@@ -11,8 +11,41 @@ Node = dict[str, Any]
 _JSON = "application/json"
 _FIELDS = "deploy/siem/fields.md lists the fields."
 _OBJECT: Node = {"type": "object"}
+_SEQ: Node = {"type": "integer", "minimum": 0}
+_GAP: Node = {
+    "type": "object",
+    "description": "Numbers that no entry has any more.",
+    "properties": {"first_seq": _SEQ, "last_seq": _SEQ, "reason": {"type": "string"}},
+    "required": ["first_seq", "last_seq", "reason"],
+}
+_HEARTBEAT: Node = {
+    "type": "object",
+    "title": "Heartbeat",
+    "properties": {
+        "hub_heartbeat": {
+            "type": "object",
+            "properties": {
+                "org_id": {"type": "string"},
+                "at": {"type": "string", "format": "date-time"},
+                "through_seq": _SEQ,
+                "previous_seq": _SEQ,
+                "gaps": {"type": "array", "items": _GAP},
+            },
+            "required": ["org_id", "at", "through_seq", "previous_seq", "gaps"],
+        }
+    },
+    "required": ["hub_heartbeat"],
+}
+_TEST_EVENT: Node = {
+    "type": "object",
+    "title": "Test event",
+    "description": "Like an entry, but for its number, which no entry has.",
+    "properties": {"seq": {"const": 0}},
+    "required": ["entry_id", "seq"],
+}
+_HUB: Node = {"oneOf": [{"$ref": "jsonschema/entry.json"}, _HEARTBEAT, _TEST_EVENT]}
 _FORMATS: dict[FormatName, tuple[str, str, Node]] = {
-    "hub": ("The audit entry", _JSON, {"$ref": "jsonschema/entry.json"}),
+    "hub": ("The audit entry, a heartbeat or a test event", _JSON, _HUB),
     "ocsf": (f"An event of OCSF 1.8.0. {_FIELDS}", _JSON, _OBJECT),
     "ecs": (f"A document of ECS 8.17. {_FIELDS}", _JSON, _OBJECT),
     "cef": (

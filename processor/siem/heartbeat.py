@@ -50,6 +50,7 @@ class Heartbeat(NamedTuple):
         """What Hub JSON says of it."""
         return {
             "org_id": self.org_id,
+            "at": self.at,
             "through_seq": self.through_seq,
             "previous_seq": self.previous_seq,
             "gaps": [gap._asdict() for gap in self.gaps],

@@ -36,15 +36,15 @@ HEARTBEATS = f"""
 A heartbeat says up to which number everything has been said. It comes in the topic's own format,
 so that no parser meets a foreign document, and under an action that no entry has.
 
-| format | how to know it | through | previous | gaps |
-|---|---|---|---|---|
-| Hub JSON | `hub_heartbeat` is there | `hub_heartbeat.through_seq` | `hub_heartbeat.previous_seq` \
-| `hub_heartbeat.gaps` |
-| OCSF | `class_uid` 0, `metadata.event_code` {ACTION} | `metadata.sequence` \
+| format | how to know it | time | through | previous | gaps |
+|---|---|---|---|---|---|
+| Hub JSON | `hub_heartbeat` is there | `hub_heartbeat.at` | `hub_heartbeat.through_seq` \
+| `hub_heartbeat.previous_seq` | `hub_heartbeat.gaps` |
+| OCSF | `class_uid` 0, `metadata.event_code` {ACTION} | `time` | `metadata.sequence` \
 | `unmapped.hub_heartbeat.previous_seq` | `unmapped.hub_heartbeat.gaps` |
-| ECS | `event.kind` state, `event.action` {ACTION} | `event.sequence` \
+| ECS | `event.kind` state, `event.action` {ACTION} | `@timestamp` | `event.sequence` \
 | `labels.hub_previous_seq` | `labels.hub_gaps`, JSON text |
-| CEF | signature id {ACTION} | `cn1` | `cn2` | `cs4`, JSON text |
+| CEF | signature id {ACTION} | `rt` | `cn1` | `cn2` | `cs4`, JSON text |
 
 On Kafka every record has the same in its headers `hub_through_seq` and `hub_previous_seq`, and a
 heartbeat has `hub_heartbeat`.

@@ -10,6 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from processor.api import app
+from processor.forward.messages import sample
 from processor.ingest.decode import decode
 from processor.siem import FORMATS
 from schemas.catalogue import CANONICAL_TOPICS, DEAD_LETTER_TOPIC, OWN_TOPICS
@@ -18,6 +19,7 @@ from schemas.generate import ROOT, documents, raw_types, stale
 from schemas.raw.envelope import Event
 from schemas.record import RawRecord
 from schemas.rejection import Rejection
+from tests.contract.siem_examples import HEARTBEAT, entries
 
 GENERATED = documents()
 ASYNCAPI = yaml.safe_load(GENERATED["asyncapi.yaml"])
@@ -155,6 +157,24 @@ def test_asyncapi_has_every_format_of_a_subscription() -> None:
         message = ASYNCAPI["components"]["messages"][f"siem_{name}"]
         assert message["contentType"] == FORMATS[name].content_type
         assert message["headers"] == {"$ref": "#/components/schemas/siemHeaders"}
+
+
+def test_asyncapi_describes_whatever_comes_as_hub_json() -> None:
+    """Entries, heartbeats and test events, each by one of the payload's schemas and no other."""
+    schemas = [
+        json.loads((ROOT / each["$ref"]).read_text()) if "$ref" in each else each
+        for each in ASYNCAPI["components"]["messages"]["siem_hub"]["payload"]["oneOf"]
+    ]
+    silent = HEARTBEAT._replace(gaps=[], through_seq=0, previous_seq=0)
+    values = [
+        *(FORMATS["hub"].render(entry) for entry in entries().values()),
+        *(FORMATS["hub"].heartbeat(beat) for beat in (HEARTBEAT, silent)),
+        FORMATS["hub"].render(sample("acme", "2026-11-23T10:00:00.000Z")),
+    ]
+    for value in values:
+        document = json.loads(value)
+        assert sum(Draft202012Validator(each).is_valid(document) for each in schemas) == 1, value
+    assert json.loads(values[-2])["hub_heartbeat"]["at"] == HEARTBEAT.at
 
 
 def test_asyncapi_refers_to_what_is_there() -> None:
