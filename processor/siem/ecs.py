@@ -43,7 +43,10 @@ def _name(party: Party) -> str | None:
 
 
 def _users_named(reading: Reading) -> list[str] | None:
-    parties: tuple[Party, ...] = (_user(reading), _target(reading), reading.entry["actor"])
+    actor = reading.entry["actor"]
+    effective: Party = actor.get("on_behalf_of") or {}
+    changes = {"email": _changed(reading, "email"), "name": _changed(reading, "name")}
+    parties: tuple[Party, ...] = (_user(reading), _target(reading), actor, effective, changes)
     told = [p.get(key) for p in parties for key in ("id", "email", "name")]
     return list(dict.fromkeys(str(each) for each in told if each)) or None
 

@@ -157,6 +157,19 @@ def test_support_acts_for_somebody() -> None:
     """Whose rights were used is the effective user."""
     made = json.loads(document(full("user.created", "user")))
     assert made["user"]["effective"] == {"id": "u-9", "email": "max@example.com"}
+    assert {"u-9", "max@example.com"} <= set(made["related"]["user"])
+
+
+def test_related_users_are_all_that_are_named() -> None:
+    """Whoever looks for somebody finds what was done for them and under which address."""
+    for action, target in WAYS:
+        made = json.loads(document(full(action, target)))
+        named = {
+            value
+            for path, value in flat(made).items()
+            if path.startswith("user.") and path != "user.target.roles"
+        }
+        assert named <= set(made["related"]["user"]), action
 
 
 def test_what_is_no_address_is_no_ip() -> None:
