@@ -15,6 +15,8 @@ DEVICE = ("Hub", "Hub Audit", "1")
 GAPS_MAX = 30
 """In one heartbeat: as text they stand in ``cs4``, whose limit is 4,000 bytes."""
 
+_WITH_OWN_KEY = frozenset({"user", "role", "product"})
+
 
 class Extension(NamedTuple):
     """One key of the extension; ``limit`` is in bytes of UTF-8, before anything is escaped."""
@@ -35,11 +37,23 @@ def _target(reading: Reading) -> Party:
 
 
 def _role(reading: Reading) -> str | None:
-    """Return the role that got or lost access to a product: a privilege of all who have it."""
-    if reading.detail("grantee", "type") != "role":
-        return None
-    name: str | None = reading.detail("grantee", "name") or reading.detail("grantee", "id")
-    return name
+    """Return the role that a user got, lost or has now, or that itself got or lost something."""
+    details = reading.entry["details"]
+    holder: Party = details.get("grantee") or reading.entry["target"]
+    role: Party = details.get("role") or (holder if holder.get("type") == "role" else {})
+    name = role.get("name") or role.get("id") or reading.detail("new", "role")
+    return name if isinstance(name, str) else None
+
+
+def _product(reading: Reading) -> str | None:
+    target = reading.entry["target"]
+    return target.get("name") if target["type"] == "product" else None
+
+
+def _thing(reading: Reading) -> str | None:
+    """Return the name of a target that has no key of its own."""
+    target = reading.entry["target"]
+    return None if target["type"] in _WITH_OWN_KEY else target.get("name")
 
 
 def _source(reading: Reading, *, v6: bool) -> str | None:
@@ -60,9 +74,18 @@ EXTENSION = (
     Extension("cat", 1023, "`category`", lambda r: r.entry["category"]),
     Extension("suser", 1023, "`actor.email`, else `actor.name`", lambda r: _name(r.entry["actor"])),
     Extension("suid", 1023, "`actor.id`", lambda r: r.entry["actor"].get("id")),
+    Extension("spriv", 1023, "`actor.type`", lambda r: r.entry["actor"]["type"]),
     Extension("duser", 1023, "the user concerned, if known", lambda r: _name(_target(r))),
     Extension("duid", 1023, "the user concerned, if known", lambda r: _target(r).get("id")),
-    Extension("dpriv", 1023, "name, else id, of the role that got or lost access", _role),
+    Extension(
+        "dpriv",
+        1023,
+        "name, else id, of the role that was given or taken, or that itself changed, got or lost"
+        " something; else `details.new.role`",
+        _role,
+    ),
+    Extension("destinationServiceName", 1023, "`target.name` of a product", _product),
+    Extension("fname", 1023, "`target.name` of what is no user, role or product", _thing),
     Extension("src", 16, "`ip`, of version 4", lambda r: _source(r, v6=False)),
     Extension(
         "c6a2", 40, "`ip`, of version 6", lambda r: _source(r, v6=True), "Source IPv6 Address"

@@ -30,7 +30,10 @@ LENGTHS = {
     "suid": 1023,
     "duser": 1023,
     "duid": 1023,
+    "spriv": 1023,
     "dpriv": 1023,
+    "destinationServiceName": 1023,
+    "fname": 1023,
     "shost": 1023,
     "sourceServiceName": 1023,
     "requestClientApplication": 1023,
@@ -216,15 +219,19 @@ def test_barest_and_fullest_are_read_back(action: str, target: str, outcome: str
     _, extension = parse_cef(bare.text)
     assert set(extension) == {
         "rt", "externalId", "cn1", "cn1Label", "act", "outcome", "cat", "sourceServiceName",
-        "cs1", "cs1Label", "cs2", "cs2Label",
+        "cs1", "cs1Label", "cs2", "cs2Label", "spriv",
     }  # fmt: skip
     syslog = parse_syslog(line(full(action, target, outcome)).decode())
     _, extension = parse_cef(syslog.text)
     labels = {f"{each.key}Label" for each in EXTENSION if each.label}
     keys = {each.key for each in EXTENSION} | labels
-    absent = {"c6a2", "c6a2Label", "dpriv"}
+    absent = {"c6a2", "c6a2Label"}
     if not {"duser", "duid"} & extension.keys():
         absent |= {"duser", "duid"}
+    if target in {"user", "role", "product"}:
+        absent.add("fname")
+    if target != "product":
+        absent.add("destinationServiceName")
     assert set(extension) == keys - absent
 
 
@@ -243,6 +250,31 @@ def test_access_says_whose(action: str, grantee: dict[str, str], told: dict[str,
     _, extension = parse_cef(syslog.text)
     keys = {"dpriv", "duser", "duid"} & extension.keys()
     assert {key: extension[key] for key in keys} == told
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("role.assigned", {"dpriv": "Billing Admin"}),
+        ("role.created", {"dpriv": "Billing Admin"}),
+        ("user.created", {"dpriv": "member"}),
+        ("user.updated", {}),
+        ("permission.granted", {"dpriv": "Billing Admin"}),
+        ("permission.granted.user", {}),
+        ("product_access.granted", {"destinationServiceName": "Hub Vault"}),
+        (
+            "product_access.granted.role",
+            {"dpriv": "Billing Admin", "destinationServiceName": "Hub Vault"},
+        ),
+        ("billing.plan_changed", {"fname": "Business"}),
+        ("auth.login_failed", {"spriv": "anonymous"}),
+    ],
+)
+def test_what_rules_ask_for_has_a_key(name: str, told: dict[str, str]) -> None:
+    """Which kind of actor it was, which role, which product, which other thing."""
+    _, extension = parse_cef(parse_syslog(line(examples()[name]).decode()).text)
+    keys = {"spriv", "dpriv", "destinationServiceName", "fname"} & extension.keys()
+    assert {key: extension[key] for key in keys} == {"spriv": "user"} | told
 
 
 @pytest.mark.parametrize(
