@@ -278,8 +278,9 @@ COMMON = (
     Field("src_endpoint", "`ip`, `ip_port`, else `ip_raw`", _source),
     Field("http_request.user_agent", "`user_agent`", lambda r: r.entry.get("user_agent")),
     of("http_request.uid", "request_id"),
+    Field("unmapped", "the whole entry", lambda r: r.entry),
 )
-"""Fields of every class."""
+"""Fields of every class, before what may be large: Splunk reads the beginning of an event alone."""
 
 OF_CLASS: Mapping[int, tuple[Field, ...]] = {
     ACCOUNT_CHANGE: (Field("user", "the user concerned", lambda r: _user(r.account or {})),),
@@ -329,7 +330,6 @@ LAST = (
         },
     ),
     Field("observables", "addresses of the event, to pivot on", _observables),
-    Field("unmapped", "the whole entry", lambda r: r.entry),
 )
 """Fields of every class that stand at its end."""
 
