@@ -15,6 +15,7 @@ import yaml
 from schemas.generate import ROOT
 from schemas.subscription import topic_of
 from tests.contract.siem_examples import SIEM as EXAMPLES
+from tests.property.test_cef import parse_cef, parse_syslog, unescape
 
 SIEM = ROOT.parent / "deploy" / "siem"
 GUIDE = (SIEM / "README.md").read_text()
@@ -148,6 +149,34 @@ def test_splunk_takes_the_time_from_the_event() -> None:
     (path,) = re.findall(r'_time=.*json_extract\(_raw, "(\w+)"\)\) / 1000', evaluated)
     example = json.loads((EXAMPLES / "ocsf" / "auth.login_failed.json").read_text())
     assert len(str(example[path])) == len("1795428120123")
+
+
+def test_splunk_takes_time_and_fields_from_cef() -> None:
+    """By the source type that the connector has as an alternative; no value ends at a space."""
+    sink = (SIEM / "splunk" / "hub-audit.properties").read_text()
+    props, transforms = (
+        read_conf(SIEM / "splunk" / name) for name in ("props.conf", "transforms.conf")
+    )
+    (sourcetype,) = re.findall(r"^# .*splunk\.sourcetypes=(\S+)$", sink, re.MULTILINE)
+    stanza = props[sourcetype]
+    assert (stanza["TRUNCATE"], stanza["KV_MODE"]) == ("0", "none")
+    evaluated = transforms[stanza["TRANSFORMS-time"]]["INGEST_EVAL"]
+    (pattern,) = re.findall(r'_time=.*replace\(_raw, "(.+)", "\\1"\)\) / 1000', evaluated)
+    fields = transforms[stanza["REPORT-fields"]]
+    assert fields["FORMAT"] == "$1::$2"
+    for path in (EXAMPLES / "cef").iterdir():
+        text = path.read_text().rstrip("\n")
+        _, extension = parse_cef(parse_syslog(text).text)
+        assert re.sub(pattern, r"\1", text) == extension["rt"]
+        found = {key: unescape(value) for key, value in re.findall(fields["REGEX"], text)}
+        assert found == extension, path.name
+
+
+def test_splunk_reads_large_events() -> None:
+    """Twenty times as much as it would by itself, by a file that the guide names."""
+    limits = read_conf(SIEM / "splunk" / "limits.conf")
+    assert int(limits["spath"]["extraction_cutoff"]) == 20 * 5_000
+    assert "`limits.conf`" in GUIDE
 
 
 def read_conf(path: Path) -> ConfigParser:
