@@ -195,6 +195,8 @@ def test_logins_of_the_cluster_are_those_of_the_file() -> None:
         name: "BYPASSRLS" in rest for name, rest in groups.items()
     }
     assert managed["hub_audit_maintenance"]["inRoles"] == ["hub_audit_owner"]
+    first = cluster["spec"]["bootstrap"]["initdb"]
+    assert first["secret"] == managed[first["owner"]]["passwordSecret"]
 
 
 def test_workers_scale_by_a_metric_that_exists_up_to_the_lanes() -> None:
