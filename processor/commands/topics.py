@@ -16,6 +16,7 @@ from processor.commands.frame import (
 from processor.errors import StartRefused
 
 if TYPE_CHECKING:
+    from processor.emit.topics import State
     from processor.settings import Settings
 
 
@@ -41,17 +42,17 @@ def create(ctx: click.Context, *, partitions: int | None, as_json: bool) -> None
         settings = settings.model_copy(update={"lanes": partitions})
         _insist_on_rest(settings)
     created = run(wanted.create(settings, raise_partitions=partitions is not None))
-    problems = run(wanted.check(settings))
+    state = run(wanted.check(settings))
     if as_json:
-        show_json(created._asdict() | {"problems": problems})
+        show_json(created._asdict() | state._asdict())
     else:
         click.echo(
             f"{counted(len(created.made), 'topic')} created, {len(created.raised)} got partitions"
         )
         if created.raised:
             click.echo(f"set HUB_AUDIT_LANES={settings.lanes} before you start processors again")
-        complain(problems)
-    ctx.exit(EXIT_FAILED if problems else 0)
+        _say(state)
+    ctx.exit(EXIT_FAILED if state.problems else 0)
 
 
 @command.command("check")
@@ -62,15 +63,19 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     from processor.emit import topics as wanted
 
     settings = settings_of(ctx)
-    problems = run(wanted.check(settings))
+    state = run(wanted.check(settings))
     if as_json:
-        show_json({"problems": problems})
-    elif not problems:
+        show_json(state._asdict())
+    elif not any(state):
         count = len(wanted.wanted(settings))
         click.echo(f"{count} topics are as they should be, {settings.lanes} partitions each")
     else:
-        complain(problems)
-    ctx.exit(EXIT_FAILED if problems else 0)
+        _say(state)
+    ctx.exit(EXIT_FAILED if state.problems else 0)
+
+
+def _say(state: "State") -> None:
+    complain([*state.problems, *(f"warning: {each}" for each in state.warnings)])
 
 
 def _insist_on_rest(settings: "Settings") -> None:

@@ -29,7 +29,7 @@ async def examine(settings: Settings) -> list[Finding]:
     """Return the state of everything that the processes depend on."""
     of_topics = await bus.of_topics(settings)
     reached = not any(finding.check == bus.KAFKA for finding in of_topics)
-    sound = all(finding.level is Level.OK for finding in of_topics)
+    sound = not any(finding.level is Level.PROBLEM for finding in of_topics)
     return [
         here.versions(),
         *here.encryption(settings),

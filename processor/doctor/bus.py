@@ -43,13 +43,13 @@ class Defending(NamedTuple):
 async def of_topics(settings: Settings) -> list[Finding]:
     """Check that the bus answers and that all topics are as they have to be."""
     try:
-        problems = await topics.check(settings)
+        state = await topics.check(settings)
     except BusOutage as error:
         said, _, fix = str(error).partition(": ")
         return [problem(KAFKA, said, fix or "check HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS")]
-    if problems:
-        return [problem("topics", *split(each)) for each in problems]
-    return [ok("topics", f"all are there, with {settings.lanes} partitions each")]
+    found = [problem("topics", *split(each)) for each in state.problems]
+    found += [warning("topics", *split(each)) for each in state.warnings]
+    return found or [ok("topics", f"all are there, with {settings.lanes} partitions each")]
 
 
 async def of_transactions(settings: Settings) -> list[Finding]:

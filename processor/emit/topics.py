@@ -37,6 +37,9 @@ RAW_RETENTION_MS = 7 * 86_400_000
 
 DAY_MS = 86_400_000
 REPLICAS_FOR_MIN_INSYNC = 3
+IN_SYNC_MIN = 2
+"""What an acknowledgement means with so many replicas: one of them may be lost."""
+
 ASK_SECONDS_MAX = 15.0
 LEADERS_SECONDS_MAX = 30.0
 LOOK_SECONDS = 0.1
@@ -60,11 +63,19 @@ class Topic(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A topic as it is; ``led`` tells whether all of its partitions have a leader."""
+    """A topic as it is: whether all partitions have a leader, and the fewest replicas of one."""
 
     partitions: int
     led: bool
+    replicas: int
     options: Mapping[str, str]
+
+
+class State(NamedTuple):
+    """What is wrong with the topics, and what only should be otherwise; each with what to do."""
+
+    problems: list[str]
+    warnings: list[str]
 
 
 class Created(NamedTuple):
@@ -81,7 +92,7 @@ def wanted(settings: Settings) -> list[Topic]:
     """
     shared = {CLEANUP: "delete"}
     if settings.kafka.replication_factor >= REPLICAS_FOR_MIN_INSYNC:
-        shared[MIN_INSYNC] = "2"
+        shared[MIN_INSYNC] = str(IN_SYNC_MIN)
     kept = shared | {RETENTION: str(settings.retention_days * DAY_MS)}
     raw = shared | {RETENTION: str(RAW_RETENTION_MS), SIZE: str(RAW_BYTES_MAX)}
     raw[TIMESTAMP] = "LogAppendTime"
@@ -97,14 +108,12 @@ def wanted(settings: Settings) -> list[Topic]:
     ]
 
 
-async def check(settings: Settings) -> list[str]:
-    """Return everything that is wrong with the topics, each with what to do about it.
-
-    Raises BusOutage when the bus does not answer.
-    """
+async def check(settings: Settings) -> State:
+    """Return everything that is to be said of the topics; raises BusOutage."""
     async with connected(settings) as admin:
         found = await _look(admin, [topic.name for topic in wanted(settings)])
-    return list(problems(settings, found))
+        brokers = len((await admin.describe_cluster())["brokers"])
+    return State(list(problems(settings, found)), list(warnings(settings, found, brokers)))
 
 
 async def names(settings: Settings) -> frozenset[str]:
@@ -120,7 +129,7 @@ async def create_siem(settings: Settings, name: str) -> bool:
     """
     options = {CLEANUP: "delete", RETENTION: str(settings.retention_days * DAY_MS)}
     if settings.kafka.replication_factor >= REPLICAS_FOR_MIN_INSYNC:
-        options[MIN_INSYNC] = "2"
+        options[MIN_INSYNC] = str(IN_SYNC_MIN)
     topic = Topic(name, 1, options)
     async with connected(settings) as admin:
         if name in await _look(admin, [name]):
@@ -180,8 +189,8 @@ def problems(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
     topics = wanted(settings)
     missing = [topic.name for topic in topics if topic.name not in found]
     if missing:
-        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
-        yield f"{_topics(len(missing))} missing ({shown}): run `hub-audit topics create`"
+        are = "topic is" if len(missing) == 1 else "topics are"
+        yield f"{len(missing)} {are} missing ({_shown(missing)}): run `hub-audit topics create`"
     for topic in topics:
         if topic.name in found:
             yield from _partition_problems(topic, found[topic.name])
@@ -189,8 +198,51 @@ def problems(settings: Settings, found: Mapping[str, Found]) -> Iterator[str]:
     yield from _size_problems(settings, found)
 
 
-def _topics(count: int) -> str:
-    return "1 topic is" if count == 1 else f"{count} topics are"
+def warnings(settings: Settings, found: Mapping[str, Found], brokers: int) -> Iterator[str]:
+    """Yield what workers can do with, and whoever set the bus up hardly meant.
+
+    Raw topics are kept as long as their operators like: it is for how long workers may be away.
+    """
+    there = [topic for topic in wanted(settings) if topic.name in found]
+    retention = str(settings.retention_days * DAY_MS)
+    kept = [topic.name for topic in there if TIMESTAMP not in topic.options]
+    if other := [name for name in kept if found[name].options.get(RETENTION) != retention]:
+        yield (
+            f"{_have(other)} another retention.ms than the {settings.retention_days} days that"
+            f" are set ({_shown(other)}): set retention.ms={retention} on each, as the runbook"
+            " says under Retention"
+        )
+    if brokers >= REPLICAS_FOR_MIN_INSYNC:
+        yield from _lost_with_a_broker([topic.name for topic in there], found, brokers)
+
+
+def _lost_with_a_broker(
+    names: list[str], found: Mapping[str, Found], brokers: int
+) -> Iterator[str]:
+    """Yield what may be gone after it was acknowledged, although there are brokers to keep it."""
+    few = [name for name in names if found[name].replicas < REPLICAS_FOR_MIN_INSYNC]
+    if few:
+        yield (
+            f"{_have(few)} fewer than {REPLICAS_FOR_MIN_INSYNC} replicas on {brokers} brokers"
+            f" ({_shown(few)}): set HUB_AUDIT_KAFKA_REPLICATION_FACTOR=3 and create them anew while"
+            " they are empty, or add replicas by `kafka-reassign-partitions.sh`"
+        )
+    enough = [name for name in names if name not in few]
+    alone = [n for n in enough if int(found[n].options.get(MIN_INSYNC, "1")) < IN_SYNC_MIN]
+    if alone:
+        yield (
+            f"{_have(alone)} {MIN_INSYNC} below {IN_SYNC_MIN} on {brokers} brokers"
+            f" ({_shown(alone)}): set {MIN_INSYNC}={IN_SYNC_MIN} on each by"
+            " `kafka-configs.sh --alter --entity-type topics`"
+        )
+
+
+def _have(names: list[str]) -> str:
+    return "1 topic has" if len(names) == 1 else f"{len(names)} topics have"
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
 
 
 def _partition_problems(topic: Topic, found: Found) -> Iterator[str]:
@@ -274,6 +326,7 @@ async def _look(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, Found
         topic["topic"]: Found(
             len(topic["partitions"]),
             all(partition["leader"] >= 0 for partition in topic["partitions"]),
+            min(len(partition["replicas"]) for partition in topic["partitions"]),
             options[topic["topic"]],
         )
         for topic in described

@@ -1,6 +1,7 @@
 """The image, the compose file and what is generated for installers, against the code."""
 
 import importlib.util
+import json
 import re
 from types import ModuleType
 
@@ -17,6 +18,7 @@ from tests.contract.manifests import (
     compose,
     documented,
     image_environment,
+    of_kind,
     steps,
 )
 
@@ -127,6 +129,25 @@ def test_alertmanager_is_one_comment_away() -> None:
     assert page["matchers"] == ['severity = "page"']
     labelled = (DEPLOY / "prometheus" / "alerts.yml").read_text()
     assert set(re.findall(r"severity: (\w+)", labelled)) == {"page", "ticket"}
+
+
+def test_whoever_installs_by_hand_gets_what_the_cluster_has() -> None:
+    """The block to be copied is as safe as Kubernetes' settings are; so are the brokers."""
+    page = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    text = page.partition("\n## By hand\n")[2].partition("\n## ")[0]
+    given = dict(re.findall(r"^export (HUB_AUDIT_\w+)=(.*)$", text, re.MULTILINE))
+    (ours,) = (
+        each["data"]
+        for each in of_kind("production", "ConfigMap")
+        if each["metadata"]["name"].startswith("hub-audit-settings")
+    )
+    for name in ("ENVIRONMENT", "KAFKA_REPLICATION_FACTOR", "KAFKA_SECURITY_PROTOCOL"):
+        assert given[f"HUB_AUDIT_{name}"] == ours[f"HUB_AUDIT_{name}"]
+    (block,) = re.findall(r"^```properties\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    said = dict(re.findall(r"^([a-z.]+)=(.*)$", block, re.MULTILINE))
+    (kafka,) = of_kind("production", "Kafka")
+    config = kafka["spec"]["kafka"]["config"]
+    assert said == {name: json.dumps(value) for name, value in config.items()}
 
 
 def test_image_is_pinned_and_drops_all_rights() -> None:

@@ -48,13 +48,13 @@ def with_lanes(settings: Settings, lanes: int) -> Settings:
 
 async def test_create_makes_every_topic_once(settings: Settings) -> None:
     """All 34 topics are made with a partition per lane; a second time nothing happens."""
-    assert await topics.check(settings) != []
+    assert (await topics.check(settings)).problems != []
     created = await topics.create(settings)
     assert sorted(created.made) == topics_of(settings)
     assert len(created.made) == 34
     assert partitions(settings) == {3}
     assert await topics.create(settings) == topics.Created([], [])
-    assert await topics.check(settings) == []
+    assert await topics.check(settings) == topics.State([], [])
 
 
 async def test_topics_are_made_as_they_have_to_be(settings: Settings) -> None:
@@ -91,7 +91,12 @@ all topics have
 topic P.hub.audit.dead_letters has max.message.bytes=1114124 and needs 2162688: {set_it} \
 P.hub.audit.dead_letters --add-config max.message.bytes=2162688`
 """
-    assert await topics.check(settings) == expected.replace("P.", prefix).strip().splitlines()
+    state = await topics.check(settings)
+    assert state.problems == expected.replace("P.", prefix).strip().splitlines()
+    (said,) = state.warnings
+    assert said.startswith(
+        f"1 topic has another retention.ms than the 90 days that are set ({prefix}hub.iam.user_c"
+    )
 
 
 async def test_missing_topics_are_one_problem(settings: Settings) -> None:
@@ -100,7 +105,8 @@ async def test_missing_topics_are_one_problem(settings: Settings) -> None:
     first = [topic.name for topic in topics.wanted(settings)[:3]]
     assert first[0].startswith(prefix)
     shown = f"34 topics are missing ({', '.join(first)} and 31 more)"
-    assert await topics.check(settings) == [f"{shown}: run `hub-audit topics create`"]
+    expected = [f"{shown}: run `hub-audit topics create`"]
+    assert await topics.check(settings) == topics.State(expected, [])
 
 
 async def test_partitions_are_raised_on_request_alone(settings: Settings) -> None:
@@ -112,7 +118,7 @@ async def test_partitions_are_raised_on_request_alone(settings: Settings) -> Non
     raised = (await topics.create(more, raise_partitions=True)).raised
     assert raised == [topic.name for topic in topics.wanted(more)]
     assert partitions(settings) == {5}
-    assert await topics.check(more) == []
+    assert await topics.check(more) == topics.State([], [])
 
 
 async def test_partitions_wait_for_a_batch_that_may_not_be_published(
