@@ -53,7 +53,7 @@ class Settings(Section):
     lanes: Annotated[int, Field(ge=1, le=1_024)] = 12
     """How many partitions every raw topic has."""
     retention_days: Annotated[int, Field(ge=1, le=3_650)] = 90
-    """How many days entries are kept, and canonical topics."""
+    """How many days entries are kept, and canonical topics that are made from now on."""
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
     postgres: Postgres = Postgres()

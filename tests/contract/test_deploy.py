@@ -61,6 +61,20 @@ def test_generated_files_are_what_the_code_says(generate: ModuleType) -> None:
             assert path.read_text() == text, path
 
 
+def test_installation_may_have_other_settings(generate: ModuleType) -> None:
+    """Its topics have its lanes and days, its users the rights on its own transactions."""
+    given = {"environment": "staging", "group": "g", "lanes": "24", "retention_days": "30"}
+    assert given.keys() == set(generate.SETTABLE)
+    made = {path.name: text for path, text in generate.files(**given).items()}
+    topics = [each["spec"] for each in yaml.safe_load_all(made["kafka-topics.yaml"])]
+    assert {each["partitions"] for each in topics} == {24}
+    kept = {each["config"]["retention.ms"] for each in topics}
+    assert kept == {str(days * 86_400_000) for days in (7, 30)}
+    assert "name: staging.g.9\n" in made["kafka-users.yaml"]
+    assert "name: g.forward\n" in made["kafka-users.yaml"]
+    assert "production" not in made["kafka-users.yaml"]
+
+
 def test_licenses_are_complete_and_allow_what_we_do(generate: ModuleType) -> None:
     """Every locked package has its line, and none would bind what links to it."""
     text = (DEPLOY / "licenses.md").read_text()
