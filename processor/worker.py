@@ -75,13 +75,22 @@ class Worker:
         )
 
     def readiness(self) -> tuple[bool, str]:
-        """Tell whether the group has spoken and every lane we hold flows; if not, why not."""
+        """Tell whether the group has spoken and every lane we hold flows; if not, why not.
+
+        A stopped lane waits for people, whoever holds it: a deployment that waited for it could not
+        bring the release, or the setting, by which it goes on.
+        """
         if not self._consumer.joined:
             return False, "the group has not assigned lanes yet"
+        stopped = ""
         for lane in self._lanes.values():
-            if lane.phase is not Phase.FLOWING:
-                return False, f"lane {lane.lane} is {lane.phase}: {lane.trouble.reason}"
-        return True, f"{len(self._lanes)} lanes flow"
+            if lane.state != Phase.FLOWING:
+                said = f"lane {lane.lane} is {lane.state}: {lane.trouble.reason}"
+                if lane.state != Phase.STOPPED:
+                    return False, said
+                stopped += f"; {said}"
+        flow = sum(lane.state == Phase.FLOWING for lane in self._lanes.values())
+        return True, f"{flow} lanes flow{stopped}"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, then finish the running batches and leave the group."""

@@ -128,6 +128,14 @@ def test_no_pod_may_more_than_it_must(folder: str) -> None:
     assert "nothing-by-default" in policies
 
 
+def test_node_is_drained_though_nothing_is_ready() -> None:
+    """While Postgres is away no pod is ready, and none is what a budget would protect."""
+    budgets = of_kind("production", "PodDisruptionBudget")
+    assert len(budgets) == len(PROCESSES - {"maintain"})
+    for budget in budgets:
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
 def test_every_process_comes_in_as_itself() -> None:
     """In production each has the Kafka user and the database login that are its own."""
     users = {each["metadata"]["name"] for each in of_kind("production", "KafkaUser")}

@@ -90,6 +90,6 @@ async def test_what_unpacks_without_bounds_stops_its_lane_until_it_is_given_up(
         for deleted in client.delete_records([TopicPartition(name, 1, 2)]).values():
             deleted.result()
         await until(lambda: stored(settings, 1) == 2, "the entry behind it")
-        await until(lambda: worker.readiness()[0], "all lanes flow")
+        await until(lambda: worker.readiness() == (True, "2 lanes flow"), "all lanes")
     assert ask(settings, "SELECT partition, from_offset, to_offset FROM source_gaps") == [(1, 1, 2)]
     assert len(published(settings)) == 3

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from processor import worker
-from processor.errors import BusOutage
+from processor.errors import BusOutage, LaneStopped
 from processor.ingest.consumer import Fetched
 from processor.settings import Settings
 from processor.worker import Worker
@@ -130,6 +130,37 @@ async def test_lane_that_is_given_back_may_be_cancelled() -> None:
     asyncio.get_running_loop().call_soon(stop.set)
     await running.run(stop)
     assert not running._crash.done()
+
+
+@pytest.mark.timeout(10)
+async def test_stopped_lane_keeps_no_deployment_waiting() -> None:
+    """It waits for people, and may wait for what is deployed; one that waits for a server does."""
+
+    class Stops(Waiting):
+        """A producer whose lane stops, if it is not one that waits for the bus."""
+
+        lanes: tuple[int, ...] = (0, 1)
+
+        async def start(self) -> None:
+            """Say why."""
+            raise LaneStopped("of people") if self.lane in self.lanes else BusOutage("of the bus")
+
+    class OneWaits(Stops):
+        """The same, of two lanes one."""
+
+        lanes = (0,)
+
+    for producer, expected in (
+        (Stops, (True, "0 lanes flow; lane 0 is stopped: of people; lane 1 is stopped: of people")),
+        (OneWaits, (False, "lane 1 is bus: of the bus")),
+    ):
+        stop, running = asyncio.Event(), working(producer=producer)
+        ending = asyncio.create_task(running.run(stop))
+        for _ in range(100):  # turns of the loop, in which both lanes come to their end
+            await asyncio.sleep(0)
+        assert running.readiness() == expected
+        stop.set()
+        await ending
 
 
 async def test_worker_that_ends_takes_no_lane_over() -> None:
