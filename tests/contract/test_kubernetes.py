@@ -237,13 +237,32 @@ def test_brokers_are_let_into_the_namespace() -> None:
     of_broker, of_entities = (
         kafka["spec"][part]["template"] for part in ("kafka", "entityOperator")
     )
-    for container in (*of_broker.values(), *of_entities.values()):
+    containers = {name: each for name, each in of_broker.items() if name != "pod"}
+    for container in (*containers.values(), *of_entities.values()):
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "runAsNonRoot": True,
             "seccompProfile": {"type": "RuntimeDefault"},
             "capabilities": {"drop": ["ALL"]},
         }
+
+
+def test_a_node_takes_one_replica_with_it() -> None:
+    """Of three brokers and three databases no two are on one node, and each has room of its own."""
+    (kafka,), (pool,) = of_kind("production", "Kafka"), of_kind("production", "KafkaNodePool")
+    (database,) = of_kind("production", "Cluster")
+    affinity = kafka["spec"]["kafka"]["template"]["pod"]["affinity"]["podAntiAffinity"]
+    (apart,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+    name = kafka["metadata"]["name"]
+    brokers = {"strimzi.io/cluster": name, "strimzi.io/name": f"{name}-kafka"}
+    assert apart["labelSelector"]["matchLabels"] == brokers
+    assert database["spec"]["affinity"]["podAntiAffinityType"] == "required"
+    assert {apart["topologyKey"], database["spec"]["affinity"]["topologyKey"]} == {
+        "kubernetes.io/hostname"
+    }
+    for each in (pool, database):
+        assert {"cpu", "memory"} <= set(each["spec"]["resources"]["requests"])
+        assert "memory" in each["spec"]["resources"]["limits"]
 
 
 def test_what_a_siem_is_told_leads_to_the_bus() -> None:
