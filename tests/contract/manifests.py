@@ -32,10 +32,10 @@ class Workload(NamedTuple):
 
 
 @cache
-def rendered(folder: str) -> list[Document]:
+def rendered(folder: str, root: Path = KUBERNETES) -> list[Document]:
     """Return the documents of a kustomization, as ``kubectl apply -k`` would send them."""
     done = subprocess.run(
-        ["kubectl", "kustomize", str(KUBERNETES / folder)],
+        ["kubectl", "kustomize", str(root / folder)],
         capture_output=True,
         text=True,
         check=False,
