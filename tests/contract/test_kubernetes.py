@@ -136,6 +136,21 @@ def test_node_is_drained_though_nothing_is_ready() -> None:
         assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
+def test_upgrade_finds_what_it_applies_first() -> None:
+    """By their labels: the settings that the jobs read, the jobs, and whoever is replaced first."""
+    text = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    (first,) = re.findall(r"-l 'app\.kubernetes\.io/name in \((.*)\)'", text)
+    labelled = {
+        (each["kind"], each["metadata"].get("labels", {}).get("app.kubernetes.io/name"))
+        for each in rendered("production")
+    }
+    jobs = [f"hub-audit-{name}" for name in sorted(JOBS)]
+    assert first.split(", ") == ["hub-audit-settings", *jobs]
+    assert {("ConfigMap", "hub-audit-settings"), ("Deployment", "hub-audit-maintain")} <= labelled
+    assert {("Job", name) for name in jobs} <= labelled
+    assert f"delete job {' '.join(jobs)} --ignore-not-found" in text
+
+
 def test_every_process_comes_in_as_itself() -> None:
     """In production each has the Kafka user and the database login that are its own."""
     users = {each["metadata"]["name"] for each in of_kind("production", "KafkaUser")}
