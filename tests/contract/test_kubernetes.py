@@ -280,6 +280,23 @@ def test_a_node_takes_one_replica_with_it() -> None:
         assert "memory" in each["spec"]["resources"]["limits"]
 
 
+def test_bus_has_an_administrator_whom_the_runbook_knows() -> None:
+    """The one superuser is a user that is made, and no process; its pods and secrets are named."""
+    (kafka,), (pool,) = of_kind("production", "Kafka"), of_kind("production", "KafkaNodePool")
+    (admin,) = kafka["spec"]["kafka"]["authorization"]["superUsers"]
+    assert admin in {each["metadata"]["name"] for each in of_kind("production", "KafkaUser")}
+    processes = {
+        each.environment["HUB_AUDIT_KAFKA_SASL_USERNAME"] for each in workloads("production")
+    }
+    assert admin not in processes
+    runbook = (DEPLOY / "runbook.md").read_text(encoding="utf-8")
+    bus, brokers = kafka["metadata"]["name"], pool["metadata"]["name"]
+    assert set(re.findall(r"exec -it? (\S+-0) ", runbook)) == {f"{bus}-{brokers}-0"}
+    assert f"get secret {admin} " in runbook
+    (database,) = of_kind("production", "Cluster")
+    assert f"cnpg.io/cluster={database['metadata']['name']}," in runbook
+
+
 def test_what_a_siem_is_told_leads_to_the_bus() -> None:
     """The address on the page is that of a listener outside, whose certificate is for it."""
     told = {
