@@ -93,6 +93,16 @@ def test_alert_leads_to_its_page(alert: dict[str, Any]) -> None:
     assert [question for question in QUESTIONS if question in text] == QUESTIONS
 
 
+def test_what_is_promised_within_a_minute_is_judged_often_enough() -> None:
+    """A group says so itself: what judges it in a cluster has another default than ours."""
+    groups = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text(encoding="utf-8"))["groups"]
+    ours = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
+    quick = [group for group in groups if any(rule.get("for") == "20s" for rule in group["rules"])]
+    assert "HubAuditDatabaseAway" in {rule["alert"] for group in quick for rule in group["rules"]}
+    for group in quick:
+        assert group["interval"] == ours["global"]["evaluation_interval"], group["name"]
+
+
 def test_runbook_has_no_page_of_an_alert_that_is_gone() -> None:
     """Every heading that looks like an alert is one."""
     text = (DEPLOY / "runbook.md").read_text(encoding="utf-8")
