@@ -461,7 +461,7 @@ API = Dashboard(
             (over_zero(rate("hub_audit_exports_cut_off_total", "form")), "{{form}} cut off"),
             (over_zero(rate("hub_audit_tails_cut_off_total")), "tails cut off"),
         ),
-        graph("Age of the issuer's keys", "s", ("max(hub_audit_issuer_keys_age_seconds)", "age")),
+        graph("Issuer asked in vain for", "s", ("max(hub_audit_issuer_away_seconds)", "away")),
         graph("Exports being made", "none", ("sum(hub_audit_exports_running)", "running")),
         graph(
             "Rows exported",

@@ -105,7 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
                 raise
             app.state.services = services
             metrics.watch_connections(services.reader.db.occupation, services.control.occupation)
-            metrics.watch_keys(services.verifier.overdue_seconds)
+            metrics.watch_issuer(services.verifier.away_seconds)
             watching = asyncio.create_task(measure_loop())
             yield
             watching.cancel()

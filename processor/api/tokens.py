@@ -49,7 +49,7 @@ class Verifier:
         self._access = access
         self._keys: Keys = {}
         self._asked_at = self._fetched_at = float("-inf")
-        self._given = True
+        self._away_since: float | None = None
         self._fetching = asyncio.Lock()
         self._refreshing: asyncio.Task[None] | None = None
 
@@ -59,9 +59,13 @@ class Verifier:
             self._refreshing.cancel()
             await asyncio.wait({self._refreshing})
 
-    def overdue_seconds(self) -> float:
-        """Return how old the keys are since the issuer did not give them again; 0 if it does."""
-        return 0.0 if self._given else self._age_seconds()
+    def away_seconds(self) -> float:
+        """Return for how long the issuer has been asked in vain; 0 if it gave keys the last time.
+
+        It does not begin with the age of the keys: nobody asks at night, and one request that fails
+        in the morning is not an issuer that was away for hours.
+        """
+        return 0.0 if self._away_since is None else time.monotonic() - self._away_since
 
     async def verify(self, token: str) -> Mapping[str, Any]:
         """Return an access token's claims; raises Problem for whatever is wrong with it."""
@@ -155,7 +159,8 @@ class Verifier:
         try:
             self._keys = await fetched(self._access.jwks_url)
         except (aiohttp.ClientError, TimeoutError, ValueError, jwt.PyJWTError) as error:
-            self._given = False
+            if self._away_since is None:
+                self._away_since = self._asked_at
             if not self._keys:
                 raise Problem("issuer_away", headers={"Retry-After": "5"}) from error
             age_seconds = round(self._age_seconds())
@@ -163,7 +168,7 @@ class Verifier:
                 "issuer_keys_stale", extra={"age_seconds": age_seconds, "error": repr(error)}
             )
         else:
-            self._fetched_at, self._given = self._asked_at, True
+            self._fetched_at, self._away_since = self._asked_at, None
 
 
 def has_expired(problem: Problem) -> bool:

@@ -63,7 +63,7 @@ from processor.metrics.serving import (
     exporting,
     requested,
     tail_cut_off,
-    watch_keys,
+    watch_issuer,
 )
 
 __all__ = [
@@ -117,7 +117,7 @@ __all__ = [
     "timed_take_over",
     "told_nothing",
     "watch_connections",
-    "watch_keys",
+    "watch_issuer",
     "watch_lanes",
     "went_on",
 ]

@@ -27,15 +27,15 @@ CUT_OFF = _of.counter("exports_cut_off_total", "Exports that ended before their 
 EXPORTING = _of.gauge("exports_running", "Exports being made.")
 
 TAILS_CUT_OFF = _of.counter("tails_cut_off_total", "Live tails that an outage ended.")
-KEYS_AGE = _of.gauge(
-    "issuer_keys_age_seconds",
-    "Age of the issuer's keys when it did not give them again, taken for 86400 s at most; else 0.",
+ISSUER_AWAY = _of.gauge(
+    "issuer_away_seconds",
+    "For how long the issuer was asked for its keys in vain; 0 if it gives them.",
 )
 
 
-def watch_keys(age_seconds: Callable[[], float]) -> None:
-    """Have the age of the issuer's keys told whenever somebody looks."""
-    KEYS_AGE.set_function(age_seconds)
+def watch_issuer(away_seconds: Callable[[], float]) -> None:
+    """Have told, whenever somebody looks, for how long the issuer has been away."""
+    ISSUER_AWAY.set_function(away_seconds)
 
 
 def requested(route: str, status: int, seconds: float) -> None:

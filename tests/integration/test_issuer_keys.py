@@ -75,20 +75,22 @@ async def test_keys_that_get_old_are_said_to_and_end(
     issuer.answer = Response("down", status_code=503)
     aged(verifier, tokens.KEYS_SECONDS_MAX)
     await verifier.verify(token)
-    assert verifier.overdue_seconds() == 0
+    assert verifier.away_seconds() == 0
     await asked_again(verifier)
     (said,) = [each for each in caplog.records if each.message == "issuer_keys_stale"]
     assert said.__dict__["age_seconds"] == tokens.KEYS_SECONDS_MAX
-    assert verifier.overdue_seconds() > tokens.KEYS_SECONDS_MAX
+    since = verifier._away_since
+    assert 0 < verifier.away_seconds() < tokens.KEYS_SECONDS_MAX
     aged(verifier, tokens.STALE_SECONDS_MAX)
     for _ in range(2):
         with pytest.raises(Problem) as refused:
             await verifier.verify(token)
         assert refused.value.code == "issuer_away"
+    assert verifier._away_since == since
     issuer.answer = None
     verifier._asked_at -= tokens.RETRY_SECONDS_MIN
     await verifier.verify(token)
-    assert verifier.overdue_seconds() == 0
+    assert verifier.away_seconds() == 0
 
 
 def aged(verifier: Verifier, seconds: float) -> None:
