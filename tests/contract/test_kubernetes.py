@@ -11,8 +11,11 @@ from starlette.routing import Route
 from processor import health
 from processor.api.serve import STOP_SECONDS
 from processor.defend.app import topics
+from processor.doctor import Level
+from processor.doctor import store as doctor
 from processor.emit.acls import principal_of
 from processor.settings import Settings
+from processor.store.survey import Server
 from tests.contract.manifests import (
     DEPLOY,
     JOBS,
@@ -20,6 +23,7 @@ from tests.contract.manifests import (
     PROCESSES,
     Workload,
     command,
+    compose,
     documented,
     image_environment,
     of_kind,
@@ -65,6 +69,8 @@ def test_every_process_is_deployed_with_settings_that_load(folder: str, tmp_path
         settings = Settings.load(env=given)
         assert settings.environment == folder
         assert (settings.http.host, settings.serve.host) == ("0.0.0.0", "0.0.0.0")  # noqa: S104
+        if each.name in OPERATOR | {"serve"}:  # who looks whether it is there, and who needs it
+            assert settings.serve.cursor_secret is not None
         if folder == "production":
             assert settings.kafka.security_protocol == "SASL_SSL"
             assert settings.kafka.replication_factor == 3
@@ -149,6 +155,29 @@ def test_upgrade_finds_what_it_applies_first() -> None:
     assert {("ConfigMap", "hub-audit-settings"), ("Deployment", "hub-audit-maintain")} <= labelled
     assert {("Job", name) for name in jobs} <= labelled
     assert f"delete job {' '.join(jobs)} --ignore-not-found" in text
+
+
+def test_operator_has_somewhere_to_write() -> None:
+    """An export goes into a file, and the pod's own file system takes none."""
+    (operator,) = (each for each in workloads("base") if each.name in OPERATOR)
+    (name,) = (
+        each["name"] for each in operator.container["volumeMounts"] if not each.get("readOnly")
+    )
+    (volume,) = (each for each in operator.pod["volumes"] if each["name"] == name)
+    assert volume["emptyDir"].get("medium") != "Memory"
+
+
+def test_databases_have_room_for_the_locks_of_those_who_look_at_all_days() -> None:
+    """Else `hub-audit doctor` warns of what we have set ourselves."""
+    (cluster,) = of_kind("production", "Cluster")
+    of_cluster = cluster["spec"]["postgresql"]["parameters"]
+    said = compose()["services"]["postgres"]["command"]
+    of_compose = dict(each.split("=") for each in said if "=" in each)
+    for given in (of_cluster, of_compose):
+        room = int(given["max_locks_per_transaction"]) * int(given["max_connections"])
+        server = Server(170_006, "on", "on", "UTF8", room)
+        (finding,) = doctor._server(server, Settings().retention_days)
+        assert finding.level is Level.OK
 
 
 def test_every_process_comes_in_as_itself() -> None:
