@@ -39,7 +39,10 @@ def test_backups_are_of_the_database_that_is_there(tmp_path: Path) -> None:
     """Both go through one plugin into the store, and the schedule names the database."""
     made = with_components(tmp_path, "backup")
     store, schedule, cluster = made["ObjectStore"], made["ScheduledBackup"], made["Cluster"]
-    assert {each["metadata"]["namespace"] for each in (store, schedule, cluster)} == {"hub-audit"}
+    for each in (store, schedule, cluster):
+        assert each["metadata"]["namespace"] == "hub-audit"
+        # By it they are applied alone: while others are stopped, all would start them again.
+        assert each["metadata"]["labels"] == {"app.kubernetes.io/name": "hub-audit-db"}
     assert archive(cluster)["barmanObjectName"] == store["metadata"]["name"]
     assert schedule["spec"]["cluster"]["name"] == cluster["metadata"]["name"]
     assert schedule["spec"]["pluginConfiguration"]["name"] == PLUGIN
