@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import LiteralString
 from urllib.parse import urlsplit
 
 import psycopg
@@ -219,20 +220,20 @@ def empty_postgres_dsn(postgres_admin_dsn: str) -> Iterator[str]:
 
 
 @contextmanager
-def database(admin_dsn: str, *, template: str) -> Iterator[str]:
+def database(admin_dsn: str, *, template: str, made: LiteralString = "") -> Iterator[str]:
     """Make a database from the template, and drop it afterwards with whoever is connected."""
-    name = make_database(admin_dsn, template)
+    name = make_database(admin_dsn, template, made)
     try:
         yield name
     finally:
         drop_database(admin_dsn, name)
 
 
-def make_database(admin_dsn: str, template: str) -> str:
-    """Make a database from the template and return its name."""
+def make_database(admin_dsn: str, template: str, made: LiteralString = "") -> str:
+    """Make a database from the template, of another kind where that is said; return its name."""
     name = f"hub_audit_test_{secrets.token_hex(6)}"
     with psycopg.connect(admin_dsn, autocommit=True) as admin:
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} " + made)
         admin.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
     return name
 

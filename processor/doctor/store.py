@@ -168,12 +168,16 @@ def _server(server: survey.Server, retention_days: int) -> Iterator[Finding]:
     version = f"Postgres {server.version // 10_000}.{server.version % 10_000}"
     if server.version < POSTGRES_VERSION_MIN:
         yield problem("postgres", f"{version} is too old", "upgrade to 15 or newer")
-    elif server.encoding != "UTF8":
+    elif server.encoding != survey.UTF8:
         fix = "make the database anew with ENCODING 'UTF8'"
         yield problem("postgres", f"the database's encoding is {server.encoding}", fix)
     elif "off" in (server.fsync, server.full_page_writes):
         said = f"{version} may lose what it acknowledged: fsync or full_page_writes is off"
         yield warning("postgres", said, "turn both on")
+    elif not server.folds:
+        said = "the database knows no case beyond ASCII: a search for ä does not find Ä"
+        fix = "restore a dump into one with LC_CTYPE 'C.UTF-8': days sealed before stay as they are"
+        yield warning("postgres", said, fix)
     elif server.locks < wanted:
         said = f"{version} has room for {server.locks:,} locks; {LOOKS_AT_ONCE} looks through all"
         fix = "raise max_locks_per_transaction"

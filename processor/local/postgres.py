@@ -210,8 +210,10 @@ class Server:
         if self._account:
             os.chown(self._password_file, self._account.uid, self._account.gid)
         self._password_file.write_text(secrets.token_urlsafe(18) + "\n")
-        locale = "C.UTF-8" if sys.platform == "linux" else "C"
-        how = ["-U", SUPERUSER, "-E", "UTF8", f"--locale={locale}", "--no-sync"]
+        # By the plain C letters beyond ASCII would have no case, and a search minds none.
+        locale = ("C", "UTF-8") if sys.platform == "darwin" else ("C.UTF-8", "C.UTF-8")
+        names = [f"--locale={locale[0]}", f"--lc-ctype={locale[1]}"]
+        how = ["-U", SUPERUSER, "-E", "UTF8", *names, "--no-sync"]
         access = ["--auth-local=trust", "--auth-host=password", f"--pwfile={self._password_file}"]
         self._run([str(binaries / "initdb"), "-D", str(self._data), *how, *access])
         single = [str(binaries / "postgres"), "--single", "-D", str(self._data), "postgres"]

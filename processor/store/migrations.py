@@ -9,6 +9,7 @@ from processor.errors import DatabaseOutage, StartRefused
 from processor.store.partitions import ensure_window
 from processor.store.pool import CONNECT_TIMEOUT_SECONDS, Database, outages
 from processor.store.sql import migrations, text
+from processor.store.survey import UTF8, folds
 
 # Any number, the same in every process: only one migrates at a time.
 _ADVISORY_LOCK = 0x48554241
@@ -30,6 +31,8 @@ _ROLES = (
     "hub_audit_maintenance",
 )
 _OWNER = _ROLES[0]
+
+_ANEW = "make it anew from template0 with"
 
 _JOURNAL = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -71,6 +74,7 @@ async def _migrate(connection: asyncpg.Connection) -> list[str]:
     """Apply what is missing while nobody else does."""
     await connection.execute(f"SET lock_timeout = '{_WAIT_FOR_OTHER_SECONDS}s'")
     await connection.execute("SELECT pg_advisory_lock($1)", _ADVISORY_LOCK)
+    await _refuse_unfit(connection)
     await _prepare_roles(connection)
     async with connection.transaction():
         await connection.execute(f"SET LOCAL ROLE {_OWNER}")
@@ -80,6 +84,18 @@ async def _migrate(connection: asyncpg.Connection) -> list[str]:
     for name, statements in missing:
         await _apply(connection, name, statements)
     return [name for name, _ in missing]
+
+
+async def _refuse_unfit(connection: asyncpg.Connection) -> None:
+    """Refuse a new database that search would not work in: neither can be changed later."""
+    if await connection.fetchval("SELECT to_regclass('schema_migrations')") is not None:
+        return
+    encoding = await connection.fetchval("SHOW server_encoding")
+    if encoding != UTF8:
+        raise StartRefused([f"the database's encoding is {encoding}: {_ANEW} ENCODING 'UTF8'"])
+    if not await folds(connection):
+        said = "the database knows no case beyond ASCII, and a search for ä would not find Ä"
+        raise StartRefused([f"{said}: {_ANEW} LC_CTYPE 'C.UTF-8'"])
 
 
 async def _apply(connection: asyncpg.Connection, name: str, statements: str) -> None:

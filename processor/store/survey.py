@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
+import asyncpg
+
 from processor.store.books import books
 from processor.store.partitions import DEAD_LETTERS, ENTRIES, days, oldest_day
 from processor.store.pool import FORWARDER, MAINTENANCE, READER, WRITER, Database
@@ -11,6 +13,7 @@ from processor.store.sql import statements
 
 _SQL = statements("survey.sql") | {"subscriptions": statements("subscriptions.sql")["states"]}
 
+UTF8 = "UTF8"
 ROLES = (WRITER, READER, FORWARDER, MAINTENANCE)
 
 
@@ -29,13 +32,17 @@ class Origin(NamedTuple):
 
 
 class Server(NamedTuple):
-    """The server's version as a number, the settings on which durability rests, its lock table."""
+    """The server's version as a number, the settings on which durability rests, its lock table.
+
+    ``folds``: whether the database knows the case of letters beyond ASCII.
+    """
 
     version: int
     fsync: str
     full_page_writes: str
     encoding: str
     locks: int
+    folds: bool
 
 
 class Vitals(NamedTuple):
@@ -106,7 +113,15 @@ async def subscriptions(db: Database) -> dict[str, int]:
 async def server(db: Database) -> Server:
     """Return what the server is."""
     async with db.connection() as connection:
-        return Server(*await connection.fetchrow(_SQL["server"]))
+        row = await connection.fetchrow(_SQL["server"])
+        known = row["encoding"] == UTF8 and await folds(connection)
+        return Server(**row, folds=known)
+
+
+async def folds(connection: asyncpg.Connection) -> bool:
+    """Return whether a database in UTF-8 knows the case of letters beyond ASCII."""
+    known: bool = await connection.fetchval(_SQL["folds"])
+    return known
 
 
 async def vitals(db: Database) -> Vitals:

@@ -167,17 +167,18 @@ def test_operator_has_somewhere_to_write() -> None:
     assert volume["emptyDir"].get("medium") != "Memory"
 
 
-def test_databases_have_room_for_the_locks_of_those_who_look_at_all_days() -> None:
-    """Else `hub-audit doctor` warns of what we have set ourselves."""
+def test_databases_have_room_for_locks_and_letters_beyond_ascii() -> None:
+    """Else `hub-audit doctor` warns of what we have set ourselves, or left at CloudNativePG's C."""
     (cluster,) = of_kind("production", "Cluster")
     of_cluster = cluster["spec"]["postgresql"]["parameters"]
     said = compose()["services"]["postgres"]["command"]
     of_compose = dict(each.split("=") for each in said if "=" in each)
     for given in (of_cluster, of_compose):
         room = int(given["max_locks_per_transaction"]) * int(given["max_connections"])
-        server = Server(170_006, "on", "on", "UTF8", room)
+        server = Server(170_006, "on", "on", "UTF8", room, folds=True)
         (finding,) = doctor._server(server, Settings().retention_days)
         assert finding.level is Level.OK
+    assert cluster["spec"]["bootstrap"]["initdb"]["localeCType"] == "C.UTF-8"
 
 
 def test_every_process_comes_in_as_itself() -> None:

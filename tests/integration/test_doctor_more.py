@@ -18,6 +18,7 @@ from processor.emit import topics
 from processor.local.port import free_port
 from processor.settings import Settings
 from tests.acceptance.site import issuing
+from tests.conftest import database, dsn_of
 from tests.integration.ops import cleaned, configure, settings_of
 from tests.integration.store import NOW, query
 from tests.integration.test_doctor import stranger
@@ -81,6 +82,19 @@ async def test_role_that_is_not_granted_is_named(settings: Settings) -> None:
         query(dsn, f"DROP ROLE {name}")
     assert finding.level is Level.WARNING
     assert finding.said.endswith("may not work as hub_audit_maintenance, hub_audit_reader")
+
+
+async def test_database_that_knows_no_letters_beyond_ascii_is_noticed(
+    settings: Settings, postgres_admin_dsn: str
+) -> None:
+    """A search minds case in such a one, and does not find what is there."""
+    made = "ENCODING 'UTF8' LOCALE 'C'"
+    with database(postgres_admin_dsn, template="template0", made=made) as name:
+        dsn = _secret(dsn_of(postgres_admin_dsn, name))
+        postgres = settings.postgres.model_copy(update={"dsn": dsn})
+        finding = await of_store(settings.model_copy(update={"postgres": postgres}), "postgres")
+    assert finding.level is Level.WARNING
+    assert "knows no case beyond ASCII" in finding.said
 
 
 async def test_day_that_should_be_gone_is_noticed(settings: Settings) -> None:

@@ -19,6 +19,7 @@ from processor.store.partitions import DEAD_LETTERS, days, ensure_days, ensure_w
 from processor.store.pool import FORWARDER, MAINTENANCE, READER, WRITER, Database
 from processor.store.sql import migrations as all_migrations
 from processor.store.sql import text
+from tests.conftest import database, dsn_of
 from tests.integration.store import NOW, TOPIC, StoringLane, an_entry, opened, query
 
 LATEST = [name for name, _ in all_migrations()]
@@ -109,6 +110,24 @@ async def test_unmigrated_database_lists_what_is_pending(
     query(postgres_dsn, "DELETE FROM schema_migrations WHERE name = '0003_dead_letters'")
     async with opened(postgres_dsn) as db:
         assert await migrations.pending(db) == ["0003_dead_letters"]
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("ENCODING 'UTF8' LOCALE 'C'", "would not find Ä: make it anew .* LC_CTYPE 'C.UTF-8'"),
+        ("ENCODING 'LATIN1' LOCALE 'C'", "encoding is LATIN1: make it anew .* 'UTF8'"),
+    ],
+)
+async def test_new_database_that_search_would_not_work_in_is_refused(
+    postgres_admin_dsn: str, made: str, said: str
+) -> None:
+    """Later neither its encoding nor what it takes for letters can be changed; nothing is made."""
+    with database(postgres_admin_dsn, template="template0", made=made) as name:
+        dsn = dsn_of(postgres_admin_dsn, name)
+        with pytest.raises(StartRefused, match=said):
+            await migrations.migrate(dsn)
+        assert query(dsn, "SELECT to_regclass('schema_migrations')") == [(None,)]
 
 
 async def test_edited_migration_is_refused(postgres_dsn: str) -> None:

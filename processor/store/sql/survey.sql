@@ -34,6 +34,10 @@ SELECT current_setting('server_version_num')::integer AS version,
         + current_setting('max_prepared_transactions')::integer
     ) AS locks;
 
+-- name: folds
+-- Whether it knows the case of letters beyond ASCII, which a search does not mind.
+SELECT lower('Ä') = 'ä';
+
 -- name: gaps
 -- Offsets that the bus lost before they were stored.
 SELECT coalesce(sum(to_offset - from_offset), 0)::bigint AS offsets FROM source_gaps
