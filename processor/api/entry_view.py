@@ -53,7 +53,7 @@ def around(entry: Entry, retention_days: int) -> list[Link]:
     """Return where an investigation goes on from an entry: who, in what, from where."""
     actor, at = entry["actor"], datetime.fromisoformat(entry["occurred_at"])
     near = Term(Field.CREATED, (Period(at - AROUND, at + AROUND),))
-    kept = Term(Field.CREATED, (Period(timedelta(days=retention_days), None),))
+    kept, *named = among(entry, retention_days).terms
     pivots: list[tuple[str, Field, str | None, Term]] = [
         ("What this actor did an hour before and after", Field.ACTOR,
          actor.get("id") or actor.get("email"), near),
@@ -62,14 +62,19 @@ def around(entry: Entry, retention_days: int) -> list[Link]:
         ("The whole request", Field.REQUEST, entry.get("request_id"), kept),
         ("Everything correlated with it", Field.CORRELATION, entry.get("correlation_id"), kept),
     ]  # fmt: skip
-    # Of these entries a search finds none, not even this one, unless it names their category.
-    every = Term(Field.CATEGORY, tuple(map(Word, CATEGORY_LABELS)))
-    named = (every,) if entry["category"] == OWN_CATEGORY else ()
     return [
         Link(text, pivot(Query((period, *named)), field, value) + f"#e-{entry['entry_id']}")
         for text, field, value, period in pivots
         if value
     ]
+
+
+def among(entry: Entry, retention_days: int) -> Query:
+    """Return the widest search, of all that is kept, in which the entry is found itself."""
+    kept = Term(Field.CREATED, (Period(timedelta(days=retention_days), None),))
+    # Of these entries a search finds none unless it names their category.
+    every = Term(Field.CATEGORY, tuple(map(Word, CATEGORY_LABELS)))
+    return Query((kept, every) if entry["category"] == OWN_CATEGORY else (kept,))
 
 
 def facts(query: Query, entry: Entry) -> list[Fact]:

@@ -85,14 +85,17 @@ async def one(request: Request, entry_id: UUID, q: Text = "") -> Response:
         await services.self_audit.viewed(viewer, by_id, int(found is not None))
         if found is None:
             raise Problem("not_found", "Your organization has no entry of this id.")
+        kept_days = services.settings.retention_days
+        # The usual period may not reach back to what a link without a search leads to.
+        among = query if q.strip() else entry_view.among(found, kept_days)
         return html.page(
             "entry.html",
             viewer,
             title=CATALOGUE[found["action"]].label,
             entry=found,
             label=CATALOGUE[found["action"]].label,
-            facts=entry_view.facts(query, found),
-            around=entry_view.around(found, services.settings.retention_days),
+            facts=entry_view.facts(among, found),
+            around=entry_view.around(found, kept_days),
             changes=entry_view.changes(found),
             raw=view.visible(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()),
             back=view.log_url(query),

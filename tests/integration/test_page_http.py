@@ -203,6 +203,19 @@ def test_log_without_a_recent_entry_leads_to_all_that_is_kept(served: Site) -> N
             assert "<code>created:90d</code></li>" in found  # nothing is left to be taken away
 
 
+def test_link_to_an_old_entry_leads_on_to_it_again(served: Site) -> None:
+    """Who comes by one that names no search goes on among all that is kept, not the last days."""
+    old = an_entry("initech", "old", at=NOW - timedelta(days=20))
+    stored(served.dsn, [old])
+    cookies = {COOKIE: served.issuer.token(OLIVIA, org_id="initech")}
+    with httpx.Client(base_url=served.url, cookies=cookies, timeout=30) as client:
+        text = client.get(f"/log/{old['entry_id']}").text
+        ways = findall(r'<a class="only" href="([^"]+)"', text)
+        assert len(ways) > 3
+        for way in ways:
+            assert f'<tr id="e-{old["entry_id"]}"' in client.get(unescape(way)).text
+
+
 def test_one_entry_is_said_in_the_singular(served: Site) -> None:
     """The caption of the chart says 1 entry, and 2 entries."""
     with browser(served) as client:

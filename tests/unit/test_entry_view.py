@@ -1,5 +1,6 @@
 """Entries as the page shows them."""
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +18,9 @@ SUPPORT = {
     "id": "sup-7",
     "on_behalf_of": {"id": "usr_9", "email": "bea@acme.example"},
 }
+LAST_DAY = datetime(2027, 2, 21, tzinfo=UTC)
+"""On which the entry is still kept, after 90 days."""
+
 BONDS = {"session_id": "ses_1", "request_id": "req_1", "correlation_id": "cor_1"}
 
 
@@ -193,6 +197,19 @@ def test_ways_on_from_an_entry_lead_to_it_too() -> None:
             wanted = Query(tuple(others))
             assert matches(found, wanted), link.text
             assert matches(entry(ip="192.0.2.1", **BONDS), wanted), link.text
+
+
+def test_every_value_of_an_entry_leads_to_it_again() -> None:
+    """Where no search led to it: one for a value of it finds it, however old, and its own kind."""
+    for own in ({}, {"category": "audit", "action": "audit.viewed"}):
+        found = entry(ip="192.0.2.1", **BONDS, **own)
+        links = [fact.only for fact in entry_view.facts(entry_view.among(found, 90), found)]
+        assert len(list(filter(None, links))) == 10
+        for link in filter(None, links):
+            (text,) = parse_qs(urlsplit(link).query)["q"]
+            asked = parse(text)
+            assert "created:90d" in text.split()
+            assert matches(found, asked.at(LAST_DAY)), text
 
 
 def test_way_on_from_who_has_no_id_is_by_the_address() -> None:
