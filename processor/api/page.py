@@ -1,5 +1,6 @@
 """The audit log page, rendered here: it works without any script."""
 
+from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
@@ -112,9 +113,10 @@ async def _log(services: Services, viewer: Viewer, query: asked.Query, cursor: s
     kept_days = services.settings.retention_days
     head = await feed.head(services.reader, viewer.org_id)
     async with services.searches.taken(viewer.org_id):
+        now, oldest = await services.oldest()
         (found, following), overview = await together(
             entries.look(services, viewer, query, limit=ROWS, cursor=cursor or None),
-            _overview(services, viewer, query),
+            _overview(services, viewer, query, now, oldest),
         )
         nothing = not (found.entries or found.searched_back_to or cursor)
         culprits = await _culprits(services, viewer, query) if nothing else []
@@ -131,7 +133,7 @@ async def _log(services: Services, viewer: Viewer, query: asked.Query, cursor: s
         rows=[view.row(query, entry) for entry in found.entries],
         older=view.log_url(query, cursor=following) if following else None,
         newest=view.log_url(query) if cursor else None,
-        live=None if cursor or view.has_ended(query) else view.live_url(query, head),
+        live=None if cursor or view.has_ended(query, now) else view.live_url(query, head),
         searched_back_to=found.searched_back_to and view.instant(found.searched_back_to),
         narrower=view.narrower(query),
         complete=await _completeness(services),
@@ -144,9 +146,10 @@ async def _log(services: Services, viewer: Viewer, query: asked.Query, cursor: s
     )
 
 
-async def _overview(services: Services, viewer: Viewer, query: asked.Query) -> dict[str, Any]:
+async def _overview(
+    services: Services, viewer: Viewer, query: asked.Query, now: datetime, oldest: datetime
+) -> dict[str, Any]:
     """Return the facets and the histogram of a query."""
-    now, oldest = await services.oldest()
     budget, fixed = services.settings.serve.search_seconds / 2, query.at(now)
     since, until = view.ends(fixed, oldest, now)
     counted, bars = await together(

@@ -162,10 +162,10 @@ def narrower(query: Query) -> list[Link]:
     return [link for link in presets(query) if link.text in names][:NARROWER_MAX]
 
 
-def has_ended(query: Query) -> bool:
-    """Return whether nothing that comes from now on can be found by the query."""
-    period = period_of(query)
-    return period is not None and period.until is not None
+def has_ended(query: Query, now: datetime) -> bool:
+    """Return whether nothing that happens from now on can be found by the query."""
+    until = _asked_span(query.at(now)).until
+    return until is not None and until <= now
 
 
 def live_url(query: Query, after: int) -> str:

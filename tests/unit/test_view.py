@@ -56,6 +56,25 @@ def test_periods_that_begin_before_what_is_kept(text: str, beyond: bool) -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "ended"),
+    [
+        ("", False),
+        ("created:7d", False),
+        ("created:2026-11-29..2026-11-30", False),
+        ("created:2026-11-29,2026-11-30", False),
+        ("created:2026-11-29", True),
+        ("created:2026-11-28,2026-11-29", True),
+        ("created:30d..7d", True),
+        ("created:7d created:..2026-11-29", True),
+        ("-created:2026-11-29", False),
+    ],
+)
+def test_periods_that_are_over(text: str, ended: bool) -> None:
+    """Those that end before now: one that includes today goes on, and is followed."""
+    assert view.has_ended(parse(text), NOW) == ended
+
+
+@pytest.mark.parametrize(
     ("text", "since", "until"),
     [
         ("created:2026-11-01,2026-11-20", "2026-11-01", "2026-11-21"),
