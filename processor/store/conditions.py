@@ -31,6 +31,10 @@ class Where(NamedTuple):
     sql: str
     parameters: list[Any]
 
+    def also(self, condition: str) -> "Where":
+        """Return what holds where another condition does as well."""
+        return Where(f"{self.sql} AND {condition}", self.parameters)
+
 
 class Span(NamedTuple):
     """The instants outside of which nothing can match: since and before; None is open."""

@@ -6,18 +6,26 @@ nothing.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import asyncpg
 
-from processor.store.conditions import where
+from processor.store.conditions import Where, where
 from processor.store.reader import Reader
 from processor.store.sql import statements
-from processor.store.summaries import AFTER_SEALING, Counting, asks_for_time_alone, count
-from processor.store.walk import Take, Window, reach
+from processor.store.summaries import (
+    AFTER_SEALING,
+    Counting,
+    OfDays,
+    OfWindow,
+    Rows,
+    asks_for_time_alone,
+    count,
+)
+from processor.store.walk import Window, reach
 from schemas.query import Field, Query
 
 COUNT_MAX = 1_001
@@ -89,37 +97,50 @@ async def facets(
     condition = where(query, org_id, first=3)
     counts: dict[Field, Counter[str]] = {field: Counter() for field in FACETS}
 
-    def add(rows: Iterable[tuple[int, str, int]]) -> None:
+    def add(rows: Rows) -> None:
         """Add some counts."""
         for number, value, times in rows:
             counts[FACETS[number]][value] += int(times)
-
-    def entries(more: str) -> Take:
-        """Return what counts entry by entry."""
-        statement = _SQL["facets"].replace(_WHERE, condition.sql + more)
-
-        async def take(connection: asyncpg.Connection, window: Window) -> bool:
-            """Add the counts of one window."""
-            add(await connection.fetch(statement, *window, *condition.parameters))
-            return False
-
-        return take
-
-    async def summaries(connection: asyncpg.Connection, days: Sequence[date]) -> None:
-        """Add the counts of whole days."""
-        add(await connection.fetch(_SQL["summed_facets"], org_id, days))
 
     back_to = await count(
         reader,
         org_id,
         window,
-        Counting(entries(""), summaries, entries(AFTER_SEALING)),
+        Counting(
+            _of_window("facets", condition),
+            _of_days("summed_facets", org_id),
+            _of_window("facets", condition.also(AFTER_SEALING)),
+            add,
+        ),
         budget_seconds=budget_seconds,
         summed_up=asks_for_time_alone(query),
     )
     found = Facets((field, _commonest(counted)) for field, counted in counts.items())
     found.searched_back_to = back_to
     return found
+
+
+def _of_window(name: str, condition: Where, *given: object) -> OfWindow:
+    """Return what counts the entries of a window that meet a condition, one by one."""
+    statement = _SQL[name].replace(_WHERE, condition.sql)
+
+    async def look(connection: asyncpg.Connection, window: Window) -> Rows:
+        """Return the counts of one window."""
+        rows: Rows = await connection.fetch(statement, *window, *given, *condition.parameters)
+        return rows
+
+    return look
+
+
+def _of_days(name: str, org_id: str, *given: object) -> OfDays:
+    """Return what counts whole days by their summaries."""
+
+    async def look(connection: asyncpg.Connection, days: Sequence[date]) -> Rows:
+        """Return the counts of some days."""
+        rows: Rows = await connection.fetch(_SQL[name], org_id, days, *given)
+        return rows
+
+    return look
 
 
 def _commonest(counted: Counter[str]) -> list[Count]:
@@ -146,33 +167,22 @@ async def histogram(  # noqa: PLR0913 - what, of when, in how many bars, how lon
     condition = where(query, org_id, first=5)
     counts: Counter[int] = Counter()
 
-    def add(rows: Iterable[tuple[int, int]]) -> None:
+    def add(rows: Rows) -> None:
         """Add some counts."""
         for number, times in rows:
             counts[number] += int(times)
-
-    def entries(more: str) -> Take:
-        """Return what counts entry by entry."""
-        statement = _SQL["histogram"].replace(_WHERE, condition.sql + more)
-
-        async def take(connection: asyncpg.Connection, window: Window) -> bool:
-            """Add the counts of one window."""
-            given = (*window, begin, width, *condition.parameters)
-            add(await connection.fetch(statement, *given))
-            return False
-
-        return take
-
-    async def summaries(connection: asyncpg.Connection, days: Sequence[date]) -> None:
-        """Add the counts of whole days."""
-        add(await connection.fetch(_SQL["summed_histogram"], org_id, days, begin, width))
 
     window = _common(reach(query, now=await reader.now(), oldest=since), until)
     back_to = await count(
         reader,
         org_id,
         window,
-        Counting(entries(""), summaries, entries(AFTER_SEALING)),
+        Counting(
+            _of_window("histogram", condition, begin, width),
+            _of_days("summed_histogram", org_id, begin, width),
+            _of_window("histogram", condition.also(AFTER_SEALING), begin, width),
+            add,
+        ),
         budget_seconds=budget_seconds,
         summed_up=asks_for_time_alone(query) and width % _HOUR == timedelta(0),
     )

@@ -14,25 +14,30 @@ import asyncpg
 from processor.errors import SearchTooSlow
 from processor.store.reader import Reader
 from processor.store.sql import statements
-from processor.store.walk import TIMEOUT_SECONDS_MIN, Take, Walk, Window
+from processor.store.walk import TIMEOUT_SECONDS_MIN, Walk, Window
 from schemas.query import Field, Query
 
 _SQL = statements("facets.sql")
 _DAY = timedelta(days=1)
 
-AFTER_SEALING = " AND e.search_text IS NULL"
-"""What a sealed day has that its summary has not; to be added to a condition."""
+AFTER_SEALING = "e.search_text IS NULL"
+"""What a sealed day has that its summary has not."""
 
-AddUp = Callable[[asyncpg.Connection, Sequence[date]], Awaitable[None]]
-"""Adds the summaries of some days."""
+Rows = Sequence[asyncpg.Record]
+OfWindow = Callable[[asyncpg.Connection, Window], Awaitable[Rows]]
+OfDays = Callable[[asyncpg.Connection, Sequence[date]], Awaitable[Rows]]
 
 
 class Counting(NamedTuple):
-    """How something is counted: entry by entry, by summaries, and entries after a sealing alone."""
+    """How something is counted: entry by entry, by summaries, and entries after a sealing alone.
 
-    each: Take
-    summaries: AddUp
-    after_sealing: Take
+    ``add`` is given what they come to, once it is known of a stretch as a whole.
+    """
+
+    each: OfWindow
+    summaries: OfDays
+    after_sealing: OfWindow
+    add: Callable[[Rows], None]
 
 
 class Stretch(NamedTuple):
@@ -62,6 +67,12 @@ async def count(
     """Count from the newest end within a budget; return how far it came, None for all the way."""
     now = await reader.now()
     known = await _summarized(reader, window) if summed_up else []
+
+    async def take(connection: asyncpg.Connection, window: Window) -> bool:
+        """Count one window entry by entry, and go on."""
+        counting.add(await counting.each(connection, window))
+        return False
+
     ends_at = time.monotonic() + budget_seconds
     for stretch in stretches(window, known):
         left = max(0.0, ends_at - time.monotonic())
@@ -71,7 +82,7 @@ async def count(
             continue
         walk = Walk(stretch.window, now, left)
         try:
-            await walk.go(reader, org_id, counting.each)
+            await walk.go(reader, org_id, take)
         except SearchTooSlow:  # what was counted before is right all the same
             return walk.at
         if walk.searched_back_to is not None:
@@ -118,10 +129,11 @@ async def _add_up(
     async with reader.of(org_id, statement_timeout_seconds=timeout) as connection:
         try:
             await connection.execute(_SQL["hold"])
-            await counting.summaries(connection, stretch.days)
-            await counting.after_sealing(connection, stretch.window)
+            whole = await counting.summaries(connection, stretch.days)
+            late = await counting.after_sealing(connection, stretch.window)
         except asyncpg.QueryCanceledError:  # behind the block it would be an outage
             return False
+    counting.add([*whole, *late])
     return True
 
 

@@ -23,6 +23,7 @@ from schemas.query import Field, Period, Query, Term
 from tests.integration.store import NOW, an_entry, opened, query, settings_at
 
 MIDNIGHT = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+DAY = timedelta(days=1)
 OLDEST = NOW - timedelta(days=9)
 BUDGET = 30.0
 
@@ -148,15 +149,19 @@ async def test_summaries_are_what_is_read(
     assert query(postgres_dsn, "SELECT count(*) FROM day_summaries") == [(0,)]
 
 
+@pytest.mark.parametrize("table", ["day_summaries", f"audit_entries_{MIDNIGHT - 4 * DAY:%Y%m%d}"])
 async def test_summaries_that_take_too_long_leave_what_was_counted(
-    postgres_dsn: str, db: Database, session: Session, reader: Reader
+    postgres_dsn: str, db: Database, session: Session, reader: Reader, table: str
 ) -> None:
-    """What could not be added up in time is left out, and said to be."""
+    """What could not be added up in time is left out as a whole, and said to be.
+
+    Too long takes a summary itself, or the look at what came to its day after the sealing.
+    """
     newest, sealed = MIDNIGHT - timedelta(days=0.5), MIDNIGHT - timedelta(days=3.5)
     await load(db, [an_entry("acme", "new", at=newest), an_entry("acme", "old", at=sealed)])
     await seal(session, sealed.date())
     with psycopg.connect(postgres_dsn) as holder:
-        holder.execute("LOCK TABLE day_summaries IN ACCESS EXCLUSIVE MODE")
+        holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         found = await facets(reader, "acme", Query(), budget_seconds=0.5, oldest=OLDEST)
     assert counted(found)[Field.OUTCOME] == {"success": 1}
     assert found.searched_back_to == MIDNIGHT - timedelta(days=3)
