@@ -222,18 +222,25 @@ async def read_histogram(
     until: datetime | None = None,
     bars: Annotated[int, Query(ge=1, le=BARS_MAX)] = BARS_MAX,
 ) -> Response:
-    """Return how many of a query's entries there are in stretches of a round length of time."""
+    """Return how many of a query's entries there are in stretches of a round length of time.
+
+    Without ``until`` they end now, and the last has what is of later, too, clocks differing.
+    """
     query = parse(filter)
     now, oldest = await services.oldest()
+    fixed = query.at(now)
     begin = in_utc(since) if since else oldest
     end = in_utc(until) if until else now
     if begin >= end:
         raise Problem("request_invalid", "until is before since")
+    if until:
+        before = asked.Term(asked.Field.CREATED, (asked.Period(None, end),))
+        fixed = asked.Query((*fixed.terms, before))
     async with services.searches.taken(viewer.org_id):
         counted = await facets.histogram(
             services.reader,
             viewer.org_id,
-            query.at(now),
+            fixed,
             since=max(begin, oldest),
             until=max(end, oldest),
             bars=bars,

@@ -170,7 +170,7 @@ async def _overview(
             for field, label in view.FACET_LABELS.items()
             if counted[field]
         ],
-        "shapes": list(view.shapes(query, bars)),
+        "shapes": list(view.shapes(query, bars, goes_on=view.goes_on(fixed))),
         "counted": sum(bar.count for bar in bars),
         "begins": view.instant(max(since, oldest)),
         "ends": view.instant(until),

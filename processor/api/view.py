@@ -162,6 +162,11 @@ def narrower(query: Query) -> list[Link]:
     return [link for link in presets(query) if link.text in names][:NARROWER_MAX]
 
 
+def goes_on(query: Query) -> bool:
+    """Return whether the periods of a query, which are fixed, have no end."""
+    return _asked_span(query).until is None
+
+
 def has_ended(query: Query, now: datetime) -> bool:
     """Return whether nothing that happens from now on can be found by the query."""
     until = _asked_span(query.at(now)).until
@@ -181,8 +186,11 @@ def chips(query: Query, kept_days: int) -> list[Link]:
     ]
 
 
-def shapes(query: Query, bars: Sequence[Bar]) -> Iterator[Shape]:
-    """Yield the bars of the histogram, each a link that narrows the query to its time."""
+def shapes(query: Query, bars: Sequence[Bar], *, goes_on: bool) -> Iterator[Shape]:
+    """Yield the bars of the histogram, each a link that narrows the query to its time.
+
+    The last one's time has no end where the query ``goes_on``: it has what is ahead of now, too.
+    """
     if not bars:
         return
     highest = max(1, *(bar.count for bar in bars)) if len(bars) > 1 else max(1, bars[0].count)
@@ -191,14 +199,17 @@ def shapes(query: Query, bars: Sequence[Bar]) -> Iterator[Shape]:
         height = CHART_HEIGHT * bar.count / highest
         if bar.count:
             height = max(height, 2.0)
-        narrowed = Term(Field.CREATED, (Period(_whole(bar.since), _whole(bar.until)),))
+        is_open = goes_on and number == len(bars) - 1
+        until = None if is_open else _whole(bar.until)
+        narrowed = Term(Field.CREATED, (Period(_whole(bar.since), until),))
+        ends = "on" if is_open else f"to {instant(bar.until)}"
         yield Shape(
             x=round(number * step + 1, 2),
             y=round(CHART_HEIGHT - height, 2),
             width=round(step - 2, 2),
             height=round(height, 2),
             url=log_url(with_term(query, narrowed)),
-            label=f"{entries(bar.count)} from {instant(bar.since)} to {instant(bar.until)}",
+            label=f"{entries(bar.count)} from {instant(bar.since)} {ends}",
             since=instant(bar.since),
             until=instant(bar.until),
             entries=bar.count,

@@ -161,22 +161,26 @@ async def histogram(  # noqa: PLR0913 - what, of when, in how many bars, how lon
 ) -> Histogram:
     """Count the entries that a query asks for in stretches between two instants, so many at most.
 
-    They begin at round times and are of a round length, but for the first and the last.
+    They begin at round times and are of a round length, but for the first and the last. The last
+    has what is of later, too: where the query has no end there are entries ahead of now, clocks
+    differing.
     """
     begin, width = _rounded(since, until, bars)
+    needed = -((begin - until) // width)
+    edges = [since, *(begin + width * number for number in range(1, needed)), until]
+    last = len(edges) - 2
     condition = where(query, org_id, first=5)
     counts: Counter[int] = Counter()
 
     def add(rows: Rows) -> None:
         """Add some counts."""
         for number, times in rows:
-            counts[number] += int(times)
+            counts[min(number, last)] += int(times)
 
-    window = _common(reach(query, now=await reader.now(), oldest=since), until)
     back_to = await count(
         reader,
         org_id,
-        window,
+        reach(query, now=await reader.now(), oldest=since),
         Counting(
             _of_window("histogram", condition, begin, width),
             _of_days("summed_histogram", org_id, begin, width),
@@ -186,8 +190,6 @@ async def histogram(  # noqa: PLR0913 - what, of when, in how many bars, how lon
         budget_seconds=budget_seconds,
         summed_up=asks_for_time_alone(query) and width % _HOUR == timedelta(0),
     )
-    needed = -((begin - until) // width)
-    edges = [since, *(begin + width * number for number in range(1, needed)), until]
     found = Histogram(
         Bar(start, end, counts[number]) for number, (start, end) in enumerate(pairwise(edges))
     )
@@ -203,8 +205,3 @@ def _rounded(since: datetime, until: datetime, bars: int) -> tuple[datetime, tim
         if until - begin <= width * bars:
             return begin, width
     raise AssertionError(since, until, bars)
-
-
-def _common(window: Window, until: datetime) -> Window:
-    """Return the part of a window that lies before an instant."""
-    return Window(window.since, min(window.until, until))

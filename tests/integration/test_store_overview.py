@@ -74,14 +74,21 @@ async def test_facet_counts_are_capped(
 
 
 async def test_histogram_counts_each_bar(lane: StoringLane, reader: Reader) -> None:
-    """Bars begin at midnight, but for the first, and end at the end; none is left out."""
+    """Bars begin at midnight, but for the first, and end at the end; none is left out.
+
+    What is ahead of the end is in the last, unless the query has the end itself.
+    """
     since, day = days_ago(29), timedelta(days=1)
     midnight = (since + day).replace(hour=0, minute=0, second=0, microsecond=0)
     ends = (since, midnight - timedelta(milliseconds=1), midnight, NOW - timedelta(milliseconds=1))
-    outside = (since - timedelta(milliseconds=1), NOW)
-    await lane.store(*(an_entry("acme", f"e{n}", at=at) for n, at in enumerate(ends + outside)))
-    bars = await histogram(reader, "acme", ALL, since=since, until=NOW, bars=30, budget_seconds=9)
-    assert [bar.count for bar in bars] == [2, 1, *[0] * 27, 1]
+    beyond = (since - timedelta(milliseconds=1), NOW, NOW + timedelta(hours=23))
+    await lane.store(*(an_entry("acme", f"e{n}", at=at) for n, at in enumerate(ends + beyond)))
+    before = Query((Term(Field.CREATED, (Period(None, NOW),)),))
+    for asked, last in ((ALL, 3), (before, 1)):
+        bars = await histogram(
+            reader, "acme", asked, since=since, until=NOW, bars=30, budget_seconds=9
+        )
+        assert [bar.count for bar in bars] == [2, 1, *[0] * 27, last]
     assert bars[:2] == [Bar(since, midnight, 2), Bar(midnight, midnight + day, 1)]
     assert bars[-1].until == NOW
 

@@ -11,6 +11,7 @@ from schemas.query import Field
 from tests.unit.canonical_entry import entry
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 OLDEST = NOW - timedelta(days=90)
 
 
@@ -129,12 +130,20 @@ def test_row_says_who_and_what(told: dict[str, str], actor: str, target: str) ->
 
 def test_a_bar_says_how_many_entries_it_stands_for() -> None:
     """One entry is said in the singular."""
-    hour = timedelta(hours=1)
-    bars = [Bar(NOW, NOW + hour, 1), Bar(NOW + hour, NOW + 2 * hour, 1_000)]
-    assert [shape.label for shape in view.shapes(parse(""), bars)] == [
+    bars = [Bar(NOW, NOW + HOUR, 1), Bar(NOW + HOUR, NOW + 2 * HOUR, 1_000)]
+    assert [shape.label for shape in view.shapes(parse(""), bars, goes_on=False)] == [
         "1 entry from 2026-11-30 12:00:00Z to 2026-11-30 13:00:00Z",
         "1,000 entries from 2026-11-30 13:00:00Z to 2026-11-30 14:00:00Z",
     ]
+
+
+def test_last_bar_of_a_search_without_an_end_has_none() -> None:
+    """It stands for what is ahead of now as well, and leads to that."""
+    bars = [Bar(NOW, NOW + HOUR, 1), Bar(NOW + HOUR, NOW + 2 * HOUR, 2)]
+    first, last = view.shapes(parse("ada created:7d"), bars, goes_on=True)
+    assert first.url == view.log_url(parse("ada created:2026-11-30T12:00Z..2026-11-30T12:59Z"))
+    assert last.url == view.log_url(parse("ada created:2026-11-30T13:00Z.."))
+    assert last.label == "2 entries from 2026-11-30 13:00:00Z on"
 
 
 @pytest.mark.parametrize(
