@@ -163,7 +163,6 @@ async def _overview(
             budget_seconds=budget,
         ),
     )
-    reached = [at for at in (counted.searched_back_to, bars.searched_back_to) if at]
     return {
         "facets": [
             (label, view.facet(query, field, counted[field]))
@@ -176,8 +175,14 @@ async def _overview(
         "ends": view.instant(until),
         "oldest": view.instant(oldest),
         "beyond_retention": view.is_beyond(fixed, oldest),
-        "counted_back_to": view.instant(min(max(reached), now)) if reached else None,
+        "counted_back_to": _back_to(bars.searched_back_to, now),
+        "facets_back_to": _back_to(counted.searched_back_to, now),
     }
+
+
+def _back_to(reached: datetime | None, now: datetime) -> str | None:
+    """Return from when on something was counted; None for all of it."""
+    return view.instant(min(reached, now)) if reached else None
 
 
 def _ways_out(services: Services, viewer: Viewer, query: asked.Query) -> dict[str, Any]:

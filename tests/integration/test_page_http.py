@@ -1,8 +1,9 @@
 """The pages without a browser: what they show of what lacks a lot, and what they answer then."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from html import unescape
 from re import findall
 from secrets import token_hex
@@ -21,12 +22,14 @@ from processor.defend.records import of_telemetry
 from processor.demo.issuer import Person
 from processor.store import findings
 from processor.store.findings import NewFinding
+from processor.store.maintenance import alone, maintenance
 from processor.store.pool import FORWARDER
+from processor.store.seal import seal
 from processor.store.search import Key
 from schemas.entry import Entry
 from tests.acceptance.site import GUS, OLIVIA, Site, site, stored
 from tests.conftest import database, dsn_of
-from tests.integration.store import NOW, an_entry, milliseconds, opened, rendered
+from tests.integration.store import NOW, an_entry, milliseconds, opened, rendered, settings_at
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -214,6 +217,32 @@ def test_link_to_an_old_entry_leads_on_to_it_again(served: Site) -> None:
         assert len(ways) > 3
         for way in ways:
             assert f'<tr id="e-{old["entry_id"]}"' in client.get(unescape(way)).text
+
+
+async def sealed(dsn: str, day: date) -> None:
+    """Seal a day, so that it is counted by its summary."""
+    async with maintenance(settings_at(dsn)) as store, alone(store) as session:
+        assert session is not None
+        await seal(session, day)
+
+
+def test_counts_are_of_the_time_that_each_is_said_to_be_of(served: Site) -> None:
+    """Facets that did not come all the way take nothing from the number of entries, which did."""
+    midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+    yesterday = midnight - timedelta(days=1)
+    stored(served.dsn, [an_entry("umbrella", f"e{at}", at=at) for at in (yesterday, midnight)])
+    asyncio.run(sealed(served.dsn, yesterday.date()))
+    # Bars of half an hour: these are not counted by the day's summary.
+    period = f"created:{yesterday:%Y-%m-%d}..{midnight:%Y-%m-%d}T05:59Z"
+    cookies = {COOKIE: served.issuer.token(OLIVIA, org_id="umbrella")}
+    with (
+        psycopg.connect(served.dsn) as holder,
+        httpx.Client(base_url=served.url, cookies=cookies, timeout=30) as client,
+    ):
+        holder.execute("LOCK TABLE day_summaries IN ACCESS EXCLUSIVE MODE")
+        text = client.get("/log", params={"q": period}).text
+    assert "<span>2 entries</span>" in text
+    assert f"Counted since {midnight:%Y-%m-%d %H:%M:%S}Z: it took too long" in text
 
 
 def test_one_entry_is_said_in_the_singular(served: Site) -> None:
