@@ -1,5 +1,7 @@
 """What could be meant, while somebody types."""
 
+import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from processor.query.parse import OUTCOMES
@@ -7,6 +9,12 @@ from schemas.catalogue import CATALOGUE, CATEGORY_LABELS
 from schemas.query import Field
 
 SUGGESTIONS_MAX = 10
+
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_MASK = "\0"
+_SPACE = re.compile(r"\s")
+_REST_OF_WORD = re.compile(rf'(?:[^\s"]|{_QUOTED.pattern})*', re.DOTALL)
+_REST_OF_VALUE = re.compile(rf'(?:[^\s",]|{_QUOTED.pattern})*', re.DOTALL)
 
 _FIELDS = {
     Field.ACTION: "what happened, as in action:user.created",
@@ -44,25 +52,32 @@ class Suggestion(NamedTuple):
 
 
 def suggest(text: str, cursor: int | None = None) -> list[Suggestion]:
-    """Return completions of the word that ends at the cursor, the likeliest first."""
+    """Return completions of the word at the cursor by its part before that, the likeliest first.
+
+    The rest of the word goes, and the other values of a condition stay. Between quotes there are
+    none: what is quoted is meant to the letter.
+    """
     cursor = len(text) if cursor is None else min(max(cursor, 0), len(text))
-    begin = max(text.rfind(" ", 0, cursor), text.rfind("\t", 0, cursor)) + 1
-    word, behind = text[begin:cursor], text[cursor:]
-    sign = "-" if word.startswith("-") else ""
-    qualifier, colon, rest = word.removeprefix("-").partition(":")
-    if not colon:
-        found = [(f"{field.value}:", hint) for field, hint in _FIELDS.items()]
-        before, typed = text[:begin] + sign, qualifier
+    # Of what is quoted no space, colon or comma counts.
+    head = _QUOTED.sub(lambda quoted: _MASK * len(quoted.group()), text[:cursor])
+    if '"' in head:
+        return []
+    *_, word = _SPACE.split(head)
+    qualifier, colon, values = word.removeprefix("-").partition(":")
+    if colon:
+        typed, known = values.rpartition(",")[2], _VALUES.get(qualifier.lower(), {})
     else:
-        *_, typed = rest.split(",")
-        before = text[: cursor - len(typed)]
-        found = list(_VALUES.get(qualifier.lower(), {}).items())
-    typed = typed.lower()
-    starting = [(label, hint) for label, hint in found if label.startswith(typed)]
-    inside = [(label, hint) for label, hint in found if typed in label[1:]]
-    labels = dict(starting) | dict(inside) if typed else dict(starting)
-    order = dict.fromkeys([*dict(starting), *labels])
+        typed, known = qualifier, {f"{field.value}:": hint for field, hint in _FIELDS.items()}
+    rest = (_REST_OF_VALUE if colon else _REST_OF_WORD).match(text, cursor)
+    before, behind = text[: cursor - len(typed)], text[rest.end() if rest else cursor :]
     return [
-        Suggestion(before + label + behind, label, labels[label])
-        for label in list(order)[:SUGGESTIONS_MAX]
+        Suggestion(before + label + behind, label, known[label])
+        for label in _likeliest(typed.lower(), known)[:SUGGESTIONS_MAX]
     ]
+
+
+def _likeliest(typed: str, known: Iterable[str]) -> list[str]:
+    """Return what begins with what was typed, then what has it inside; all where nothing was."""
+    starting = [label for label in known if label.startswith(typed)]
+    inside = [label for label in known if typed and typed in label[1:]]
+    return list(dict.fromkeys([*starting, *inside]))

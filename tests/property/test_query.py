@@ -1,5 +1,6 @@
 """The query grammar: whatever can be asked can be written, and reads back as the same."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from uuid import UUID
@@ -77,6 +78,14 @@ VALUES: dict[Field, st.SearchStrategy[Value]] = {
 }
 
 
+# The others take any word.
+VALUE = {
+    "action": "user.created", "category": "users", "outcome": "success", "ip": "192.0.2.1",
+    "id": "01a207d9-217b-828a-a137-81caa759c1be", "seq": "1", "created": "7d", "recorded": "7d",
+}  # fmt: skip
+"""Of each field a value."""
+
+
 @st.composite
 def queries(draw: st.DrawFn) -> Query:
     """Draw queries of every kind of term."""
@@ -120,6 +129,15 @@ def test_any_text_is_a_query_or_says_where_it_is_not(text: str) -> None:
 def test_suggestions_never_fail(text: str, cursor: int) -> None:
     """Whatever was typed, and wherever the cursor is, there is a list."""
     assert len(suggest(text, cursor)) <= 10
+
+
+@given(queries(), st.integers(0, 60))
+def test_what_is_suggested_in_a_query_is_one(query: Query, cursor: int) -> None:
+    """Wherever the cursor is in it: as it is, or once a value stands behind the field's colon."""
+    for each in suggest(render(query), cursor):
+        name, colon, _ = each.label.partition(":")
+        value = VALUE.get(name, "x") if colon else ""
+        parse(re.sub(rf"{re.escape(each.label)}(?=\s|$)", each.label + value, each.text))
 
 
 def at(*parts: int) -> datetime:
@@ -280,6 +298,31 @@ def test_conditions_are_put_in_and_taken_out() -> None:
 def test_suggestions_complete_the_word(typed: str, first: str) -> None:
     """The likeliest completion begins with what was typed and leaves the rest alone."""
     assert suggest(typed)[0].text == first
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [
+        ("action:user.|created", "action:user.created"),
+        ("x -act|ion:user.created y", "x -action: y"),
+        ("x act| y", "x action: y"),
+        ("action:user.c|x,role.created", "action:user.created,role.created"),
+        ('action:user.c|"x y"* y', "action:user.created y"),
+        ('actor:"a b",c act|', 'actor:"a b",c action:'),
+        ("act|", "action:"),
+    ],
+)
+def test_suggestions_take_the_place_of_the_whole_word(typed: str, first: str) -> None:
+    """Of the rest of the word, which stands behind the cursor, nothing is left."""
+    found = suggest(typed.replace("|", ""), typed.index("|"))
+    assert found[0].text == first
+
+
+@pytest.mark.parametrize("typed", ['actor:"a act', '"act', 'x "a \\" action:user.c', '"a b" "act'])
+def test_nothing_is_suggested_between_quotes(typed: str) -> None:
+    """What is quoted is meant to the letter."""
+    assert suggest(typed) == []
+    assert suggest(typed + '" x', len(typed)) == []
 
 
 @pytest.mark.parametrize(
