@@ -197,7 +197,12 @@ async def ranges(viewer: Reading, services: Serving) -> Response:
 
 @router.get("/v1/facets", responses=SEARCHING)
 async def read_facets(viewer: Reading, services: Serving, filter: Filter = "") -> Response:
-    """Return the commonest values of a query's entries; a count of 1001 means more than 1,000."""
+    """Return the commonest values of a query's entries; a count of 1001 means more than 1,000.
+
+    ``at_least`` names the fields that have 200 values or more in a day, or in another stretch of
+    time that is counted at once: its 200 commonest count, and of each value there may be more
+    entries than its count says.
+    """
     query = parse(filter)
     now, oldest = await services.oldest()
     seconds = services.settings.serve.search_seconds
@@ -210,7 +215,9 @@ async def read_facets(viewer: Reading, services: Serving, filter: Filter = "") -
         field.value: [{"value": each.value, "count": each.count} for each in counts]
         for field, counts in counted.items()
     }
-    return _json({"facets": found, "searched_back_to": counted.searched_back_to})
+    cut = [field.value for field in counted if field in counted.cut]
+    answer = {"facets": found, "at_least": cut, "searched_back_to": counted.searched_back_to}
+    return _json(answer)
 
 
 @router.get("/v1/histogram", responses=SEARCHING)

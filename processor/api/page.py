@@ -165,7 +165,7 @@ async def _overview(
     )
     return {
         "facets": [
-            (label, view.facet(query, field, counted[field]))
+            (label, view.facet(query, field, counted[field], cut=field in counted.cut))
             for field, label in view.FACET_LABELS.items()
             if counted[field]
         ],

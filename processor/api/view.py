@@ -216,8 +216,8 @@ def shapes(query: Query, bars: Sequence[Bar], *, goes_on: bool) -> Iterator[Shap
         )
 
 
-def facet(query: Query, field: Field, counts: Sequence[Count]) -> list[FacetValue]:
-    """Return the values of a facet."""
+def facet(query: Query, field: Field, counts: Sequence[Count], *, cut: bool) -> list[FacetValue]:
+    """Return the values of a facet; where it was cut, their counts are of that many at least."""
     chosen = {
         value.text
         for term in query.terms
@@ -230,7 +230,7 @@ def facet(query: Query, field: Field, counts: Sequence[Count]) -> list[FacetValu
             text=CATEGORY_LABELS.get(each.value, each.value)
             if field is Field.CATEGORY
             else visible(each.value),
-            count=f"{COUNT_MAX - 1:,}+" if each.count >= COUNT_MAX else f"{each.count:,}",
+            count=f"{min(each.count, COUNT_MAX - 1):,}" + "+" * (cut or each.count >= COUNT_MAX),
             only=pivot(query, field, each.value),
             out=pivot(query, field, each.value, negated=True),
             current=each.value in chosen,

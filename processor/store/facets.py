@@ -29,7 +29,7 @@ from processor.store.walk import Window, reach
 from schemas.query import Field, Query
 
 COUNT_MAX = 1_001
-"""Counts are exact up to one less than this, which stands for all higher ones."""
+"""This stands for all counts that are not lower."""
 
 VALUES_MAX = 20
 FACETS = (
@@ -63,10 +63,13 @@ class Count:
 class Facets(dict[Field, list[Count]]):
     """The commonest values of each field, most frequent first.
 
-    ``searched_back_to`` is set when the budget ended first: older entries are not counted.
+    ``searched_back_to`` is set when the budget ended first: older entries are not counted. ``cut``
+    are the fields of which some day or window had as many values as are counted: of each there may
+    be more entries than its count says.
     """
 
     searched_back_to: datetime | None = None
+    cut: frozenset[Field] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,14 @@ async def facets(
     window = reach(query, now=await reader.now(), oldest=oldest)
     condition = where(query, org_id, first=3)
     counts: dict[Field, Counter[str]] = {field: Counter() for field in FACETS}
+    cut: set[Field] = set()
 
     def add(rows: Rows) -> None:
         """Add some counts."""
-        for number, value, times in rows:
+        for number, value, times, is_cut in rows:
             counts[FACETS[number]][value] += int(times)
+            if is_cut:
+                cut.add(FACETS[number])
 
     back_to = await count(
         reader,
@@ -116,7 +122,7 @@ async def facets(
         summed_up=asks_for_time_alone(query),
     )
     found = Facets((field, _commonest(counted)) for field, counted in counts.items())
-    found.searched_back_to = back_to
+    found.searched_back_to, found.cut = back_to, frozenset(cut)
     return found
 
 

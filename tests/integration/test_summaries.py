@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from processor.store import facets as counting
-from processor.store.facets import Facets, facets, histogram
+from processor.store.facets import Count, Facets, facets, histogram
 from processor.store.load import load
 from processor.store.maintenance import Session, alone, maintenance
 from processor.store.pool import Database
@@ -118,7 +118,7 @@ async def test_summaries_and_late_entries_come_to_the_exact_counts(
         mine = seen(entries, f"{since:%Y-%m-%dT%H:%M:%S}.{since.microsecond // 1000:03d}Z")
         found = await facets(reader, "acme", asked, budget_seconds=BUDGET, oldest=OLDEST)
         assert counted(found) == {field: dict(counts) for field, counts in values(mine).items()}
-        assert found.searched_back_to is None
+        assert (found.searched_back_to, found.cut) == (None, frozenset())
         bars = await histogram(
             reader, "acme", asked, since=since, until=NOW, bars=12, budget_seconds=BUDGET
         )
@@ -128,6 +128,23 @@ async def test_summaries_and_late_entries_come_to_the_exact_counts(
         ]
         assert [bar.count for bar in bars[1:-1]] == expected
         assert sum(bar.count for bar in bars) == len(mine)
+
+
+async def test_counts_of_more_values_than_are_counted_are_said_to_be_cut(
+    db: Database, session: Session, reader: Reader
+) -> None:
+    """Of a day with 201 addresses the rarest is left out: no count is told as exact."""
+    many, few = (MIDNIGHT - DAY * days for days in (3.5, 1.5))
+    rare = "203.0.113.9"
+    await load(db, [an_entry("acme", f"few{n}", at=few, ip=rare) for n in range(3)])
+    ips = [*(f"10.0.0.{n}" for n in range(200)), rare]
+    await load(db, [an_entry("acme", f"many{n}", at=many, ip=ip) for n, ip in enumerate(ips)])
+    hot = await facets(reader, "acme", Query(), budget_seconds=BUDGET, oldest=OLDEST)
+    await seal(session, many.date())
+    summed = await facets(reader, "acme", Query(), budget_seconds=BUDGET, oldest=OLDEST)
+    assert hot.cut == summed.cut == {Field.IP}
+    assert hot[Field.OUTCOME] == summed[Field.OUTCOME] == [Count("success", 204)]
+    assert summed[Field.IP][0] == Count(rare, 3)
 
 
 async def test_summaries_are_what_is_read(

@@ -6,7 +6,7 @@ import pytest
 
 from processor.api import view
 from processor.query import parse, render
-from processor.store.facets import Bar
+from processor.store.facets import Bar, Count
 from schemas.query import Field
 from tests.unit.canonical_entry import entry
 
@@ -135,6 +135,16 @@ def test_a_bar_says_how_many_entries_it_stands_for() -> None:
         "1 entry from 2026-11-30 12:00:00Z to 2026-11-30 13:00:00Z",
         "1,000 entries from 2026-11-30 13:00:00Z to 2026-11-30 14:00:00Z",
     ]
+
+
+@pytest.mark.parametrize(
+    ("count", "cut", "shown"),
+    [(300, False, "300"), (300, True, "300+"), (1_000, False, "1,000"), (1_001, True, "1,000+")],
+)
+def test_count_that_may_be_higher_says_so(count: int, cut: bool, shown: str) -> None:
+    """Where counting ends, and where a day had too many values to count each."""
+    (value,) = view.facet(parse(""), Field.IP, [Count("192.0.2.1", count)], cut=cut)
+    assert value.count == shown
 
 
 def test_last_bar_of_a_search_without_an_end_has_none() -> None:

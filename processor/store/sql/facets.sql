@@ -2,8 +2,8 @@
 -- parameters come after those of the statement itself.
 
 -- name: facets
--- How often each value occurs in a window of time, per field its commonest ones; the fields in the
--- order of their grouping sets.
+-- How often each value occurs in a window of time, per field its commonest ones, and whether there
+-- may be others; the fields in the order of their grouping sets.
 WITH grouped AS (
     SELECT
         g.facet,
@@ -40,7 +40,8 @@ WITH grouped AS (
     FROM grouped
     WHERE value IS NOT NULL
 )
-SELECT facet, value, count FROM ranked WHERE place <= 200;
+SELECT facet, value, count, count(*) OVER (PARTITION BY facet) = 200 AS cut
+FROM ranked WHERE place <= 200;
 
 -- name: histogram
 -- How many entries of a window of time lie in each bar; bars begin at $3 and are $4 wide.
@@ -60,12 +61,25 @@ SELECT day FROM sealed_days WHERE sealing IS NOT NULL AND day BETWEEN $1 AND $2 
 LOCK TABLE ONLY audit_entries IN ACCESS SHARE MODE;
 
 -- name: summed_facets
--- The same as facets, of whole days that are summed up, without what came after their sealing.
-SELECT v.facet, v.value, sum(v.count)
-FROM sealed_days AS d
-JOIN day_summaries AS s ON s.day = d.day AND s.sealing = d.sealing
+-- The same as facets, of whole days that are summed up, without what came after their sealing; a
+-- field is cut where a day's summary is full of its values.
+WITH summed AS (
+    SELECT s.facets, s.texts, s.counts
+    FROM sealed_days AS d
+    JOIN day_summaries AS s ON s.day = d.day AND s.sealing = d.sealing
+    WHERE s.org_id = $1 AND s.day = ANY($2::date[])
+)
+SELECT
+    v.facet, v.value, sum(v.count),
+    v.facet = ANY(ARRAY(
+        SELECT f.facet FROM generate_series(0, 5) AS f (facet)
+        WHERE EXISTS (
+            SELECT FROM summed AS s
+            WHERE cardinality(array_positions(s.facets, f.facet::smallint)) = 200
+        )
+    )) AS cut
+FROM summed AS s
 CROSS JOIN LATERAL unnest(s.facets, s.texts, s.counts) AS v (facet, value, count)
-WHERE s.org_id = $1 AND s.day = ANY($2::date[])
 GROUP BY v.facet, v.value;
 
 -- name: summed_histogram
