@@ -288,8 +288,11 @@ def test_query_box_offers_nothing_that_undoes_what_is_typed(reader: Reader) -> N
     box.press_sequentially("acti")
     expect(option).to_have_count(1)
     page.route("**/v1/suggest*", lambda _: None)  # on its way for ever
+    box.press("ArrowDown")
+    expect(box).to_have_attribute("aria-activedescendant", "q-option-0")
     box.press_sequentially("o")
     expect(option).to_have_count(1)  # still goes on from what is typed
+    expect(box).not_to_have_attribute("aria-activedescendant", "q-option-0")
     box.press_sequentially("n:user.created")
     expect(option).to_have_count(0)
     box.press("ArrowDown")

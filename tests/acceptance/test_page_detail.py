@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from processor.demo.issuer import Person
 from tests.acceptance.browser import Reader
@@ -31,6 +31,27 @@ def test_entry_opens_in_place_and_closes_again(reader: Reader) -> None:
     expect(detail).to_have_count(0)
     assert page.url.endswith("created:30d")
     assert reader.complaints == []
+
+
+def test_entry_that_is_clicked_twice_opens_once(reader: Reader) -> None:
+    """The second click comes while the entry is still on its way."""
+    page = reader.page
+    reader.open("/log?q=action:user.updated created:30d")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/log/*-*", hold)
+    link, detail = page.locator(".rows [data-detail]"), page.locator(".rows .detail")
+    with page.expect_request("**/log/*-*"):
+        link.click()
+    link.click()
+    expect(link).to_have_attribute("aria-expanded", "true")
+    for route in held:
+        route.continue_()
+    expect(detail).to_have_count(1)
+    expect(detail.locator("del")).to_have_text("member")
 
 
 def test_values_of_an_entry_are_filtered_for_and_out(reader: Reader) -> None:
@@ -184,9 +205,12 @@ def test_row_that_is_shown_already_does_not_come_in_again(browser: Browser, the_
 
 
 def test_period_that_is_over_is_not_followed(reader: Reader) -> None:
-    """Nothing new can come into a search of the past, so there is nothing to follow."""
+    """Nothing new can come into a search of the past; into one up to the end of today it can."""
+    button = reader.page.get_by_role("button", name="Follow live")
     reader.open("/log?q=created:2026-01-01..2026-02-01")
-    assert reader.page.get_by_role("button", name="Follow live").count() == 0
+    assert button.count() == 0
+    reader.open(f"/log?q=created:2026-01-01..{NOW + timedelta(days=1):%Y-%m-%d}")
+    expect(button).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -50,17 +50,21 @@ document.addEventListener("click", async (event) => {
 });
 
 // An entry opens below its row: the same page as behind the link, without its frame.
+const opening = new WeakSet();
 document.addEventListener("click", async (event) => {
   const link = event.target.closest("[data-detail]");
   if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
   event.preventDefault();
   const row = link.closest("tr");
+  if (opening.has(row)) return;
   const open = row.nextElementSibling?.classList.contains("detail");
   link.setAttribute("aria-expanded", String(!open));
   if (open) return row.nextElementSibling.remove();
+  opening.add(row);
   const answer = await fetch(link.href).catch(() => null);
-  const text = answer?.ok && !answer.redirected ? await answer.text() : "";
+  const text = answer?.ok && !answer.redirected ? await answer.text().catch(() => "") : "";
   const detail = new DOMParser().parseFromString(text, "text/html").getElementById("detail");
+  opening.delete(row);
   if (!detail) { location.href = link.href; return; }
   detail.removeAttribute("id");
   const below = document.createElement("tr");
@@ -195,6 +199,7 @@ if (box) {
     list.hidden = !shown.length;
     chosen = -1;
     set("aria-expanded", String(!list.hidden));
+    box.removeAttribute("aria-activedescendant");
   };
   box.addEventListener("input", async () => {
     asked += 1;
