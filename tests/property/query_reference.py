@@ -1,6 +1,6 @@
 """What a query means, in plain Python over whole entries: the judge of its translation to SQL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
@@ -29,7 +29,7 @@ def _matches(entry: Entry, field: Field, value: Value) -> bool:
     if isinstance(value, Word):
         if field is Field.TEXT:
             return _occurs(entry, lowered(value.text))
-        return any(_is(value, found, exact=exact) for found, exact in _words(entry, field))
+        return any(_is(value, found, fold) for found, fold in _words(entry, field))
     if isinstance(value, Numbers):
         first, last = value.first, value.last
         return (first is None or first <= entry["seq"]) and (last is None or entry["seq"] <= last)
@@ -49,37 +49,40 @@ def _from(entry: Entry, network: IPv4Network | IPv6Network) -> bool:
     return "ip" in entry and ip_address(entry["ip"]) in network
 
 
-def _is(word: Word, found: str, *, exact: bool) -> bool:
-    wanted, found = (word.text, found) if exact else (lowered(word.text), lowered(found))
+def _is(word: Word, found: str, fold: Callable[[str], str]) -> bool:
+    wanted, found = fold(word.text), fold(found)
     return found.startswith(wanted) if word.prefix else found == wanted
 
 
-def _words(entry: Entry, field: Field) -> Iterator[tuple[str, bool]]:
-    """Yield what a word of the field is compared with, and whether letter case counts."""
+def _words(entry: Entry, field: Field) -> Iterator[tuple[str, Callable[[str], str]]]:
+    """Yield what a word of the field is compared with, and what makes both of one letter case.
+
+    Of an e-mail address that is what it is stored by: a last Greek sigma is one of its own there.
+    """
     plain: Any = entry
-    path: dict[Field, list[tuple[str, bool]]] = {
-        Field.ACTION: [("action", False)],
-        Field.CATEGORY: [("category", False)],
-        Field.OUTCOME: [("outcome", False)],
-        Field.ID: [("entry_id", True)],
-        Field.SESSION: [("session_id", True)],
-        Field.REQUEST: [("request_id", True)],
-        Field.CORRELATION: [("correlation_id", True)],
-        Field.TARGET_TYPE: [("target.type", False)],
-        Field.TARGET: [("target.id", True), ("target.email", False), ("target.name", False)],
+    path: dict[Field, list[tuple[str, Callable[[str], str]]]] = {
+        Field.ACTION: [("action", lowered)],
+        Field.CATEGORY: [("category", lowered)],
+        Field.OUTCOME: [("outcome", lowered)],
+        Field.ID: [("entry_id", str)],
+        Field.SESSION: [("session_id", str)],
+        Field.REQUEST: [("request_id", str)],
+        Field.CORRELATION: [("correlation_id", str)],
+        Field.TARGET_TYPE: [("target.type", lowered)],
+        Field.TARGET: [("target.id", str), ("target.email", str.lower), ("target.name", lowered)],
         Field.ACTOR: [
-            ("actor.id", True),
-            ("actor.email", False),
-            ("actor.on_behalf_of.id", True),
-            ("actor.on_behalf_of.email", False),
+            ("actor.id", str),
+            ("actor.email", str.lower),
+            ("actor.on_behalf_of.id", str),
+            ("actor.on_behalf_of.email", str.lower),
         ],
     }
-    for names, exact in path[field]:
+    for names, fold in path[field]:
         found = plain
         for name in names.split("."):
             found = found.get(name, {})
         if found != {}:
-            yield found, exact
+            yield found, fold
 
 
 _UNSEARCHED = ("schema_version", "entry_id", "seq", "severity", "ip_port", "raw_sha256")
