@@ -180,6 +180,13 @@ def seqs(dsn: str) -> dict[str, list[int]]:
     return dict(query(dsn, sql))
 
 
+SOMEBODY_WAITS = """
+SELECT count(*) > 0 FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+"""Whether somebody in a database waits for a lock."""
+
+
 async def until(dsn: str, sql: str, *, deadline_seconds: float = 20) -> None:
     """Wait until a query's only value is true."""
     async with asyncio.timeout(deadline_seconds):

@@ -30,7 +30,7 @@ from processor.worker import limits_of
 from schemas.record import RawRecord
 from tests.integration import bus
 from tests.integration.overdue import KEPT, OLD, OLD_DAY, TODAY, announcing, overdue
-from tests.integration.store import StoringLane, an_entry, query, settings_at, until
+from tests.integration.store import SOMEBODY_WAITS, StoringLane, an_entry, query, settings_at, until
 from tests.integration.test_store_migrations import login_user
 from tests.scraped import sample
 
@@ -38,8 +38,6 @@ LEAF = f"audit_entries_{OLD_DAY:%Y%m%d}"
 
 GAPS = "SELECT org_id, seqs::text, reason FROM seq_gaps ORDER BY org_id"
 PURGES = "SELECT org_id, entries, first_seq, last_seq, announced_at IS NOT NULL FROM purges"
-WAITS = """SELECT count(*) > 0 FROM pg_stat_activity
-           WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 STORED = "SELECT org_id, seq FROM audit_entries ORDER BY org_id, seq"
 
 
@@ -116,7 +114,7 @@ async def test_reader_keeps_nobody_waiting(
     with psycopg.connect(postgres_dsn) as reader:
         assert reader.execute(seen).fetchall() == [(2,)]
         round_ = asyncio.create_task(maintain.once(settings))
-        await until(postgres_dsn, WAITS)
+        await until(postgres_dsn, SOMEBODY_WAITS)
         number = 0
         while not round_.done():
             number += 1

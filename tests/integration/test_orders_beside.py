@@ -8,16 +8,11 @@ import psycopg
 
 from processor.demo.issuer import PEOPLE
 from tests.integration.serving import Place
-from tests.integration.store import until
+from tests.integration.store import SOMEBODY_WAITS, until
 
 OLIVIA = PEOPLE[0]
 PROBE_SECONDS = 3.0
 """How long Kubernetes waits for an answer: ``deploy/kubernetes``."""
-
-LOOKING = (
-    "SELECT count(*) > 0 FROM pg_stat_activity"
-    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
 
 
 def ordering(place: Place, client: httpx.AsyncClient, **order: Any) -> list[asyncio.Task[Any]]:
@@ -38,7 +33,7 @@ async def test_orders_keep_no_program_and_no_probe_waiting(place: Place) -> None
         with psycopg.connect(place.dsn) as holder:
             holder.execute("LOCK TABLE audit_entries IN ACCESS EXCLUSIVE MODE")
             orders = ordering(place, client, format="hub", filter={"severity_min": 5})
-            await until(place.dsn, LOOKING)
+            await until(place.dsn, SOMEBODY_WAITS)
             asked = {"Authorization": f"Bearer {program}"}
             for path in ("/readyz", "/v1/suggest?text=a"):
                 answer = await client.get(path, headers=asked, timeout=PROBE_SECONDS)
@@ -55,7 +50,7 @@ async def test_probe_waits_for_nobody(place: Place) -> None:
             holder.execute("LOCK TABLE service_tokens IN ACCESS EXCLUSIVE MODE")
             known = [client.get("/v1/suggest?text=a", headers=asked, timeout=60) for _ in range(8)]
             waiting = [asyncio.create_task(each) for each in known]
-            await until(place.dsn, LOOKING)
+            await until(place.dsn, SOMEBODY_WAITS)
             assert (await client.get("/readyz", timeout=PROBE_SECONDS)).status_code == 200
         answers = await asyncio.gather(*waiting)
     assert {answer.status_code for answer in answers} == {200}

@@ -27,15 +27,13 @@ from schemas.finding import HOUR_MS
 from schemas.record import RawRecord
 from schemas.rejection import Rejection
 from tests.integration.postgres_proxy import PostgresProxy
-from tests.integration.store import opened, query, settings_at, until
+from tests.integration.store import SOMEBODY_WAITS, opened, query, settings_at, until
 from tests.unit.defend_signals import MINUTE, SECOND, Log
 from tests.unit.normalized import LIMITS
 
 NOW = int(datetime.now(UTC).timestamp() * 1000)
 BEGIN = NOW - NOW % 3_600_000 - 50 * MINUTE
 NOT_IN_TRAFFIC = {"audit.exported", "audit.subscription_changed"}  # are of our own making
-WAITS = """SELECT count(*) > 0 FROM pg_stat_activity
-           WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 ID = "01a207d9-217b-828a-a137-81caa759c1be"
 
 
@@ -189,7 +187,7 @@ async def test_publishing_and_keeping_wait_for_each_other_in_one_order(
         lent = sorted(await findings.unpublished(publisher, 10), key=lambda f: f["finding_id"])
         await keeping.execute(locked, UUID(ids[0]))
         publishing = asyncio.create_task(findings.published(publisher, lent[::-1]))
-        await until(postgres_dsn, WAITS)
+        await until(postgres_dsn, SOMEBODY_WAITS)
         await keeping.execute(locked, UUID(ids[1]))  # the next that is kept, as deadlocks had it
         await keeping.execute("COMMIT")
         await keeping.execute("BEGIN")
