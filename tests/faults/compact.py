@@ -1,18 +1,16 @@
 """A run of many millions of records in little memory: about 100 bytes for each.
 
 What a judge has to compare later is kept as a number in an array: a code, a place, or a digest of
-64 bits where the full run's judge keeps the text itself. Digests hold within this process alone.
+64 bits where the full run's judge keeps the text itself.
 """
 
 import hashlib
 import json
 from array import array
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from tests.faults.drafts import entry_id
 from tests.faults.judge_ends import plain
-from tests.faults.ledger import Line, template_of
 from tests.faults.rows import Entry
 from tests.faults.world import Headers, Place, Seen
 
@@ -41,8 +39,9 @@ class Names:
 
 
 def digest(*parts: object) -> int:
-    """Return a number that tells what is given from anything else; never 0."""
-    return hash(parts) or 1
+    """Return a number that tells what is given from anything else, in any process; never 0."""
+    found = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(found, "big", signed=True) or 1
 
 
 def digest_of_event(entry: Entry) -> int:
@@ -57,6 +56,11 @@ def digest_of_bytes(key: bytes | None, value: bytes | None, headers: Headers) ->
     return digest(key, value, tuple(headers))
 
 
+def digest_of_record(record: Seen) -> int:
+    """Return the digest of a record at its place in a partition."""
+    return digest(*record[2:6], tuple(record.headers))
+
+
 def sha_of(value: bytes | None) -> int:
     """Return the first 8 bytes of a value's SHA-256."""
     return int.from_bytes(hashlib.sha256(value or b"").digest()[:8], "big", signed=True)
@@ -65,6 +69,21 @@ def sha_of(value: bytes | None) -> int:
 def sha_of_text(hexadecimal: str) -> int:
     """Return the same of a SHA-256 that is written down."""
     return int.from_bytes(bytes.fromhex(hexadecimal[:16]), "big", signed=True)
+
+
+class Due(NamedTuple):
+    """A line of the ledger; its event and its identity are digests, 0 where it has none."""
+
+    number: int
+    end: str
+    topic: str
+    org: str
+    kind: str
+    reason: str
+    content: int
+    first: int
+    event: int
+    identity: int
 
 
 class Expected:
@@ -90,21 +109,19 @@ class Expected:
         """Return the first number that no record has."""
         return len(self.end)
 
-    def expect(self, line: Line) -> None:
+    def expect(self, due: Due) -> None:
         """Take the next line."""
-        number = line["n"]
-        if number != len(self.end):
-            raise ValueError(f"line {number} of the ledger where {len(self.end)} is due")
-        self.end.append(ENDS.index(line["end"]))
-        self.topic.append(self._topics.code(line["topic"]))
-        self.org.append(self.orgs.code(line["org"]))
-        self.reason.append(self.reasons.code(line.get("reason", "")))
-        self.kind.append(self.kinds.code(line["kind"]))
-        self.content.append(line.get("content", 0))
-        self.first.append(line.get("again", number))
-        self.event.append(digest_of_event(template_of(line)) if "template" in line else 0)
-        named = line.get("identity")
-        self.identity.append(digest(entry_id(*named)) if named is not None else 0)
+        if due.number != len(self.end):
+            raise ValueError(f"line {due.number} of the ledger where {len(self.end)} is due")
+        self.end.append(ENDS.index(due.end))
+        self.topic.append(self._topics.code(due.topic))
+        self.org.append(self.orgs.code(due.org))
+        self.reason.append(self.reasons.code(due.reason))
+        self.kind.append(self.kinds.code(due.kind))
+        self.content.append(due.content)
+        self.first.append(due.first)
+        self.event.append(due.event)
+        self.identity.append(due.identity)
         self.acked.append(NOWHERE)
 
     def acknowledged(self, number: int, partition: int, offset: int) -> None:

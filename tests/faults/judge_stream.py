@@ -6,13 +6,12 @@ in the arrays of ``compact``. It answers in the full run's counters, and its sel
 run's planted bugs; forwarders and Defend it does not judge.
 """
 
-import json
 from array import array
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
-from tests.faults import judge_ends, judge_order, judge_topics
+from tests.faults import judge_ends, judge_order, reduced
 from tests.faults.catalog import DEAD_LETTERS, home_lane
 from tests.faults.compact import (
     ABORTED,
@@ -26,17 +25,15 @@ from tests.faults.compact import (
     Organization,
     digest,
     digest_of_bytes,
-    digest_of_event,
     packed,
-    sha_of_text,
-    source_of,
     unpacked,
 )
 from tests.faults.drafts import entry_id
 from tests.faults.judge_dead import decoded, letter_faults, origin
 from tests.faults.load import marker
-from tests.faults.observe import markers_of, raw_places
-from tests.faults.rows import entry_of, milliseconds, rendered
+from tests.faults.observe import raw_places
+from tests.faults.reduced import Acked, Row, Told
+from tests.faults.rows import milliseconds
 from tests.faults.source import Source, Sum
 from tests.faults.verdict import Verdict
 from tests.faults.world import Place, Seen
@@ -80,12 +77,12 @@ class Judge:
     # --- what was sent -------------------------------------------------------------------------
 
     def _read_ledger(self) -> None:
-        for said in self.source.ledger():
-            if "acked" in said:
-                for number, partition, offset in said["acked"]:
+        for said in self.source.ledger(reduced.line):
+            if isinstance(said, Acked):
+                for number, partition, offset in said.positions:
                     self.expected.acknowledged(number, partition, offset)
             else:
-                self.expected.expect(said)  # type: ignore[arg-type] # as it was written
+                self.expected.expect(said)
         orgs = self.expected.orgs.texts[1:]
         self.owner = {marker(org).encode(): org for org in orgs}
 
@@ -122,56 +119,43 @@ class Judge:
     def _read_rows(self) -> "array[int]":
         """Judge every row; return which record won, by the first record of its identity."""
         won = array("q", [NOWHERE]) * len(self.expected)
-        for row in self.source.rows():
+        for row in self.source.rows(partial(reduced.row, self.owner)):
             self.verdict.totals["rows"] += 1
-            entry = entry_of(row)
-            org, seq = entry["org_id"], entry["seq"]
-            where = f"{org} {seq}"
-            judge_topics.one_owner(judge_topics.text_of(row), org, self.owner, where, self.verdict)
-            if not self.orgs[org].store(seq, digest(rendered(entry))):
+            self.verdict.add(row.wrong)
+            where = f"{row.org} {row.seq}"
+            if not self.orgs[row.org].store(row.seq, row.value):
                 self.verdict.wrong("gaps", f"{where} is there twice")
-            place, offset = source_of(row)
-            landed, number = self._at(place, offset)
+            landed, number = self._at(row.place, row.offset)
             if landed is None or self.expected.end[number] != ENTRY:
-                self.verdict.wrong("invented", f"row {where} of {place} {offset}")
+                self.verdict.wrong("invented", f"row {where} of {row.place} {row.offset}")
                 continue
             first = self.expected.first[number]
             if won[first] != NOWHERE:
                 self.verdict.wrong("dup_rows", f"{where}: {self.expected.told(number)}")
             else:
-                won[first] = packed(self._index[place], offset)
-            landed.seq[offset] = seq
-            wrong = self._row_faults(row, entry, landed, number)
+                won[first] = packed(self._index[row.place], row.offset)
+            landed.seq[row.offset] = row.seq
+            wrong = self._row_faults(row, landed, number)
             if wrong:
                 told = self.expected.told(number)
                 self.verdict.wrong("wrong_entry", f"{where}, {told}: {wrong}")
         return won
 
-    def _row_faults(
-        self, row: dict[str, Any], entry: dict[str, Any], landed: Landed, number: int
-    ) -> list[str]:
+    def _row_faults(self, row: Row, landed: Landed, number: int) -> list[str]:
         """Return in what a row is not what its raw record must become."""
-        place, offset = source_of(row)
-        wrong = []
-        if digest_of_event(entry) != self.expected.event[number]:
-            wrong.append(f"not the event: {rendered(entry)!r}")
-        if milliseconds(row["recorded_at"]) != landed.at_ms[offset]:
-            wrong.append("recorded_at")
-        if sha_of_text(entry["raw_sha256"]) != landed.sha[offset]:
-            wrong.append("raw_sha256")
-        if not entry["normalizer"]:
-            wrong.append("normalizer")
-        due = self.expected.identity[number] or digest(
-            entry_id(
-                self.expected.org_of(number),
-                place[0],
-                f"{place[1]}:{offset}",
-                milliseconds(row["occurred_at"]),
-            )
-        )
-        if digest(entry["entry_id"]) != due:
-            wrong.append("entry_id")
-        return wrong
+        due = self.expected.identity[number]
+        if not due:
+            spot = f"{row.place[1]}:{row.offset}"
+            org = self.expected.org_of(number)
+            due = digest(entry_id(org, row.place[0], spot, row.occurred_ms))
+        wrong = {
+            "not the event": row.event != self.expected.event[number],
+            "recorded_at": row.recorded_ms != landed.at_ms[row.offset],
+            "raw_sha256": row.sha != landed.sha[row.offset],
+            "normalizer": not row.normalizer,
+            "entry_id": row.entry_id != due,
+        }
+        return [what for what, is_wrong in wrong.items() if is_wrong]
 
     def _read_dead_rows(self) -> None:
         for row in self.source.dead_rows():
@@ -196,23 +180,22 @@ class Judge:
         dead = self.world.prefix + DEAD_LETTERS
         last: dict[tuple[str, Place], tuple[int, int]] = {}
         now: dict[Place, Sum] = defaultdict(Sum)
-        for record in self.source.published():
-            now[record.spot[:2]].add(record)
-            if record.header(judge_topics.MARK) is not None:
+        keep = partial(reduced.told, self.world, self.owner, dead)
+        for record in self.source.published(keep):
+            self.verdict.add(record.wrong)
+            now[record.spot[:2]].add(record.digest)
+            if record.marked:
                 self.verdict.wrong("unasked_mark", record.spot)
-            if record.topic == dead:
-                self._judge_letter(record)
+            if record.letter is not None:
+                self._judge_letter(record.letter)
             else:
                 self._judge_event(record, last)
         self._judge_live(now)
 
-    def _judge_event(self, record: Seen, last: dict[tuple[str, Place], tuple[int, int]]) -> None:
+    def _judge_event(self, record: Told, last: dict[tuple[str, Place], tuple[int, int]]) -> None:
         """Judge a canonical event against the row of its number."""
         self.verdict.totals["canonical"] += 1
-        named = record.header("ce_orgid") or ""
-        judge_topics.one_owner(markers_of(record), named, self.owner, record.spot, self.verdict)
-        entry = json.loads(record.value or b"{}")
-        org, seq = entry["org_id"], entry["seq"]
+        org, seq = record.org, record.seq
         kept = self.orgs.get(org)
         due = kept.stored(seq) if kept else 0
         if kept is None or not due:
@@ -221,11 +204,10 @@ class Judge:
         if kept.published[seq]:
             self.verdict.wrong("dup_canonical", f"{org} {seq} again at {record.spot}")
         kept.published[seq] = 1
-        if digest(record.value) != due:
-            self.verdict.wrong("wrong_bytes", f"{record.spot}: {record.value!r}")
-        judge_topics.judge_event(self.world, record, entry, self.verdict)
+        if record.value != due:
+            self.verdict.wrong("wrong_bytes", f"{record.spot} of {org} {seq}")
         if org not in self.strays:
-            judge_order.follow(last, (org, record.spot[:2]), record.offset, seq, self.verdict)
+            judge_order.follow(last, (org, record.spot[:2]), record.spot[2], seq, self.verdict)
 
     def _judge_letter(self, letter: Seen) -> None:
         """Judge a dead letter on the topic against its row and the bytes of its record."""

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from tests.faults.catalog import ACTIONS, home_lane
@@ -126,7 +127,7 @@ def text_of(row: dict[str, Any]) -> bytes:
 
 
 def one_owner(
-    text: bytes, org: str | None, owner: dict[bytes, str], where: object, verdict: Verdict
+    text: bytes, org: str | None, owner: Mapping[bytes, str], where: object, verdict: Verdict
 ) -> None:
     """Judge that a text of this organization has nobody else's marker."""
     found = {owner.get(token, "nobody") for token in MARKER.findall(text)}

@@ -10,9 +10,11 @@ from tests.faults import ledger, offsets, reader
 from tests.faults.catalog import CANONICAL_TOPICS, DEAD_LETTERS, RAW_TOPICS
 from tests.faults.world import Place, Seen, World
 
-# JSON as text: a million parsed documents would fill the memory.
+# JSON as text: a million parsed documents would fill the memory. What is made into objects only to
+# be written down again takes a tenth of the time.
 ROWS: LiteralString = (
-    "SELECT *, details::text AS details, context::text AS context FROM audit_entries"
+    "SELECT *, entry_id::text AS entry_id, ip::text AS ip, "
+    "details::text AS details, context::text AS context FROM audit_entries"
 )
 
 

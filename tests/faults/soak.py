@@ -7,7 +7,7 @@ its life is watched from beginning to end. Forwarders and Defend are not part of
 """
 
 import argparse
-import json
+import os
 import resource
 import sys
 import threading
@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
 
-from tests.faults import observe, reader, report, soak_report
+from tests.faults import observe, reader, report, soak_report, soak_shares
 from tests.faults.blows import BLOWS
 from tests.faults.field import Field
 from tests.faults.harness import Stage, Worker, until
@@ -30,7 +30,8 @@ from tests.faults.judge_stream import Judge
 from tests.faults.load import BATCH
 from tests.faults.run import REST_SECONDS, drawn, on_servers, rest, strike
 from tests.faults.soak_watch import Late, Life, StreamingReader
-from tests.faults.source import Sum
+from tests.faults.source import Result, Sum
+from tests.faults.spread import in_turn
 from tests.faults.verdict import Verdict
 from tests.faults.world import Place, Seen, World
 
@@ -60,7 +61,8 @@ CAUGHT_UP_SECONDS = 1.0
 SETTLED_SECONDS = 2.0
 """What of it is still on its way then counts as the fault's."""
 
-ROWS_AT_ONCE = 2_000
+SHARES_MAX = 4
+"""Processes that judge; the one that compares what they find keeps up with no more."""
 
 
 @dataclass
@@ -275,34 +277,38 @@ class Stack:
     def __init__(self, stage: Stage) -> None:
         """Take what is small at once."""
         self._stage, self._published = stage, 0
+        self._shares = range(min(os.cpu_count() or 1, SHARES_MAX))
         where = {"prefix": stage.prefix, "group": stage.group}
         self.frame: World = observe.frame(stage.bootstrap, stage.dsn, lanes=stage.lanes, **where)
 
-    def ledger(self) -> Iterator[dict[str, Any]]:
-        """Yield what stands in the file."""
-        with self._stage.path.open("rb") as file:
-            for text in file:
-                yield json.loads(text)
+    def ledger(self, keep: Callable[[dict[str, Any]], Result]) -> Iterator[Result]:
+        """Yield what is kept of the file's lines."""
+        shares = len(self._shares)
+        read = partial(soak_shares.lines, self._stage.path, keep, shares)
+        yield from in_turn([partial(read, share) for share in self._shares])
 
     def raw(self) -> Iterator[Seen]:
         """Yield the raw records."""
         where = observe.raw_places(self._stage.prefix, self._stage.lanes)
         yield from reader.each(self._stage.bootstrap, where)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the entries."""
-        yield from self._all(observe.ROWS)
+    def rows(self, keep: Callable[[dict[str, Any]], Result]) -> Iterator[Result]:
+        """Yield what is kept of the entries."""
+        read = partial(soak_shares.rows, self._stage.dsn, keep, len(self._shares))
+        yield from in_turn([partial(read, share) for share in self._shares])
 
     def dead_rows(self) -> Iterator[dict[str, Any]]:
         """Yield the dead letters of the table."""
-        yield from self._all("SELECT * FROM dead_letters")
+        yield from soak_shares.selected(self._stage.dsn, "SELECT * FROM dead_letters")
 
-    def published(self) -> Iterator[Seen]:
-        """Yield canonical events and dead letters."""
+    def published(self, keep: Callable[[Seen], Result]) -> Iterator[Result]:
+        """Yield what is kept of canonical events and dead letters."""
         where = observe.output_places(self._stage.prefix, self._stage.lanes)
-        for record in reader.each(self._stage.bootstrap, where):
+        read = partial(soak_shares.records, self._stage.bootstrap, keep)
+        every = len(self._shares)
+        for kept in in_turn([partial(read, where[share::every]) for share in self._shares]):
             self._published += 1
-            yield record
+            yield kept
 
     def live(self) -> Mapping[Place, Sum]:
         """Return what was seen meanwhile, once it is as much as there is."""
@@ -311,14 +317,6 @@ class Stack:
         with suppress(TimeoutError):  # what it has not seen then is for the judge to say
             until(lambda: live.count >= self._published, "the live reader at the end")
         return live.sums
-
-    def _all(self, query: Any) -> Iterator[dict[str, Any]]:
-        with (
-            psycopg.connect(self._stage.dsn, row_factory=dict_row) as db,
-            db.cursor(name="judge") as cursor,
-        ):
-            cursor.itersize = ROWS_AT_ONCE
-            yield from cursor.execute(query)
 
 
 def say(what: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from processor.local.postgres import Server
 from processor.store.migrations import migrate
 from tests.conftest import database, dsn_of
 from tests.faults import soak_report
+from tests.faults.compact import digest_of_record
 from tests.faults.ideal import ideal_world
 from tests.faults.judge_stream import Judge
 from tests.faults.load import BATCH
@@ -21,7 +22,7 @@ from tests.faults.plants import PLANTS, Plant, copy_of
 from tests.faults.run import crashes, on_field
 from tests.faults.soak import Soak
 from tests.faults.soak_watch import Late
-from tests.faults.source import Sum
+from tests.faults.source import Result, Sum
 from tests.faults.verdict import COUNTERS, Verdict
 from tests.faults.world import Place, Seen, World
 
@@ -35,34 +36,34 @@ class Streams:
         """Take the world."""
         self.frame = world
 
-    def ledger(self) -> Iterator[dict[str, Any]]:
+    def ledger(self, keep: Callable[[dict[str, Any]], Result]) -> Iterator[Result]:
         """Yield the lines, and one acknowledgement of all."""
         for line in self.frame.ledger.values():
-            yield {**line}
-        yield {"acked": [(n, *where) for n, where in self.frame.acked.items()]}
+            yield keep({**line})
+        yield keep({"acked": [(n, *where) for n, where in self.frame.acked.items()]})
 
     def raw(self) -> Iterator[Seen]:
         """Yield the raw records."""
         yield from sorted(self.frame.raw, key=lambda record: record.spot)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self, keep: Callable[[dict[str, Any]], Result]) -> Iterator[Result]:
         """Yield the entries."""
-        yield from self.frame.rows
+        yield from map(keep, self.frame.rows)
 
     def dead_rows(self) -> Iterator[dict[str, Any]]:
         """Yield the dead letters of the table."""
         yield from self.frame.dead_rows
 
-    def published(self) -> Iterator[Seen]:
+    def published(self, keep: Callable[[Seen], Result]) -> Iterator[Result]:
         """Yield what is on the canonical topics and that of the dead letters."""
         every = (*self.frame.canonical, *self.frame.dead)
-        yield from sorted(every, key=lambda record: record.spot)
+        yield from map(keep, sorted(every, key=lambda record: record.spot))
 
     def live(self) -> Mapping[Place, Sum]:
         """Return what was seen meanwhile."""
         seen: dict[Place, Sum] = defaultdict(Sum)
         for record in self.frame.live:
-            seen[record.spot[:2]].add(record)
+            seen[record.spot[:2]].add(digest_of_record(record))
         return seen
 
 

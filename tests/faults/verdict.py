@@ -58,6 +58,11 @@ class Verdict:
         if len(kept) < 5:
             kept.append(str(case)[:400])
 
+    def add(self, other: "Verdict") -> None:
+        """Take in what is wrong elsewhere."""
+        for counter, cases in other.cases.items():
+            self.wrong(counter, cases[0], other.counts[counter])
+
     @property
     def clean(self) -> bool:
         """Tell whether nothing at all is wrong."""
