@@ -70,7 +70,8 @@ RULE_TEXTS: dict[RuleName, RuleText] = {
     ),
     "brief_access": RuleText(
         "Brief access",
-        "One person gave access and took the same access away again after two to thirty minutes.",
+        "One person gave access and took the same access away again within thirty minutes. Low"
+        " within two minutes, when it may have been given by mistake.",
         "Look at what the account did in between.",
     ),
     "mass_deactivation": RuleText(

@@ -1,8 +1,10 @@
 """Writes what is generated from the contracts: JSON Schema, AsyncAPI, the event reference.
 
 ``python -m schemas.generate`` writes the files; a test keeps them equal to what it would write.
+With ``--release`` the schemas are kept as what later ones are compared with.
 """
 
+import argparse
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +25,9 @@ from schemas.telemetry import SCHEMA_ID as TELEMETRY_ID
 from schemas.telemetry import TELEMETRY
 
 ROOT = Path(__file__).parent
+RELEASED = ROOT / "released.json"
+"""The JSON Schemas of the last release; none may become narrower within its version."""
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 Schema = dict[str, Any]
@@ -31,6 +36,8 @@ _MOMENT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
 _ORG_ID = f"^{ORG_ID}$"
 
 # What the entry's Python types do not say.
+_TARGETS = sorted({target for action in CATALOGUE.values() for target in action.targets})
+
 _ENTRY_BOUNDS: dict[str, Schema] = {
     "schema_version": {"const": SCHEMA_VERSION},
     "entry_id": {
@@ -88,6 +95,7 @@ def entry_schema() -> Schema:
     schema = TypeAdapter(Entry).json_schema()
     for name, bounds in _ENTRY_BOUNDS.items():
         schema["properties"][name] |= bounds
+    schema["$defs"]["Target"]["properties"]["type"] |= {"enum": _TARGETS}
     return {"$schema": DIALECT, "$id": SCHEMA_ID, **schema}
 
 
@@ -175,7 +183,14 @@ def _yaml(value: Any) -> str:
 
 def main() -> None:
     """Write every generated file and remove what is stale."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--release", action="store_true", help="keep the schemas as those of a release, too"
+    )
     files = documents()
+    if parser.parse_args().release:
+        schemas = {path: json.loads(files[path]) for path in files if path.endswith(".json")}
+        RELEASED.write_text(json.dumps(schemas, ensure_ascii=False, sort_keys=True) + "\n")
     for path in stale(files):
         path.unlink()
     for name, text in files.items():

@@ -210,7 +210,7 @@ async def read_facets(viewer: Reading, services: Serving, filter: Filter = "") -
         counted = await facets.facets(
             services.reader, viewer.org_id, query.at(now), budget_seconds=seconds, oldest=oldest
         )
-    await services.self_audit.viewed(viewer, query, 0)
+    await services.self_audit.counted(viewer, query)
     found = {
         field.value: [{"value": each.value, "count": each.count} for each in counts]
         for field, counts in counted.items()
@@ -253,7 +253,7 @@ async def read_histogram(
             bars=bars,
             budget_seconds=services.settings.serve.search_seconds,
         )
-    await services.self_audit.viewed(viewer, query, 0)
+    await services.self_audit.counted(viewer, query)
     found = [{"since": bar.since, "until": bar.until, "count": bar.count} for bar in counted]
     return _json({"bars": found, "searched_back_to": counted.searched_back_to})
 

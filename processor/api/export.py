@@ -152,7 +152,7 @@ async def manifest(
     """
     services = _services(request)
     purged_before = await _purged_before(services, order)
-    await services.self_audit.viewed(viewer, parse(order.filter), 0)
+    await services.self_audit.counted(viewer, parse(order.filter))
     summed = _summed(order, services, viewer.org_id, purged_before)
     return Stream(summed, media_type="application/json")
 

@@ -35,6 +35,11 @@ class SelfAudit:
         shown = self._shown(viewer.org_id, query)
         await self._once(viewer, "audit.viewed.v1", VIEW_SECONDS, {"filter": shown, "rows": rows})
 
+    async def counted(self, viewer: Viewer, query: Query) -> None:
+        """Tell of what was counted or summed up, of which no entry is shown; raises BusOutage."""
+        shown = {"counted": True, **self._shown(viewer.org_id, query)}
+        await self._once(viewer, "audit.viewed.v1", VIEW_SECONDS, {"filter": shown})
+
     async def followed(self, viewer: Viewer, query: Query, after: int) -> None:
         """Tell of a reader that is sent what comes after a number; raises BusOutage."""
         shown = {"tail": True, **self._shown(viewer.org_id, query)}
@@ -64,7 +69,7 @@ class SelfAudit:
         await self._tell(viewer, "audit.finding.acknowledged.v1", {"finding": finding})
 
     async def exported(self, viewer: Viewer, query: Query, form: str) -> None:
-        """Tell of an export, every time, before its first byte."""
+        """Tell of an export, every time, before its first byte: nobody knows yet how many rows."""
         shown = self._shown(viewer.org_id, query)
         await self._tell(viewer, "audit.exported.v1", {"filter": shown, "format": form})
 

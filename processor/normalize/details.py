@@ -105,11 +105,9 @@ def _cleaned(value: Json, kind: Kind, path: str, cuts: list[str]) -> Json:
             redact_short(member)
             if member.__class__ is str and not kind and len(member) <= CACHED_TEXT_CHARACTERS_MAX
             else _cleaned(member, kind, f"{path}[{at}]", cuts)
-            if isinstance(member, str | dict | list)
-            else _number(member, kind)
             for at, member in enumerate(value)
         ]
-    return _number(value, kind)
+    return _number(value, kind, path, cuts)
 
 
 def _text(text: str, kind: Kind, path: str, cuts: list[str]) -> str:
@@ -123,15 +121,15 @@ def _text(text: str, kind: Kind, path: str, cuts: list[str]) -> str:
     return text[:TEXT_CHARACTERS_MAX]
 
 
-def _number(number: float | None, kind: Kind) -> int | str | None:
+def _number(number: float | None, kind: Kind, path: str, cuts: list[str]) -> int | str | None:
     """Return an integer that every reader holds exactly; any other number as decimal text.
 
-    True, false and null, as members of a list, stay what they are.
+    True, false and null, as members of a list, stay what they are. The digits of a fraction are no
+    card's, however they read: one in twenty of random ones would be.
     """
     if number is None or isinstance(number, int):
         if number is None or -SAFE_INTEGER_MAX <= number <= SAFE_INTEGER_MAX:
             return number
-        text = str(number)
-    else:
-        text = repr(number)
-    return text if kind is _REFERENCE else redact_text(text)
+        return _text(str(number), kind, path, cuts)
+    text = repr(number)
+    return _text(text, kind, path, cuts) if number.is_integer() else text

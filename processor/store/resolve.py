@@ -13,6 +13,7 @@ Identity = tuple[str, str]
 
 # What says how a fact came in, not what it is.
 _NOT_CONTENT = ("seq", "recorded_at", "raw_sha256", "normalizer", "trace_id", "span_id")
+TRACE_STATE = "tracestate"
 _COORDINATES = ("topic", "partition", "offset")
 
 
@@ -77,10 +78,18 @@ def resolve(candidates: Iterable[Candidate], stored: Mapping[Identity, Entry]) -
 def same_fact(one: Entry, other: Entry) -> bool:
     """Tell a repetition from a second fact that uses the identity of the first.
 
-    Equal bytes prove nothing: in binary mode the type and the attributes stand in the headers, and
-    a deactivation and a removal of the same user have the same value.
+    Equal bytes prove it among events of one type. In binary mode that stands in a header, and a
+    deactivation and a removal of the same user have the same value.
     """
-    return one["normalizer"] != other["normalizer"] or _content(one) == _content(other)
+    if one["normalizer"] != other["normalizer"]:
+        return True
+    if one["raw_sha256"] == other["raw_sha256"] and _type(one) == _type(other):
+        return True
+    return _content(one) == _content(other)
+
+
+def _type(entry: Entry) -> tuple[str, int]:
+    return entry["source"]["event_type"], entry["source"]["event_version"]
 
 
 def _content(entry: Entry) -> dict[str, Any]:
@@ -90,11 +99,13 @@ def _content(entry: Entry) -> dict[str, Any]:
         content.pop(name, None)
     for name in _COORDINATES:
         del content["source"][name]
-    attributes = content["details"].get("attributes", {})
-    for name, value in attributes.items():
-        # In a header every attribute is text: the canonical one of CloudEvents' types.
-        if isinstance(value, bool | int):
-            attributes[name] = str(value).lower()
+    attributes = content["details"].pop("attributes", {})
+    # In a header every attribute is text: the canonical one of CloudEvents' types.
+    content["attributes"] = {
+        name: str(value).lower() if isinstance(value, bool | int) else value
+        for name, value in attributes.items()
+        if name != TRACE_STATE
+    }
     return content
 
 

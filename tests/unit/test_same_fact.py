@@ -33,6 +33,26 @@ def test_attribute_is_the_same_in_a_header(given: Any, as_text: str) -> None:
     assert not same_fact(bare, in_headers())
 
 
+def test_equal_bytes_are_one_fact_of_one_type() -> None:
+    """Sent again with another attribute in a header it is told twice; of another type it is two."""
+    first = in_headers(sequence="5")
+    again = in_headers(sequence="6", region="eu")
+    assert same_fact(first, again)
+    again["source"]["event_type"] = "identity.login.failed"
+    assert not same_fact(first, again)
+
+
+def test_a_trace_is_not_what_happened() -> None:
+    """A repetition within another trace, with what its vendor keeps of that, is the same fact."""
+    parent = f"00-{'ab' * 16}-{'cd' * 8}-01"
+    first = end_of(encoded(LOGIN, DATA), "raw.identity")
+    again = end_of(encoded(LOGIN, DATA, traceparent=parent, tracestate="hub=1"), "raw.identity")
+    other = end_of(encoded(LOGIN, DATA, tracestate="hub=2", sequence=5), "raw.identity")
+    assert first["raw_sha256"] != again["raw_sha256"]
+    assert same_fact(first, again)
+    assert not same_fact(again, other)
+
+
 @pytest.mark.parametrize("searched", ["action:user.*", {"actor": "ada"}, None, 7])
 def test_search_is_told_in_any_form(searched: Any) -> None:
     """The contract has no type for a filter: it is kept as it is told."""

@@ -17,7 +17,7 @@ from schemas.signal import Signal
 FAILED_LOGINS, SPRAYED_ACCOUNTS = 10, 10
 GRANTS, DEACTIVATIONS, EXPORTS = 10, 10, 5
 SLIP_MS = 2 * MINUTE_MS
-"""Access that is taken back sooner was given by mistake."""
+"""Access that is taken back by then may have been given by mistake."""
 
 V4_NETWORK_BITS, V6_NETWORK_BITS = 16, 32
 
@@ -113,8 +113,9 @@ def export_burst(signals: Sequence[Signal], span: Span) -> Verdict | None:
 
 
 def brief_access(signals: Sequence[Signal], span: Span) -> Verdict | None:
-    """Judge the access that a person gave: taken away again, but no slip put right at once."""
+    """Judge the access that a person gave and took away again; at once, it may have been a slip."""
     evidence: dict[str, Signal] = {}
+    severity: Severity = "low"
     given: dict[str, list[Signal]] = {}
     for each in signals:
         if each.action == "product_access.granted":
@@ -123,11 +124,13 @@ def brief_access(signals: Sequence[Signal], span: Span) -> Verdict | None:
             brief = [
                 grant
                 for grant in given.get(each.thing, ())
-                if SLIP_MS < each.at_ms - grant.at_ms <= span.window_ms
+                if each.at_ms - grant.at_ms <= span.window_ms
             ]
             if brief:
                 evidence |= {signal.id: signal for signal in (*brief, each)}
-    return Verdict("medium", sorted(evidence.values())) if evidence else None
+                if each.at_ms - brief[0].at_ms > SLIP_MS:
+                    severity = "medium"
+    return Verdict(severity, sorted(evidence.values())) if evidence else None
 
 
 def endpoint_alert(signals: Sequence[Signal], span: Span) -> Verdict | None:
