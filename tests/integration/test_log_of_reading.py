@@ -118,3 +118,14 @@ async def test_feed_is_told_of_with_its_place_and_again_from_further_back(place:
         assert await ask(place, f"/v1/feed?after={after}") == 200
     assert [(data["after_seq"], data["rows"]) for _, data in place.told()] == [(2, 1), (0, 3)]
     assert {str(data["filter"]) for _, data in place.told()} == {"{'feed': True}"}
+
+
+async def test_what_is_counted_hides_no_search(place: Place) -> None:
+    """Counts show no rows and are told as such; the search for the same is told as well."""
+    stored(place.dsn, [an_entry("acme", f"e{n}") for n in range(3)])
+    for what in ("facets", "histogram", "facets", "audit-entries"):
+        assert await ask(place, f"/v1/{what}?filter=action:user.*") == 200
+    assert [(data["filter"], data.get("rows")) for _, data in place.told()] == [
+        ({"counted": True, "query": "action:user.*"}, None),
+        ({"query": "action:user.*"}, 3),
+    ]
