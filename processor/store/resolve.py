@@ -78,18 +78,10 @@ def resolve(candidates: Iterable[Candidate], stored: Mapping[Identity, Entry]) -
 def same_fact(one: Entry, other: Entry) -> bool:
     """Tell a repetition from a second fact that uses the identity of the first.
 
-    Equal bytes prove it among events of one type. In binary mode that stands in a header, and a
-    deactivation and a removal of the same user have the same value.
+    Equal bytes prove nothing: in binary mode the type and the attributes stand in the headers, and
+    a deactivation and a removal of the same user have the same value.
     """
-    if one["normalizer"] != other["normalizer"]:
-        return True
-    if one["raw_sha256"] == other["raw_sha256"] and _type(one) == _type(other):
-        return True
-    return _content(one) == _content(other)
-
-
-def _type(entry: Entry) -> tuple[str, int]:
-    return entry["source"]["event_type"], entry["source"]["event_version"]
+    return one["normalizer"] != other["normalizer"] or _content(one) == _content(other)
 
 
 def _content(entry: Entry) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def rows(
     dsn: str, keep: Callable[[dict[str, Any]], Result], shares: int, share: int
 ) -> Iterator[Result]:
     """Yield what is kept of the rows of every so many lanes."""
-    query: LiteralString = observe.ROWS + " WHERE source_partition % %s = %s"
+    query: LiteralString = observe.ROWS + " WHERE source_partition %% %s = %s"
     yield from map(keep, selected(dsn, query, shares, share))
 
 

@@ -33,15 +33,6 @@ def test_attribute_is_the_same_in_a_header(given: Any, as_text: str) -> None:
     assert not same_fact(bare, in_headers())
 
 
-def test_equal_bytes_are_one_fact_of_one_type() -> None:
-    """Sent again with another attribute in a header it is told twice; of another type it is two."""
-    first = in_headers(sequence="5")
-    again = in_headers(sequence="6", region="eu")
-    assert same_fact(first, again)
-    again["source"]["event_type"] = "identity.login.failed"
-    assert not same_fact(first, again)
-
-
 def test_a_trace_is_not_what_happened() -> None:
     """A repetition within another trace, with what its vendor keeps of that, is the same fact."""
     parent = f"00-{'ab' * 16}-{'cd' * 8}-01"
