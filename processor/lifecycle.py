@@ -40,6 +40,7 @@ def run(main: Main) -> int:
     except (Exception, asyncio.CancelledError):  # nobody cancels ``main``: a bug like others
         log.exception("crashed")
         return EXIT_FAILED
+    log.info("stopped")
     return EXIT_OK
 
 

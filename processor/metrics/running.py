@@ -1,5 +1,6 @@
 """What every process tells of itself: what it is, its memory and processor, its connections."""
 
+import logging
 from collections.abc import Callable
 
 from prometheus_client.gc_collector import GCCollector
@@ -7,6 +8,8 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from processor.metrics.declare import Of, show
+
+log = logging.getLogger(__name__)
 
 _of = Of()
 ProcessCollector(registry=_of.registry)
@@ -23,7 +26,8 @@ Occupation = Callable[[], tuple[int, int]]
 
 
 def started(process: str, version: str, normalizer: str) -> None:
-    """Note what runs, and expose what it measures alone."""
+    """Note what runs, in the log too, and expose what it measures alone."""
+    log.info("started", extra={"command": process, "version": version, "normalizer": normalizer})
     show(process)
     BUILD.labels(version, normalizer).set(1)
 

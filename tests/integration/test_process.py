@@ -152,3 +152,5 @@ def test_commands_lead_from_nothing_to_an_audit_log(settings: Settings, tmp_path
         assert process.wait(30) == 0, log.read_text()
     events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
     assert events.count("lane_taken_over") == 3
+    assert events.count("started") == 1
+    assert events[-1] == "stopped"
