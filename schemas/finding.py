@@ -70,8 +70,8 @@ RULE_TEXTS: dict[RuleName, RuleText] = {
     ),
     "brief_access": RuleText(
         "Brief access",
-        "One person gave access and took the same access away again within thirty minutes. Low"
-        " within two minutes, when it may have been given by mistake.",
+        "One person gave access and took the same access away again within thirty minutes, counted"
+        " from the first time it was given. Low within two minutes: it may have been a mistake.",
         "Look at what the account did in between.",
     ),
     "mass_deactivation": RuleText(

@@ -26,7 +26,7 @@ from schemas.telemetry import TELEMETRY
 
 ROOT = Path(__file__).parent
 RELEASED = ROOT / "released.json"
-"""The JSON Schemas of the last release; none may become narrower within its version."""
+"""The JSON Schemas that later ones are compared with; a release writes them anew."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -35,9 +35,9 @@ Schema = dict[str, Any]
 _MOMENT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
 _ORG_ID = f"^{ORG_ID}$"
 
-# What the entry's Python types do not say.
 _TARGETS = sorted({target for action in CATALOGUE.values() for target in action.targets})
 
+# What the entry's Python types do not say.
 _ENTRY_BOUNDS: dict[str, Schema] = {
     "schema_version": {"const": SCHEMA_VERSION},
     "entry_id": {

@@ -96,13 +96,13 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         """Be connected for as long as the application runs."""
-        metrics.started("serve", version("hub-audit"), NORMALIZER)
         async with AsyncExitStack() as opened:
             try:
                 services = await opened.enter_async_context(Services.opened(settings))
             except Exception as error:
                 app.state.why_not_started = error  # the server only logs it
                 raise
+            metrics.started("serve", version("hub-audit"), NORMALIZER)
             app.state.services = services
             metrics.watch_connections(services.reader.db.occupation, services.control.occupation)
             metrics.watch_issuer(services.verifier.away_seconds)

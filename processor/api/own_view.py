@@ -52,10 +52,14 @@ def _read(extra: Mapping[str, Any]) -> str:
     return f"{what}{after}{form}".strip()
 
 
+_HOW = {"tail": "followed live: ", "counted": "counted: "}
+
+
 def _chosen(filter: object) -> str:
     match filter:
         case {"query": query, **rest}:
-            return ("followed live: " if rest.get("tail") else "") + (str(query) or "every entry")
+            how = next((_HOW[name] for name in _HOW if rest.get(name)), "")
+            return how + (str(query) or "every entry")
         case {"findings": dict(chosen)}:
             return " ".join(["findings", *(f"{name}:{value}" for name, value in chosen.items())])
         case {"feed": _}:

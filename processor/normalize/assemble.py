@@ -22,7 +22,10 @@ from schemas.entry import SCHEMA_VERSION, Entry
 from schemas.raw.envelope import Event
 
 NORMALIZER = "1"
-"""Raised when the mapping changes: entries of another version never conflict with a repeat."""
+"""Raised when the mapping changes from one release to the next.
+
+Entries of another version never conflict with a repeat.
+"""
 
 EXTENSIONS_MAX = 16
 NAME_CHARACTERS_MAX = 256

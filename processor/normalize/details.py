@@ -124,12 +124,12 @@ def _text(text: str, kind: Kind, path: str, cuts: list[str]) -> str:
 def _number(number: float | None, kind: Kind, path: str, cuts: list[str]) -> int | str | None:
     """Return an integer that every reader holds exactly; any other number as decimal text.
 
-    True, false and null, as members of a list, stay what they are. The digits of a fraction are no
-    card's, however they read: one in twenty of random ones would be.
+    True, false and null, as members of a list, stay what they are. The digits behind the point are
+    no card's, however they read: one in twenty of random fractions would be.
     """
     if number is None or isinstance(number, int):
         if number is None or -SAFE_INTEGER_MAX <= number <= SAFE_INTEGER_MAX:
             return number
         return _text(str(number), kind, path, cuts)
-    text = repr(number)
-    return _text(text, kind, path, cuts) if number.is_integer() else text
+    whole, point, fraction = repr(number).partition(".")
+    return _text(whole, kind, path, cuts) + point + fraction

@@ -1,5 +1,6 @@
 """What a JSON Schema refuses that an earlier one accepts, by the key words that ours use."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -9,9 +10,12 @@ LOWER_BOUNDS, UPPER_BOUNDS = ("minimum", "minLength"), ("maximum", "maxLength")
 UNCHANGING = ("pattern", "format")
 """Nobody can say whether one of these takes in another: it is the same, or it is gone."""
 
-UNDERSTOOD = {
-    "$schema", "$id", "$defs", "$ref", "title", "description", "type", "enum", "const", "anyOf",
-    "properties", "required", "additionalProperties", "items",
+WORDS = {"$schema", "$id", "$defs", "title", "description"}
+ELSEWHERE = {"$ref", "anyOf"}
+"""What stands beside one of these is not looked at."""
+
+COMPARED = {
+    "type", "enum", "const", "properties", "required", "additionalProperties", "items",
     *LOWER_BOUNDS, *UPPER_BOUNDS, *UNCHANGING,
 }  # fmt: skip
 
@@ -31,12 +35,14 @@ class Schema(NamedTuple):
 
     def options(self) -> list["Schema"]:
         """Return the alternatives, itself if there are none."""
-        return [self.at(each) for each in self.node.get("anyOf", [self.node])]
+        if "anyOf" not in self.node:
+            return [self]
+        return [one for each in self.node["anyOf"] for one in self.at(each).options()]
 
-    def values(self) -> list[Any] | None:
-        """Return the only values there are, None where it is open."""
-        found: list[Any] | None = self.node.get("enum")
-        return [self.node["const"]] if "const" in self.node else found
+    def values(self) -> list[str] | None:
+        """Return the only values there are, as JSON; None where it is open."""
+        found = [self.node["const"]] if "const" in self.node else self.node.get("enum")
+        return None if found is None else [json.dumps(value) for value in found]
 
     def types(self) -> set[str]:
         """Return the types it takes; none are all."""
@@ -49,13 +55,30 @@ def narrowings(old: Node, new: Node) -> list[str]:
     return list(_narrowed(Schema(old, old), Schema(new, new), "$"))
 
 
+def no_longer_said(old: Node, new: Node) -> list[str]:
+    """Return what every value of the old document has and one of the new need not have."""
+    return list(_no_longer(Schema(old, old), Schema(new, new), "$"))
+
+
+def _no_longer(old: Schema, new: Schema, at: str) -> Iterator[str]:
+    if len(old.options()) > 1:
+        return
+    (before,), now = old.options(), new.options()[0].node
+    for name in before.node.get("required", ()):
+        if name not in now.get("required", ()):
+            yield f"{at}.{name}: not always there"
+        elif name in now.get("properties", {}):
+            inner = before.at(before.node["properties"][name]), new.at(now["properties"][name])
+            yield from _no_longer(*inner, f"{at}.{name}")
+
+
 def not_understood(node: Any) -> set[str]:
-    """Return the key words of a document that are not compared."""
+    """Return the key words of a document that are not compared, there or at all."""
     if isinstance(node, list):
         return {word for each in node for word in not_understood(each)}
     if not isinstance(node, dict):
         return set()
-    found = node.keys() - UNDERSTOOD
+    found = node.keys() - WORDS - (ELSEWHERE if node.keys() & ELSEWHERE else COMPARED)
     for word, value in node.items():
         if word in ("properties", "$defs"):
             found |= not_understood(list(value.values()))
@@ -103,17 +126,18 @@ def _values_narrowed(old: Schema, new: Schema, at: str) -> Iterator[str]:
     if before is None:
         yield f"{at}: closed"
     else:
-        yield from (f"{at}: {value!r} is gone" for value in before if value not in now)
+        yield from (f"{at}: {value} is gone" for value in before if value not in now)
 
 
 def _members_narrowed(old: Schema, new: Schema, at: str) -> Iterator[str]:
     others, others_before = (each.node.get("additionalProperties", True) for each in (new, old))
     known = new.node.get("properties", {})
     for name, before in old.node.get("properties", {}).items():
-        if name in known:
-            yield from _narrowed(old.at(before), new.at(known[name]), f"{at}.{name}")
-        elif others is False:
+        if name not in known and others is False:
             yield f"{at}.{name}: gone"
+            continue
+        now = known.get(name, others if isinstance(others, dict) else {})
+        yield from _narrowed(old.at(before), new.at(now), f"{at}.{name}")
     if others is False and others_before is not False:
         yield f"{at}.*: closed"
     elif isinstance(others, dict) and others_before is not False:

@@ -5,9 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, LiteralString
 
-import psycopg
-from psycopg.rows import dict_row
-
 from tests.faults import observe, reader
 from tests.faults.source import Result
 from tests.faults.spread import CHUNK
@@ -30,7 +27,7 @@ def rows(
     dsn: str, keep: Callable[[dict[str, Any]], Result], shares: int, share: int
 ) -> Iterator[Result]:
     """Yield what is kept of the rows of every so many lanes."""
-    query: LiteralString = observe.ROWS + " WHERE source_partition %% %s = %s"
+    query: LiteralString = observe.ROWS + " WHERE abs(source_partition) %% %s = %s"
     yield from map(keep, selected(dsn, query, shares, share))
 
 
@@ -44,7 +41,7 @@ def records(
 def selected(dsn: str, query: LiteralString, *values: object) -> Iterator[dict[str, Any]]:
     """Yield rows without taking them all at once."""
     with (
-        psycopg.connect(dsn, row_factory=dict_row) as db,
+        observe.connected(dsn) as db,
         db.cursor(name="judge") as cursor,
     ):
         cursor.itersize = ROWS_AT_ONCE

@@ -19,19 +19,19 @@ class Source(Protocol):
     """What is small: books, lanes, heads, ends and committed offsets."""
 
     def ledger(self, keep: Callable[[dict[str, Any]], Result]) -> Iterator[Result]:
-        """Yield lines, and acknowledgements as ``{"acked": [(number, partition, offset)]}``."""
+        """Yield what is kept of lines and of ``{"acked": [(number, partition, offset)]}``."""
 
     def raw(self) -> Iterator[Seen]:
         """Yield the committed records of the raw topics."""
 
     def rows(self, keep: Callable[[dict[str, Any]], Result]) -> Iterator[Result]:
-        """Yield the entries of the store."""
+        """Yield what is kept of the entries of the store."""
 
     def dead_rows(self) -> Iterator[dict[str, Any]]:
         """Yield the dead letters of the store."""
 
     def published(self, keep: Callable[[Seen], Result]) -> Iterator[Result]:
-        """Yield the committed records of the canonical topics and the dead letters."""
+        """Yield what is kept of committed canonical events and dead letters."""
 
     def live(self) -> Mapping[Place, "Sum"]:
         """Return what a reader saw meanwhile."""

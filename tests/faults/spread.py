@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from typing import TypeVar
 
-Result = TypeVar("Result")
+from tests.faults.source import Result
 
 CHUNK = 500
 """Results that a process hands over at once; it waits until they are taken."""
@@ -17,7 +16,8 @@ CHUNK = 500
 def in_turn(shares: Sequence[Callable[[], Iterator[Result]]]) -> Iterator[Result]:
     """Yield what each share yields, a process each: ``CHUNK`` of the first, of the second, ...
 
-    A share that has no more is left out from then on. What one raises is raised here.
+    A share that has no more is left out from then on. RuntimeError says what one has raised: not
+    every exception can be handed over.
     """
     context = get_context("spawn")
     with contextlib.ExitStack() as stack:
@@ -45,12 +45,12 @@ def in_turn(shares: Sequence[Callable[[], Iterator[Result]]]) -> Iterator[Result
 
 def _hand_over(theirs: Connection, share: Callable[[], Iterator[Result]]) -> None:
     """Send the results of a share, and an empty chunk at their end."""
-    results = share()
     try:
+        results = share()
         while chunk := list(islice(results, CHUNK)):
             theirs.send(chunk)
         theirs.send([])
     except BrokenPipeError:  # nobody wants more
         return
     except Exception as error:  # noqa: BLE001 - it is raised where the results are wanted
-        theirs.send(error)
+        theirs.send(RuntimeError(f"{type(error).__name__}: {error}"))

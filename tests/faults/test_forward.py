@@ -7,9 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 from processor.emit import topics
 from processor.emit.route import murmur2
@@ -98,7 +96,7 @@ class Story:
     def rows(self, org_id: str) -> list[dict[str, Any]]:
         """Return what is stored of an organization."""
         dsn = self._settings.postgres.dsn.get_secret_value()
-        with psycopg.connect(dsn, row_factory=dict_row) as connection:
+        with observe.connected(dsn) as connection:
             rows = connection.execute(observe.ROWS).fetchall()
         return [row for row in rows if row["org_id"] == org_id]
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from tests.faults import reduced, soak_shares
 from tests.faults.reduced import Acked
@@ -27,13 +29,19 @@ def test_shares_of_a_file_come_in_its_order(tmp_path: Path, count: int) -> None:
     assert found == [Acked([[number, 0, number]]) for number in range(count)]
 
 
-def test_what_a_process_raises_is_raised_here(tmp_path: Path) -> None:
-    """A line that cannot be read ends it all, and says why."""
+def test_what_a_process_raises_is_said_here(tmp_path: Path) -> None:
+    """A line that cannot be read ends it all; so does what no process could hand over."""
     path = tmp_path / "ledger"
     path.write_text('{"acked": []}\n{"ack')
     read = partial(soak_shares.lines, path, reduced.line, 1, 0)
-    with pytest.raises(json.JSONDecodeError):
+    with pytest.raises(RuntimeError, match="JSONDecodeError: Unterminated string"):
         list(in_turn([read]))
+    with pytest.raises(RuntimeError, match=r"KafkaException: .*_TIMED_OUT"):
+        list(in_turn([_away]))
+
+
+def _away() -> Iterator[None]:
+    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
 
 def test_a_process_that_dies_is_no_end() -> None:

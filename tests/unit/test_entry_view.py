@@ -146,6 +146,7 @@ SUBSCRIBED, VIEWED = "audit.subscription_changed", "audit.viewed"
         (VIEWED, {"extra": {"filter": {"query": ""}, "rows": 3}}, "every entry"),
         (VIEWED, {"extra": {"filter": {"query": "created:7d", "tail": True}, "after_seq": 2}},
          "followed live: created:7d after entry 2"),
+        (VIEWED, {"extra": {"filter": {"query": "", "counted": True}}}, "counted: every entry"),
         (VIEWED, {"extra": {"filter": {"feed": True}, "after_seq": 0}}, "feed after entry 0"),
         (VIEWED, {"extra": {"filter": {"ranges": True}}}, "numbers of entries"),
         (VIEWED, {"extra": {"filter": {"findings": {"status": "open"}}}}, "findings status:open"),
