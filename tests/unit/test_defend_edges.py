@@ -8,7 +8,16 @@ from processor.defend.rules import Signal, of_alert, of_entry
 from processor.defend.rules.signals import ALERT
 from processor.defend.rules.subject import SIGNALS_KEPT_MAX, fair_share
 from schemas.telemetry import Telemetry
-from tests.unit.defend_signals import MINUTE, NOON, ORG, Log, Reading, found_in, signal
+from tests.unit.defend_signals import (
+    MINUTE,
+    NOON,
+    ORG,
+    SECOND,
+    Log,
+    Reading,
+    found_in,
+    signal,
+)
 from tests.unit.test_defend_rules import ADA, ENTERED, FAILED, failures, severities
 
 
@@ -47,6 +56,31 @@ def test_a_burst_ends_within_its_window(
     at_ms = [NOON + n for n in range(least - 1)] + [NOON + minutes * MINUTE + late_ms]
     signals = [signal(at, n, action, account=f"u{n}") for n, at in enumerate(at_ms)]
     assert severities(signals) == ([] if late_ms else [(rule, ADA, severity)])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "severity"),
+    [(0, "low"), (1, "low"), (120, "low"), (121, "medium"), (1800, "medium"), (1801, "")],
+)
+def test_access_is_brief_up_to_half_an_hour(seconds: int, severity: str) -> None:
+    """Access of thirty minutes at most is brief; of two, it may have been given by mistake."""
+    signals = [
+        signal(NOON, 1, "product_access.granted", thing="atlas eve"),
+        signal(NOON + seconds * SECOND, 2, "product_access.revoked", thing="atlas eve"),
+    ]
+    assert severities(signals) == ([("brief_access", ADA, severity)] if severity else [])
+
+
+def test_a_slip_takes_nothing_from_what_is_brief() -> None:
+    """Access that is given, given again and taken away at once was there since it was given."""
+    signals = [
+        signal(NOON, 1, "product_access.granted", thing="atlas eve"),
+        signal(NOON + 5 * MINUTE, 2, "product_access.granted", thing="atlas eve"),
+        signal(NOON + 6 * MINUTE, 3, "product_access.revoked", thing="atlas eve"),
+        signal(NOON + 7 * MINUTE, 4, "product_access.granted", thing="atlas bob"),
+        signal(NOON + 8 * MINUTE, 5, "product_access.revoked", thing="atlas bob"),
+    ]
+    assert severities(signals) == [("brief_access", ADA, "medium")]
 
 
 @pytest.mark.parametrize(("marks", "found"), [({"given"}, True), (set(), False)])

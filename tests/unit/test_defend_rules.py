@@ -170,31 +170,6 @@ def test_no_address_is_no_other_network(before: str, after: str) -> None:
     assert severities(signals) == []
 
 
-@pytest.mark.parametrize(
-    ("seconds", "severity"),
-    [(0, "low"), (1, "low"), (120, "low"), (121, "medium"), (1800, "medium"), (1801, "")],
-)
-def test_access_is_brief_up_to_half_an_hour(seconds: int, severity: str) -> None:
-    """Access of thirty minutes at most is brief; of two, it may have been given by mistake."""
-    signals = [
-        signal(NOON, 1, "product_access.granted", thing="atlas eve"),
-        signal(NOON + seconds * SECOND, 2, "product_access.revoked", thing="atlas eve"),
-    ]
-    assert severities(signals) == ([("brief_access", ADA, severity)] if severity else [])
-
-
-def test_a_slip_takes_nothing_from_what_is_brief() -> None:
-    """Access that is given, given again and taken away at once was there since it was given."""
-    signals = [
-        signal(NOON, 1, "product_access.granted", thing="atlas eve"),
-        signal(NOON + 5 * MINUTE, 2, "product_access.granted", thing="atlas eve"),
-        signal(NOON + 6 * MINUTE, 3, "product_access.revoked", thing="atlas eve"),
-        signal(NOON + 7 * MINUTE, 4, "product_access.granted", thing="atlas bob"),
-        signal(NOON + 8 * MINUTE, 5, "product_access.revoked", thing="atlas bob"),
-    ]
-    assert severities(signals) == [("brief_access", ADA, "medium")]
-
-
 def test_programs_grant_as_much_as_they_like() -> None:
     """What a service does in bulk is no burst; the same of a person is."""
     by_service = [signal(NOON + n, n, "role.assigned", actor_type="service") for n in range(50)]
