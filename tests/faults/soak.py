@@ -305,6 +305,7 @@ class Stack:
     def published(self, keep: Callable[[Seen], Result]) -> Iterator[Result]:
         """Yield what is kept of canonical events and dead letters."""
         where = observe.output_places(self._stage.prefix, self._stage.lanes)
+        where.sort(key=lambda place: self.frame.ends[place].high)  # so that shares are equal
         read = partial(soak_shares.records, self._stage.bootstrap, keep)
         every = len(self._shares)
         for kept in in_turn([partial(read, where[share::every]) for share in self._shares]):

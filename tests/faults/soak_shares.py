@@ -26,8 +26,8 @@ def lines(
 def rows(
     dsn: str, keep: Callable[[dict[str, Any]], Result], shares: int, share: int
 ) -> Iterator[Result]:
-    """Yield what is kept of the rows of every so many lanes."""
-    query: LiteralString = observe.ROWS + " WHERE abs(source_partition) %% %s = %s"
+    """Yield what is kept of the rows of every so many numbers: lanes are not equally full."""
+    query: LiteralString = observe.ROWS + " WHERE abs(seq) %% %s = %s"
     yield from map(keep, selected(dsn, query, shares, share))
 
 
