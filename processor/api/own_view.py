@@ -52,13 +52,11 @@ def _read(extra: Mapping[str, Any]) -> str:
     return f"{what}{after}{form}".strip()
 
 
-_HOW = {"tail": "followed live: ", "counted": "counted: "}
-
-
 def _chosen(filter: object) -> str:
     match filter:
         case {"query": query, **rest}:
-            how = next((_HOW[name] for name in _HOW if rest.get(name)), "")
+            how = "followed live: " if rest.get("tail") else ""
+            how = "counted: " if rest.get("counted") else how
             return how + (str(query) or "every entry")
         case {"findings": dict(chosen)}:
             return " ".join(["findings", *(f"{name}:{value}" for name, value in chosen.items())])

@@ -13,7 +13,7 @@ Identity = tuple[str, str]
 
 # What says how a fact came in, not what it is.
 _NOT_CONTENT = ("seq", "recorded_at", "raw_sha256", "normalizer", "trace_id", "span_id")
-TRACE_STATE = "tracestate"
+_TRACE_STATE = "tracestate"
 _COORDINATES = ("topic", "partition", "offset")
 
 
@@ -96,7 +96,7 @@ def _content(entry: Entry) -> dict[str, Any]:
     content["attributes"] = {
         name: str(value).lower() if isinstance(value, bool | int) else value
         for name, value in attributes.items()
-        if name != TRACE_STATE
+        if name != _TRACE_STATE
     }
     return content
 

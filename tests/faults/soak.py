@@ -264,12 +264,11 @@ class Soak:
         verdict = Judge(Stack(here.stage)).judge()
         self.judging_seconds = time.monotonic() - began
         self.memory_mib["with the judge"] = _memory_mib()
-        self.memory_mib["of another that judged"] = _memory_mib(resource.RUSAGE_CHILDREN)
         return verdict
 
 
-def _memory_mib(whose: int = resource.RUSAGE_SELF) -> int:
-    return resource.getrusage(whose).ru_maxrss // 1024
+def _memory_mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 class Stack:

@@ -8,16 +8,7 @@ from processor.defend.rules import Signal, of_alert, of_entry
 from processor.defend.rules.signals import ALERT
 from processor.defend.rules.subject import SIGNALS_KEPT_MAX, fair_share
 from schemas.telemetry import Telemetry
-from tests.unit.defend_signals import (
-    MINUTE,
-    NOON,
-    ORG,
-    SECOND,
-    Log,
-    Reading,
-    found_in,
-    signal,
-)
+from tests.unit.defend_signals import MINUTE, NOON, ORG, SECOND, Log, Reading, found_in, signal
 from tests.unit.test_defend_rules import ADA, ENTERED, FAILED, failures, severities
 
 
