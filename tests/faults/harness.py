@@ -157,9 +157,11 @@ class Stage:
         """Send a few records again and again until the condition holds."""
 
         def holds() -> bool:
+            # In this order: the last one may end, which may be the condition, between the looks.
+            left = any(worker.running for worker in self.workers)
             if condition():
                 return True
-            if not any(worker.running for worker in self.workers):
+            if not left:
                 raise RuntimeError(f"no worker is left\n{self.logs()}")
             self.feed(each)
             return False
