@@ -5,6 +5,8 @@
 PYTHON ?= $(shell sh processor/local/python.sh)
 LOCAL = $(PYTHON) -m processor.local
 VENV = .venv/bin
+# Processes that run tests at once, each on servers of its own: most tests wait most of the time.
+JOBS ?= 2
 BEGAN := $(shell date +%s)
 SBOM = dist/hub-audit.cdx.json
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal \
@@ -28,7 +30,7 @@ demo: env ## Show it working: servers, processor, live events of every kind; Ctr
 
 test: env ## Run the whole suite on real Kafka and Postgres, and in a real browser.
 	@$(LOCAL) programs
-	@$(VENV)/pytest $(TESTS)
+	@$(VENV)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: env ## Check style, types, docstrings and the import contracts.
 	@$(VENV)/ruff check .

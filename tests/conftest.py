@@ -29,6 +29,8 @@ from processor.local.postgres import Server
 from processor.store.migrations import migrate
 from tests import left_out
 
+pytest_plugins = ("tests.parallel",)
+
 GIVEN = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("HUB_AUDIT_")}
 
 

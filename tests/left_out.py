@@ -13,6 +13,16 @@ def leave_out(folder: str, lacking: Mapping[str, str]) -> list[str]:
     return list(lacking)
 
 
+def told() -> dict[str, str]:
+    """Return what is left out, for whoever says so: that may be another process."""
+    return {str(file): why for file, why in _wants.items()}
+
+
+def heard(told: Mapping[str, str]) -> None:
+    """Take over what a process that ran tests has left out."""
+    _wants.update({Path(file): why for file, why in told.items()})
+
+
 def said(asked: Collection[Path]) -> Iterator[str]:
     """Yield how many files were left out of what was asked for, and what each wants."""
     files = sorted(file for file in _wants if any(map(file.is_relative_to, asked)))

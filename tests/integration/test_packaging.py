@@ -110,6 +110,7 @@ def test_installed_command_works(installed: Installation, empty_postgres_dsn: st
     assert not list(installed.directory.rglob("__pycache__"))
 
 
+@pytest.mark.timeout(240)
 def test_bill_of_materials_is_the_lock(tmp_path: Path) -> None:
     """`make sbom` names every locked package, its version, and nothing that changes by itself."""
     where = tmp_path / "sbom.json"

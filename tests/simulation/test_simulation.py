@@ -1,4 +1,4 @@
-"""The lane protocol under thousands of seeds of faults, and that those seeds find planted bugs."""
+"""That seeds of faults find planted bugs, and what single seeds once found."""
 
 import pytest
 
@@ -14,14 +14,6 @@ RARE = {
     "renew_after_store": SLEEPY + 2_700,
 }
 """Bugs that one seed in several hundred finds: where to begin, so that the suite stays short."""
-
-
-@pytest.mark.timeout(1_800)
-def test_no_seed_loses_or_repeats_anything(played: tuple[int, str]) -> None:
-    """Whatever a seed does to workers, bus and store: every record comes to its one end."""
-    code, said = played
-    print(said)
-    assert code == 0, said
 
 
 @pytest.mark.parametrize("seed", [646, 2136, 3413, 3959, 4205])
