@@ -5,15 +5,13 @@ run already; no other setting of the caller's environment reaches a test.
 """
 
 import asyncio
-import os
 import re
 import secrets
 import shutil
-import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import LiteralString
 from urllib.parse import urlsplit
@@ -28,46 +26,9 @@ from processor.local.port import free_port
 from processor.local.postgres import Server
 from processor.store.migrations import migrate
 from tests import left_out
+from tests.shell import GIVEN
 
 pytest_plugins = ("tests.parallel",)
-
-GIVEN = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("HUB_AUDIT_")}
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """End at once where the servers that a shell names are no more: every test would say so."""
-    used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    for name, (fixture, answers) in SERVERS.items():
-        given = GIVEN.get(name)
-        if given and fixture in used and not answers(given):
-            pytest.exit(ENDED.format(name=name), returncode=1)
-
-
-def kafka_answers(bootstrap: str) -> bool:
-    """Tell whether somebody listens at one of the addresses."""
-    for address in bootstrap.split(","):
-        host, _, port = address.strip().rpartition(":")
-        with suppress(OSError, ValueError), socket.create_connection((host, int(port)), timeout=5):
-            return True
-    return False
-
-
-def postgres_answers(dsn: str) -> bool:
-    """Tell whether one can connect."""
-    with suppress(psycopg.Error), psycopg.connect(dsn, connect_timeout=5):
-        return True
-    return False
-
-
-SERVERS: dict[str, tuple[str, Callable[[str], bool]]] = {
-    "HUB_AUDIT_KAFKA_BOOTSTRAP_SERVERS": ("kafka", kafka_answers),
-    "HUB_AUDIT_POSTGRES_DSN": ("postgres_admin_dsn", postgres_answers),
-}
-"""By the setting that names a server: the fixture that gives it, and whether it answers."""
-
-ENDED = """no server answers where {name} of this shell leads:
-`make up` starts it again; after `unset {name}` the tests start one of their own"""
 
 
 def pytest_terminal_summary(

@@ -1,11 +1,11 @@
 """Tests run by several processes at once: what these share, and what each has of its own.
 
 A part of pytest (see its hooks), for xdist's processes and for a single one alike. Each has servers
-and ports of its own; the seeds of the simulation are played once, beside all of them; and whoever
-speaks at the end says what any of them has left out.
+and ports of its own, unless the shell names servers; the seeds of the simulation are played once,
+beside all of them; and whoever speaks at the end says what any of them has left out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from processor.local import port
 from tests import left_out
+from tests.shell import FIXTURES, GIVEN, end_without_servers
 from tests.simulation.beside import ASKS, Beside
 
 LONG = ("acceptance", "faults", "integration")
@@ -33,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[BESIDE] = beside = Beside()
         config.add_cleanup(beside.end)
         return
+    GIVEN.update(mine["given"])
     config.stash[BESIDE] = Beside(Path(mine["beside"]))
     each = (port.LAST - port.FIRST) // mine["workercount"]
     port.FIRST += int(mine["workerid"].removeprefix("gw")) * each
@@ -41,7 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a process that is about to start where the seeds are told."""
+    """Tell a process that is about to start what it cannot know by itself."""
+    node.workerinput["given"] = GIVEN
     node.workerinput["beside"] = str(node.config.stash[BESIDE].directory)
 
 
@@ -51,15 +54,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (asks(item.nodeid), item.path.parent.name not in LONG))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin to play, where this is the only process and somebody is going to ask."""
-    if not session.config.option.collectonly and not hasattr(session.config, "workerinput"):
+    """Be ready, where this is the only process."""
+    if hasattr(session.config, "workerinput"):
+        return
+    end_without_servers(
+        {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    )
+    if not session.config.option.collectonly:
         _begin(session.config, (item.nodeid for item in session.items))
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_node_collection_finished(node: Any, ids: Iterable[str]) -> None:
-    """Begin to play, where there are others and one of them is going to ask."""
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """Be ready, where there are others; what they use is known by the folder alone."""
+    if any(f"/{folder}/" in name for name in ids for folder in LONG):
+        end_without_servers(FIXTURES)
     _begin(node.config, ids)
 
 

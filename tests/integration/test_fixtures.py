@@ -34,10 +34,23 @@ def test_database_is_not_shared(postgres_dsn: str, empty_postgres_dsn: str) -> N
         ("HUB_AUDIT_POSTGRES_DSN", "postgresql://hub:secret@127.0.0.1:{}/hub", "test_seal.py"),
     ],
 )
-def test_servers_that_have_ended_are_said_at_once(name: str, address: str, test: str) -> None:
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_servers_that_have_ended_are_said_at_once(
+    name: str, address: str, test: str, processes: str
+) -> None:
     """One message instead of a thousand failures, where a shell still has what `make up` wrote."""
     file = str(Path(__file__).with_name(test))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        processes,
+        file,
+    ]
     env = os.environ | {name: address.format(free_port())}
     root = Path(__file__).parents[2]
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
