@@ -8,7 +8,6 @@ from processor.normalize.redact import (
     REDACTED,
     Kind,
     kind_of,
-    redact_short,
     redact_text,
 )
 
@@ -81,7 +80,7 @@ def cleaned(members: dict[str, Json], path: str, cuts: list[str]) -> dict[str, J
         if kind is _SECRET:
             clean[name] = value if _may_be_shown(value) else REDACTED
         elif value.__class__ is str and not kind and len(value) <= CACHED_TEXT_CHARACTERS_MAX:
-            clean[name] = redact_short(value)
+            clean[name] = redact_text(value)
         elif value.__class__ is bool:
             clean[name] = value
         else:
@@ -102,7 +101,7 @@ def _cleaned(value: Json, kind: Kind, path: str, cuts: list[str]) -> Json:
         return cleaned(value, path, cuts)
     if isinstance(value, list):
         return [
-            redact_short(member)
+            redact_text(member)
             if member.__class__ is str and not kind and len(member) <= CACHED_TEXT_CHARACTERS_MAX
             else _cleaned(member, kind, f"{path}[{at}]", cuts)
             for at, member in enumerate(value)

@@ -41,6 +41,9 @@ Of keys and values alike; longer ones would fill the memory.
 SHORTEST_SECRET = 6
 """No shape below is shorter: ``xoxb-`` needs something behind it."""
 
+SHORTEST_PLAIN_SECRET = 13
+"""Nor is one of letters and digits alone: a card has so many digits, every other shape more."""
+
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z\-_. ]+|[A-Z]+")
 _MAYBE_SECRET_KEY = re.compile(
     "pass|secret|token|key|auth|cookie|pan|cv[cv]|otp|pin|number|code", re.IGNORECASE
@@ -107,9 +110,10 @@ def _is_secret(key: str) -> bool:
 
 def redact_text(text: str) -> str:
     """Replace everything in ``text`` that has the shape of a secret."""
-    if len(text) > CACHED_TEXT_CHARACTERS_MAX:
-        return _redact(text)
-    return redact_short(text) if len(text) >= SHORTEST_SECRET else text
+    size = len(text)
+    if size < SHORTEST_SECRET or (size < SHORTEST_PLAIN_SECRET and text.isalnum()):
+        return text
+    return _redact_short(text) if size <= CACHED_TEXT_CHARACTERS_MAX else _redact(text)
 
 
 def _redact(text: str) -> str:
@@ -120,7 +124,7 @@ def _redact(text: str) -> str:
     return _DIGIT_RUN.sub(_without_cards, _SHAPES.sub(REDACTED, text))
 
 
-redact_short = lru_cache(TEXTS_CACHED_MAX)(_redact)
+_redact_short = lru_cache(TEXTS_CACHED_MAX)(_redact)
 
 
 def _without_tokens(dotted: re.Match[str]) -> str:

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from processor.ingest.decode import decode
 from processor.normalize import address, normalize
 from processor.normalize.details import SAFE_INTEGER_MAX, differences
-from processor.normalize.redact import REDACTED, redact_text
+from processor.normalize.redact import REDACTED, SHORTEST_PLAIN_SECRET, _redact, redact_text
 from schemas.entry import render
 from schemas.generate import ROOT
 from schemas.raw.envelope import Event
@@ -244,6 +244,12 @@ def test_redaction_leaves_nothing_behind(text: str) -> None:
     """Done twice it is what it was once, however secrets stand beside one another."""
     once = redact_text(text)
     assert redact_text(once) == once
+
+
+@given(st.text("0245eyJAKIzaxob\u00e9\u0664", max_size=SHORTEST_PLAIN_SECRET - 1))
+def test_short_words_hold_no_secret(text: str) -> None:
+    """Those that are not looked into are as they would be if they were."""
+    assert redact_text(text) == text == _redact(text)
 
 
 @given(st.from_regex(r"[0-9.:%/ ]{1,20}", fullmatch=True) | st.text(max_size=20) | ADDRESSES)
