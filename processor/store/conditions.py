@@ -4,6 +4,7 @@ The text is put together from the constants of this module alone; whatever the a
 bound parameter. A condition is never null: a negated term also takes the rows without that field.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
@@ -93,8 +94,8 @@ _COLUMNS: dict[Field, tuple[_Column, ...]] = {
 # Sealing copies what can be looked up out of the JSON; other rows have it there alone. Their part
 # of a condition has to begin with this, or no index serves the whole.
 _UNSEALED = "(e.search_text IS NULL AND ({c}))"
-# The JSON is parsed only where its text holds the member's name: most rows of a day have no such
-# member, and parsing costs ten times as much as looking for the name.
+# The JSON is parsed only where its text holds the member's name, or the one word looked for: most
+# rows of a day do not, and parsing costs ten times as much as looking for a text.
 _UNSEALED_MEMBERS: dict[Field, tuple[tuple[str, tuple[_Column, ...]], ...]] = {
     Field.ACTOR: (
         (
@@ -110,11 +111,23 @@ _UNSEALED_MEMBERS: dict[Field, tuple[tuple[str, tuple[_Column, ...]], ...]] = {
         ("target_name", (_caseless("lower(e.context ->> 'target_name')"),)),
     ),
 }
-_HOLDS = """(strpos(e.context::text, '"{m}":') > 0 AND ({c}))"""
+_HOLDS = "strpos(e.context::text, {p}) > 0"
 
-_TEXT = (
-    "strpos(coalesce(e.search_text, (SELECT t FROM entry_search_text(e) AS t)),"
-    " lower({p}::text)) > 0"
+_SEARCH_TEXT = "(SELECT t FROM entry_search_text(e) AS t)"
+_TEXT = "strpos(coalesce(e.search_text, {t}), lower({p}::text)) > 0"
+# The text of a row that is not sealed is made while one waits, by parsing its JSON. A word that
+# JSON writes as it is occurs there only if it occurs in the row as it is stored, but for the times,
+# which are stored as numbers.
+_ESCAPED = re.compile(r'[\x00-\x1f"\\]')
+_OF_TIMES = frozenset("0123456789-:.tz")
+_STORED = (
+    "concat_ws(E'\\n', e.org_id, e.category, e.action, e.outcome, e.actor_type, e.actor_id,"
+    " e.actor_email, e.target_type, e.target_id, host(e.ip), e.session_id, e.request_id,"
+    " e.correlation_id, e.source_topic, e.details::text, e.context::text)"
+)
+_SEARCH_TEXT_IF_STORED = (
+    f'CASE WHEN strpos(lower({_STORED} COLLATE "default"), lower({{p}}::text)) > 0'
+    f" THEN {_SEARCH_TEXT} ELSE '' END"
 )
 # Found in the text of the JSON, as rows are encoded: to parse it costs four times as much.
 _CHECKSUM = "strpos(e.context::text, {p}::text) > 0"
@@ -182,12 +195,20 @@ def _of_words(field: Field, words: Sequence[Word], bound: _Parameters) -> Iterat
         yield _identities([word.text for word in words], bound)
     else:
         yield from _words(_COLUMNS[field], words, bound)
-        members = " OR ".join(
-            _HOLDS.format(m=member, c=" OR ".join(_words(columns, words, bound)))
-            for member, columns in _UNSEALED_MEMBERS.get(field, ())
-        )
-        if members:
-            yield _UNSEALED.replace("{c}", members)
+        members = _UNSEALED_MEMBERS.get(field, ())
+        if matches := " OR ".join(_in_member(*member, words, bound) for member in members):
+            yield _UNSEALED.replace("{c}", matches)
+
+
+def _in_member(
+    name: str, columns: Sequence[_Column], words: Sequence[Word], bound: _Parameters
+) -> str:
+    """Return one of the words' being in a member of the JSON, what costs least asked first."""
+    held = {f'"{name}"'}
+    if len(words) == 1 and all(c.many for c in columns) and not _ESCAPED.search(words[0].text):
+        held = {column.written(words[0].text) for column in columns}
+    holds = " OR ".join(_with(_HOLDS, bound.bind(text)) for text in sorted(held))
+    return f"(({holds}) AND ({' OR '.join(_words(columns, words, bound))}))"
 
 
 def _words(columns: Sequence[_Column], words: Sequence[Word], bound: _Parameters) -> Iterator[str]:
@@ -204,8 +225,10 @@ def _words(columns: Sequence[_Column], words: Sequence[Word], bound: _Parameters
 
 def _occurrences(text: str, bound: _Parameters) -> Iterator[str]:
     """Yield the text's occurring in any field; in checksums, at the beginning."""
-    yield _with(_TEXT, bound.bind(text))
     digits = text.lower()
+    as_stored = not _ESCAPED.search(text) and not _OF_TIMES.issuperset(digits)
+    made = _SEARCH_TEXT_IF_STORED if as_stored else _SEARCH_TEXT
+    yield _with(_TEXT.replace("{t}", made), bound.bind(text))
     if len(digits) >= _HEXADECIMAL_LENGTH_MIN and _HEXADECIMAL.issuperset(digits):
         yield _with(_CHECKSUM, bound.bind(_CHECKSUM_MEMBER + digits))
         first, last = (UUID((digits.replace("-", "") + 32 * end)[:32]) for end in "0f")

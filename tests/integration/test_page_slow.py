@@ -30,6 +30,9 @@ ASLEEP = (
     " WHERE datname = current_database() AND wait_event = 'PgSleep'"
 )
 INITECH = "initech"
+UNFOUND = "raw_sha256"
+"""Stands in every row as it is stored, and in no text: what looks for it looks into all texts."""
+
 TWO_LOOK, FOUR_LOOK = f"SELECT ({ASLEEP}) >= 2", f"SELECT ({ASLEEP}) >= 4"
 SIX_SEARCH = f"SELECT ({ASLEEP}) >= 6"
 
@@ -55,7 +58,7 @@ async def test_one_organizations_slow_searches_do_not_keep_the_others_out(served
     """A few of them run at once, the rest are told so; others are served, and so is the probe."""
     async with browser(served) as olivia, browser(served, GUS) as gus:
         searching = [
-            asyncio.create_task(olivia.get("/log", params={"q": "created:2d nowhere"}))
+            asyncio.create_task(olivia.get("/log", params={"q": f"created:2d {UNFOUND}"}))
             for _ in range(12)
         ]
         await until(served.dsn, SIX_SEARCH)
@@ -72,7 +75,7 @@ async def test_one_organizations_slow_searches_do_not_keep_the_others_out(served
 async def test_one_organizations_live_tails_do_not_keep_the_others_out(served: Site) -> None:
     """Who follows from far back looks as often as it searches: two looks are made at once."""
     async with browser(served) as olivia, browser(served, GUS) as gus, AsyncExitStack() as followed:
-        asked = {"filter": "nowhere", "after": "0"}
+        asked = {"filter": UNFOUND, "after": "0"}
         for _ in range(12):
             following = olivia.stream("GET", "/v1/tail", params=asked)
             assert (await followed.enter_async_context(following)).status_code == 200
@@ -91,7 +94,7 @@ async def test_exports_leave_half_of_the_connections_to_the_others(served: Site)
         AsyncExitStack() as running,
     ):
         for client in (olivia, bill) * 4:
-            export = client.stream("GET", "/v1/audit-entries.csv", params={"filter": "nowhere"})
+            export = client.stream("GET", "/v1/audit-entries.csv", params={"filter": UNFOUND})
             assert (await running.enter_async_context(export)).status_code == 200
         await until(served.dsn, FOUR_LOOK)
         assert (await gus.get("/v1/audit-entries", timeout=PROBE_SECONDS)).status_code == 200
@@ -100,7 +103,7 @@ async def test_exports_leave_half_of_the_connections_to_the_others(served: Site)
 
 async def test_cursor_that_does_not_fit_leaves_no_search_behind(served: Site) -> None:
     """However often somebody comes with one: nothing is searched for that nobody waits for."""
-    asked = {"q": "created:2d nowhere", "cursor": "none"}
+    asked = {"q": f"created:2d {UNFOUND}", "cursor": "none"}
     async with browser(served) as client:
         answers = [await client.get("/log", params=asked) for _ in range(5)]
     assert {answer.status_code for answer in answers} == {400}
@@ -121,14 +124,14 @@ async def test_condition_that_takes_too_long_to_do_without_is_none_to_blame(serv
     """Where nothing matches, the page does not fail over what is only offered besides."""
     period = f"created:{rendered(AT - timedelta(hours=1))}..{rendered(AT)}"
     async with browser(served) as client:
-        answer = await client.get("/log", params={"q": f"{period} outcome:failure nowhere"})
+        answer = await client.get("/log", params={"q": f"{period} outcome:failure {UNFOUND}"})
     assert answer.status_code == 200
     assert "Nothing here yet" in answer.text
 
 
 async def test_large_pages_are_few_at_a_time(served: Site) -> None:
     """Of five at once four are given, each when it is its turn; a smaller one needs no place."""
-    asked = {"filter": "created:2d nowhere", "limit": "1001"}
+    asked = {"filter": f"created:2d {UNFOUND}", "limit": "1001"}
     async with browser(served) as client:
         pages = [client.get("/v1/audit-entries", params=asked) for _ in range(5)]
         answers = await asyncio.gather(*pages, client.get("/v1/feed?limit=1000"))

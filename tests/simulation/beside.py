@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,8 +60,8 @@ class Beside:
     def end(self) -> None:
         """Stop playing, with all processes that do, and forget what was said."""
         if self._player is not None and self._watch is not None:
-            if self._player.poll() is None:
+            with suppress(ProcessLookupError):
                 os.killpg(self._player.pid, signal.SIGKILL)
-                self._player.wait()
+            self._player.wait()
             self._watch.communicate(b"done\n")
         shutil.rmtree(self.directory, ignore_errors=True)
