@@ -24,7 +24,7 @@ ODD = an_entry(
         "name": 'Ada\t"A"',
         "on_behalf_of": {"id": 'b"q', "email": 'bo\\"q@example.com'},
     },
-    target={"type": "user", "id": "usr_2", "email": "a\\b@example.com", "name": 'Ada "\u00c4rger"'},
+    target={"type": "user", "id": "usr_2", "email": "a\\b@example.com", "name": "Ada \u00c4rger"},
     details={"extra": {"said": 'say "hi" \\ back\nand on', "count": 12_345, "mfa": True}},
 )
 OTHERS = [
@@ -36,7 +36,7 @@ FOUND = [
     *((Field.TEXT, word) for word in ("12345", "true", 'b"q', 'o\\"q@', "a\\b@", "say")),
     *((Field.TEXT, word) for word in (f"{AT:%Y-%m-%d}T07:08:09.123Z", "07:08:09", "9.123z")),
     *((Field.ACTOR, word) for word in ('b"q', 'BO\\"q@example.com')),
-    *((Field.TARGET, word) for word in ("A\\b@example.com", 'ADA "\u00e4rger"')),
+    *((Field.TARGET, word) for word in ("A\\b@example.com", "ADA \u00e4rger")),
 ]
 NOT_FOUND = [
     *((Field.TEXT, word) for word in ("actor_on_behalf_of", "said", "\\n", '\\"hi', "hi\nthere")),
