@@ -82,9 +82,18 @@ def test_a_backend_ended_in_a_copy(stage: New) -> None:
     assert verdict.clean, verdict
 
 
-def test_a_commit_of_unknown_outcome(stage: New) -> None:
+@pytest.fixture
+def own_dsn(postgres_server: Server) -> Iterator[str]:
+    """Give a database on a server of the tests' own: what is done to it strikes nobody else."""
+    with database(postgres_server.dsn("postgres"), template="template1") as name:
+        dsn = dsn_of(postgres_server.dsn("postgres"), name)
+        asyncio.run(migrate(dsn))
+        yield dsn
+
+
+def test_a_commit_of_unknown_outcome(own_dsn: str, stage: New) -> None:
     """A backend ended while its commit, done, was not yet answered: stored once, emitted once."""
-    here = stage(seed=22)
+    here = stage(seed=22, dsn=own_dsn)
     worker = here.start()
     here.feed(300)
     here.progress(1)
@@ -94,24 +103,19 @@ def test_a_commit_of_unknown_outcome(stage: New) -> None:
     assert verdict.clean, f"{verdict}\n{worker.said()[-3000:]}"
 
 
-def test_the_database_crashes(stage: New, postgres_server: Server) -> None:
+def test_the_database_crashes(postgres_server: Server, own_dsn: str, stage: New) -> None:
     """Every process of the database killed under load: the workers wait and go on."""
-    with database(postgres_server.dsn("postgres"), template="template1") as name:
-        dsn = dsn_of(postgres_server.dsn("postgres"), name)
-        asyncio.run(migrate(dsn))
-        here = stage(seed=23, dsn=dsn)
-        workers = [here.start(), here.start()]
-        until(lambda: all(worker.joined for worker in workers), "both workers are members")
-        here.feed(1000)
-        here.progress(200)
-        postgres_server.crash()
-        here.feed(500)
-        postgres_server.start()
-        verdict = here.judge()
-        assert verdict.clean, verdict
-        assert all(worker.running for worker in workers)
-        for worker in workers:
-            worker.kill()
+    here = stage(seed=23, dsn=own_dsn)
+    workers = [here.start(), here.start()]
+    until(lambda: all(worker.joined for worker in workers), "both workers are members")
+    here.feed(1000)
+    here.progress(200)
+    postgres_server.crash()
+    here.feed(500)
+    postgres_server.start()
+    verdict = here.judge()
+    assert verdict.clean, verdict
+    assert all(worker.running for worker in workers)
 
 
 def test_the_broker_is_killed(stage: New, broker: Broker) -> None:
