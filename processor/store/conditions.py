@@ -204,11 +204,11 @@ def _in_member(
     name: str, columns: Sequence[_Column], words: Sequence[Word], bound: _Parameters
 ) -> str:
     """Return one of the words' being in a member of the JSON, what costs least asked first."""
-    held = {f'"{name}"'}
-    if len(words) == 1 and all(c.many for c in columns) and not _ESCAPED.search(words[0].text):
-        held = {column.written(words[0].text) for column in columns}
-    holds = " OR ".join(_with(_HOLDS, bound.bind(text)) for text in sorted(held))
-    return f"(({holds}) AND ({' OR '.join(_words(columns, words, bound))}))"
+    held = f'"{name}"'
+    if len(words) == len(columns) == 1 and columns[0].many and not _ESCAPED.search(words[0].text):
+        held = columns[0].written(words[0].text)
+    holds = _with(_HOLDS, bound.bind(held))
+    return f"({holds} AND ({' OR '.join(_words(columns, words, bound))}))"
 
 
 def _words(columns: Sequence[_Column], words: Sequence[Word], bound: _Parameters) -> Iterator[str]:
